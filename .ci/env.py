@@ -1,0 +1,95 @@
+"""Create or refresh .venv in the repository root from the pinned versions. Standard library only.
+
+A stamp inside .venv holds a hash of what the environment was made from: nothing is done, and no network is
+needed, while that has not changed. Needs Python 3.11 or newer; on Linux without an NVIDIA driver the CPU
+build of torch is taken, which is a tenth of the size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "medcontext.stamp"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def wanted() -> str:
+    """A hash of everything that decides what the environment holds."""
+    digest = hashlib.sha256(str(ROOT).encode())
+    for name in ("pyproject.toml", "constraints.txt", ".ci/env.py"):
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def create() -> None:
+    """Make .venv, also where the system's Python came without ensurepip (Debian without python3-venv)."""
+    if util.find_spec("ensurepip"):
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    elif util.find_spec("virtualenv"):
+        subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(VENV)], check=True)
+    elif util.find_spec("pip"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "-q", "pip"], check=True)
+    else:
+        sys.exit("This Python has neither venv nor pip. On Debian or Ubuntu: sudo apt install python3-venv")
+
+
+def pip(*arguments: str) -> int:
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def torch_requirement() -> str:
+    """The pinned torch, such as ``torch==2.13.0``."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line.startswith("torch=="))
+
+
+def has_torch() -> bool:
+    code = "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != sys.argv[1])"
+    command = [str(PYTHON), "-c", code, torch_requirement().removeprefix("torch==")]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def install() -> None:
+    """Install the pinned versions and the package itself, editable.
+
+    The CPU build of torch is tried first where it is the smaller one; its place not answering is no error,
+    since the usual place has a torch as well.
+    """
+    if not has_torch() and sys.platform == "linux" and not shutil.which("nvidia-smi"):
+        say("Installing torch for the CPU (about 200 MB) ...")
+        pip("--no-deps", "--retries", "1", "--timeout", "20", "--index-url", CPU_INDEX, torch_requirement())
+    say("Installing the pinned libraries and medcontext ...")
+    if pip("-c", "constraints.txt", "-e", ".[test]"):
+        sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")
+
+
+def main() -> None:
+    if sys.version_info < (3, 11):
+        sys.exit(f"MedContext needs Python 3.11 or newer, this is {sys.version.split()[0]}.")
+    target = wanted()
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == target:
+        return
+    if not PYTHON.exists():
+        say("Making .venv ...")
+        create()
+    install()
+    STAMP.write_text(target, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
