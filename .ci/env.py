@@ -42,7 +42,8 @@ def create() -> None:
         subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(VENV)], check=True)
     elif util.find_spec("pip"):
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
-        subprocess.run([sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "-q", "pip"], check=True)
+        outside = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+        subprocess.run([*outside, "install", "-q", "pip"], check=True)
     else:
         sys.exit("This Python has neither venv nor pip. On Debian or Ubuntu: sudo apt install python3-venv")
 
