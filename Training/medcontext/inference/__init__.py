@@ -1,0 +1,1 @@
+"""Sliding-window prediction with memory bounded by a slab, back on the grid of the input image."""
