@@ -1,0 +1,130 @@
+"""The strict form of ``model.json``: everything needed to use a model, as data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from medcontext.config import StrictModel
+from medcontext.labels import LabelSet
+from medcontext.plan import Channel, NetworkSpec, ResamplePlan, Size, Spacing
+
+SCHEMA_VERSION = 1
+
+
+class InputRange(StrictModel):
+    """What the training images looked like; outside of it the user is warned."""
+
+    spacing: tuple[Spacing, Spacing]
+    """Smallest and largest spacing in mm, (K, J, I)."""
+    field_of_view: tuple[Spacing, Spacing]
+    """Smallest and largest extent in mm, (K, J, I)."""
+
+
+class InputSpec(StrictModel):
+    """What the network takes. Per-axis values are in array order (K, J, I)."""
+
+    dims: Literal[2, 3] = 3
+    channels: list[Channel]
+    spacing: Spacing
+    orientation: str
+    patch_size: Size
+    range: InputRange
+
+
+class Postprocess(StrictModel):
+    """Clean-up after labelling."""
+
+    largest_component: list[int] = Field(default_factory=list)
+    """Label values of which only the largest connected piece is kept."""
+
+
+class InferenceSpec(StrictModel):
+    """How the model is applied."""
+
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    """Share of a window that the next one repeats."""
+    resample: ResamplePlan = ResamplePlan()
+    flips: list[int] = Field(default_factory=list)
+    """Array axes over which mirrored predictions are averaged."""
+    postprocess: Postprocess = Postprocess()
+    temperature: float = Field(default=1.0, gt=0)
+    """Divisor of the logits that calibrates probabilities."""
+    predictor: Literal["student", "ema"] = "ema"
+    """Which weights were delivered."""
+
+
+class WeightsFile(StrictModel):
+    """One weights file inside the folder."""
+
+    file: str
+    """File name without folders."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    dtype: str = "float32"
+
+
+class Reference(StrictModel):
+    """A model that this one came from or needs."""
+
+    id: str
+    sha256: str
+
+
+class TrainingRecord(StrictModel):
+    """Where the weights come from."""
+
+    case_hashes: list[str] = Field(default_factory=list)
+    """Hashes of the images learnt from."""
+    shots: int = 0
+    """Labels used, validation included."""
+    unlabelled: int = 0
+    """Scans used without labels."""
+    seed: int = 0
+    steps: int = 0
+    minutes: float = 0.0
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    """Scores on held-out cases, as evaluate writes them."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The method's configuration."""
+    software: dict[str, str] = Field(default_factory=dict)
+    """Versions."""
+
+
+class ModelCard(StrictModel):
+    """``model.json``."""
+
+    schema_version: Literal[1] = 1
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")
+    version: str = "1.0.0"
+    title: str
+    kind: Literal["segmentation", "encoder", "text_segmentation"] = "segmentation"
+    method: str
+    parent: Reference | None = None
+    network: NetworkSpec
+    input: InputSpec
+    labels: list[dict[str, Any]]
+    regions: list[list[int]] | None = None
+    """For overlapping outputs: the label values each channel unites."""
+    activation: Literal["softmax", "sigmoid"] = "softmax"
+    allowed_flips: list[int] = Field(default_factory=list)
+    flip_pairs: list[tuple[int, int]] = Field(default_factory=list)
+    inference: InferenceSpec = InferenceSpec()
+    plan: dict[str, str] = Field(default_factory=dict)
+    """Hash of plan.json beside this file."""
+    training: TrainingRecord = TrainingRecord()
+    text_encoder: Reference | None = None
+    license: str = "unspecified"
+    weights: list[WeightsFile] = Field(default_factory=list)
+    """More than one is an ensemble."""
+    teacher_weights: WeightsFile | None = None
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels as objects."""
+        return LabelSet.from_json(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """Output channels with background."""
+        return len(self.labels) + 1

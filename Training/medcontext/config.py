@@ -1,0 +1,88 @@
+"""Configuration is data: strict pydantic models that read and write JSON and YAML.
+
+Unknown keys are errors; nothing read from a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medcontext.errors import InputError
+
+
+class StrictModel(BaseModel):
+    """Base of every configuration: unknown keys are errors and values do not change after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    @classmethod
+    def parse(cls, data: Any, source: str) -> Self:
+        """Check ``data`` that came from ``source`` (named in errors).
+
+        Raises:
+            InputError: a key is unknown or a value is not allowed; the sentence names each of them.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            found = "; ".join(_describe(entry) for entry in error.errors())
+            raise InputError(f"{source} is not a valid {cls.__name__}: {found}.") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a ``.json``, ``.yaml`` or ``.yml`` file.
+
+        Raises:
+            InputError: the file is missing, is not JSON or YAML, or does not fit.
+        """
+        return cls.parse(read_data(path), str(path))
+
+    def write(self, path: Path) -> None:
+        """Write as JSON."""
+        path.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+
+    def updated(self, assignments: list[str]) -> Self:
+        """A copy with ``key=value`` assignments applied (``a.b=3`` reaches inside; values are YAML).
+
+        Raises:
+            InputError: an assignment has no ``=`` or the result is not valid.
+        """
+        data = self.model_dump(mode="json")
+        for assignment in assignments:
+            key, separator, text = assignment.partition("=")
+            if not separator:
+                raise InputError(f"'{assignment}' is not of the form key=value.", "Example: --set mask_ratio=0.4")
+            target = data
+            *parents, leaf = key.strip().split(".")
+            for parent in parents:
+                target = target.get(parent) if isinstance(target, dict) else None
+            if not isinstance(target, dict) or (leaf not in target and not parents):
+                known = ", ".join(type(self).model_fields)
+                raise InputError(f"There is no setting '{key}'.", f"Known settings: {known}.")
+            target[leaf] = yaml.safe_load(text)
+        return type(self).parse(data, "--set")
+
+
+def read_data(path: Path) -> Any:
+    """The content of a JSON or YAML file as plain Python data.
+
+    Raises:
+        InputError: the file is missing or cannot be parsed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} is not valid {path.suffix.lstrip('.').upper()}: {error}.") from error
+
+
+def _describe(entry: Any) -> str:
+    where = ".".join(str(part) for part in entry["loc"]) or "content"
+    return f"{where}: {entry['msg']} (given: {str(entry.get('input'))[:80]})"

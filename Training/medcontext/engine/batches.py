@@ -1,0 +1,141 @@
+"""Makes the batch of each step ahead of time, in a thread.
+
+Every sample is drawn from (seed, step, global sample index), so batches do not depend on the number of
+processes, on threads, or on where a run was resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medcontext.data.augment import apply_intensity, apply_spatial, draw, draw_intensity
+from medcontext.data.preprocess import PreparedCase
+from medcontext.data.sampling import Patch, draw_case, draw_patch, generator_for, with_margin
+from medcontext.engine.config import EngineConfig
+from medcontext.engine.method import Batch, Stage, Views
+from medcontext.engine.schedule import clock_at
+from medcontext.plan import Plan
+
+LABELLED, UNLABELLED = 0, 1
+WEAK_STRENGTH = 0.3
+"""Strength of the intensity changes a teacher sees, relative to the student's."""
+AHEAD = 3
+"""Batches made in advance; one would do if all took equally long."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of each global batch a process works on."""
+
+    rank: int = 0
+    processes: int = 1
+
+    def samples(self, count: int) -> range:
+        """Global indices of this process; contiguous."""
+        share = count // self.processes
+        return range(self.rank * share, (self.rank + 1) * share)
+
+
+class BatchSource:
+    """Batches of a run.
+
+    Args:
+        labelled: cases with labels.
+        unlabelled: cases without; may be empty.
+        plan: patch size, flips, label pairs.
+        config: augmentation and sampling.
+        seed: seed of the run.
+        shard: this process's part.
+    """
+
+    def __init__(
+        self,
+        labelled: Sequence[PreparedCase],
+        unlabelled: Sequence[PreparedCase],
+        plan: Plan,
+        config: EngineConfig,
+        seed: int,
+        shard: Shard,
+    ) -> None:
+        self._cases = (list(labelled), list(unlabelled))
+        self._plan = plan
+        self._config = config
+        self._seed = seed
+        self._shard = shard
+        values = plan.label_set.values
+        self._class_pairs = [(values.index(a) + 1, values.index(b) + 1) for a, b in plan.flip_pairs]
+        self._margin = with_margin(plan.patch_size, 0.25)
+
+    def make(self, step: int, stage: Stage) -> Batch:
+        """The batch of one step."""
+        labelled = self._views(step, LABELLED, stage.labelled, stage.weak_view)
+        unlabelled = None
+        if stage.unlabelled:
+            unlabelled = self._views(step, UNLABELLED, stage.unlabelled, weak=True)
+        return Batch(labelled, unlabelled)
+
+    def iterate(self, first: int, total: int, stages: list[Stage]) -> Iterator[Batch]:
+        """Batches from step ``first`` to the end, made ahead in a thread."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
+
+            def submit(step: int) -> Future[Batch]:
+                return pool.submit(self.make, step, clock_at(step, total, stages, self._seed).stage)
+
+            waiting = [submit(step) for step in range(first, min(total, first + AHEAD))]
+            for step in range(first, total):
+                batch = waiting.pop(0).result()
+                if step + AHEAD < total:
+                    waiting.append(submit(step + AHEAD))
+                yield batch
+
+    def _views(self, step: int, stream: int, count: int, weak: bool) -> Views:
+        samples = list(self._shard.samples(count))
+        cases = self._cases[stream]
+        generators = [generator_for(self._seed, step, sample, stream) for sample in samples]
+        patches = []
+        for sample, generator in zip(samples, generators, strict=True):
+            case = cases[draw_case(len(cases), self._seed, step, sample, count, stream)]
+            patches.append(draw_patch(case, self._margin, generator, self._config.foreground_share))
+        return self._augmented(patches, generators, samples, weak)
+
+    def _augmented(
+        self, patches: list[Patch], generators: list[np.random.Generator], samples: list[int], weak: bool
+    ) -> Views:
+        plan, config = self._plan, self._config.augment
+        draws = [draw(config, g, plan.patch_size, plan.spacing, plan.allowed_flips) for g in generators]
+        image, labels = apply_spatial(
+            torch.from_numpy(np.stack([p.image for p in patches])),
+            torch.from_numpy(np.stack([p.labels for p in patches])[:, None]),
+            [d.spatial for d in draws],
+            plan.patch_size,
+            self._class_pairs,
+        )
+        weak_image: Tensor | None = None
+        if weak:
+            weak_draws = [draw_intensity(config, g, WEAK_STRENGTH) for g in generators]
+            weak_image = apply_intensity(image, weak_draws)
+        strong = apply_intensity(image, [d.intensity for d in draws])
+        known = torch.from_numpy(np.stack([p.known for p in patches]))
+        return Views(strong, weak_image, labels[:, 0].long(), known, torch.tensor(samples))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch to a device without waiting."""
+
+    def move(views: Views) -> Views:
+        weak = None if views.weak is None else views.weak.to(device, non_blocking=True)
+        return Views(
+            views.image.to(device, non_blocking=True),
+            weak,
+            views.labels.to(device, non_blocking=True),
+            views.known.to(device, non_blocking=True),
+            views.samples,
+        )
+
+    return Batch(move(batch.labelled), None if batch.unlabelled is None else move(batch.unlabelled))

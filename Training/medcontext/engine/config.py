@@ -1,0 +1,41 @@
+"""Settings of the training loop that every method shares."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from medcontext.config import StrictModel
+from medcontext.data.augment import AugmentConfig
+
+
+class OptimiserConfig(StrictModel):
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    """sgd is Nesterov with momentum 0.99, nnU-Net's choice."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Peak learning rate; 3e-3 with AdamW learns from few cases where 1e-3 lost a class."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    gradient_clip: float = Field(default=12.0, gt=0)
+    """Largest norm of the gradient of all parameters."""
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """cosine to zero, or (1 - progress) ** 0.9."""
+    warmup: float = Field(default=0.02, ge=0, lt=1)
+    """Share of a stage with linearly rising learning rate."""
+
+
+class EngineConfig(StrictModel):
+    """What the loop does, whatever the method."""
+
+    optimiser: OptimiserConfig = OptimiserConfig()
+    augment: AugmentConfig = AugmentConfig()
+    foreground_share: float = Field(default=2 / 3, ge=0, le=1)
+    """Share of the patches centred on an annotated structure."""
+    ema_maximum: float | None = Field(default=None, gt=0, lt=1)
+    """Largest momentum of the averaged weights; clip(1 - 10 / steps, 0.99, 0.9995) when not given."""
+    validations: int = Field(default=8, ge=1)
+    """How often held-out cases are segmented, where there are any."""
+    checkpoint_seconds: float = Field(default=60.0, gt=0)
+    """Time between checkpoints."""

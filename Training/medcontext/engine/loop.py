@@ -1,0 +1,295 @@
+"""The one training loop of every method."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+
+from medcontext.data.preprocess import PreparedCase
+from medcontext.devices import Device
+from medcontext.engine.batches import BatchSource, Shard, to_device
+from medcontext.engine.checkpoint import load_checkpoint, save_checkpoint
+from medcontext.engine.config import EngineConfig
+from medcontext.engine.log import TrainingLog, draw_curve
+from medcontext.engine.method import Method, Stage
+from medcontext.engine.optimiser import make_optimiser
+from medcontext.engine.schedule import clock_at, ema_momentum, learning_rate
+from medcontext.engine.validation import missing_labels, validate
+from medcontext.errors import CancelledError, InputError, ResourceError
+from medcontext.events import Reporter
+from medcontext.networks import SegmentationNetwork
+from medcontext.plan import Plan
+
+CHECKPOINT = "checkpoint.pt"
+TIMED_STEPS = 20
+VALIDATION_SHARE = 0.08
+"""Share of a time budget kept for segmenting held-out cases."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a training run needs.
+
+    Attributes:
+        folder: receives log.jsonl, curve.png and the checkpoint.
+        plan: of the data.
+        network: initialised network.
+        method: how it learns.
+        labelled, unlabelled, validation: prepared cases.
+        config: settings of the loop.
+        device: where it runs.
+        precision: "fp32", "bf16" or "fp16".
+        seed: of all draws.
+        steps: step budget; or None.
+        minutes: time budget, turned into steps by timing twenty; or None.
+        resume: continue from the checkpoint in ``folder``.
+        control: asked between steps for "stop" (keep what is there), "pause" or None.
+    """
+
+    folder: Path
+    plan: Plan
+    network: SegmentationNetwork
+    method: Method
+    labelled: Sequence[PreparedCase]
+    unlabelled: Sequence[PreparedCase]
+    validation: Sequence[PreparedCase]
+    config: EngineConfig
+    device: Device
+    precision: str
+    seed: int = 0
+    steps: int | None = None
+    minutes: float | None = None
+    resume: bool = False
+    control: Callable[[], str | None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run delivers: the network on the CPU in fp32, the steps done, the minutes spent, the best Dice."""
+
+    network: nn.Module
+    steps: int
+    minutes: float
+    dice: dict[str, float]
+
+
+def train(run: Run, reporter: Reporter) -> Outcome:
+    """Train to the end of the budget.
+
+    Raises:
+        CancelledError: someone asked to stop; a checkpoint was written.
+        TrainingDivergedError: a loss term became infinite or not a number.
+        InputError: the batch cannot be split over the processes.
+    """
+    return _Session(run, reporter).run_to_end()
+
+
+class _Session:
+    """The moving parts of one run."""
+
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self.given = run
+        self.reporter = reporter
+        self.accelerator = Accelerator(
+            cpu=run.device.torch_device.type == "cpu",
+            mixed_precision={"fp32": "no"}.get(run.precision, run.precision),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        torch.manual_seed(run.seed)
+        run.network.to(self.accelerator.device)
+        student = run.method.build(run.network, run.plan).to(self.accelerator.device)
+        self.student = self.accelerator.prepare(student)
+        self.optimiser = self.accelerator.prepare(make_optimiser(self.student, run.config.optimiser))
+        self.stages = run.method.stages(run.plan.batch_size, len(run.unlabelled))
+        shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
+        for count in [s.labelled for s in self.stages] + [s.unlabelled for s in self.stages]:
+            if count % shard.processes:
+                raise InputError(
+                    f"A batch of {count} patches cannot be shared by {shard.processes} processes.",
+                    "Choose a batch size that is a multiple of the processes (--set plan.batch_size=...).",
+                )
+        self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
+        self.step, self.seconds, self.total = 0, 0.0, run.steps or 0
+        self._began = time.monotonic()
+        self.best: dict[str, Any] | None = None
+        self._saved_at = time.monotonic()
+
+    def run_to_end(self) -> Outcome:
+        run, main = self.given, self.accelerator.is_main_process
+        if run.resume:
+            self._restore(load_checkpoint(run.folder / CHECKPOINT))
+        elif run.minutes is not None:
+            self.total = self._steps_in(run.minutes)
+        self.log = TrainingLog(run.folder, self.reporter, self.step, main)
+        self._began = time.monotonic() - self.seconds
+        try:
+            self._all_steps()
+        except (CancelledError, KeyboardInterrupt) as stop:
+            self._checkpoint()
+            raise CancelledError(
+                f"Stopped at step {self.step} of {self.total}; the checkpoint is kept in {run.folder}.",
+                "Continue with --resume.",
+            ) from stop
+        self.log.flush()
+        self._checkpoint()
+        if main:
+            draw_curve(self.log.records, run.folder / "curve.png")
+        network = deepcopy(run.method.deliver()).cpu().float().eval()
+        if self.best is not None:
+            network.load_state_dict(self.best["weights"])
+        dice = {} if self.best is None else dict(self.best["dice"])
+        return Outcome(network, self.step, self.seconds / 60, dice)
+
+    def _all_steps(self) -> None:
+        run = self.given
+        interval = max(1, self.total // run.config.validations)
+        for batch in self.source.iterate(self.step, self.total, self.stages):
+            self.reporter.check_cancelled()
+            if not self._obey(run.control()):
+                break
+            self._one_step(to_device(batch, self.accelerator.device))
+            self.seconds = time.monotonic() - self._began
+            if self.step % 5 == 0 or self.step == self.total:
+                self.reporter.progress("train", self.step / self.total)
+            if self.step == max(1, self.total // 4):
+                self._warn_of_missing_labels()
+            if run.validation and (self.step % interval == 0 or self.step == self.total):
+                self._validate()
+            if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
+                self._checkpoint()
+
+    def _one_step(self, batch: Any) -> None:
+        run, config = self.given, self.given.config
+        clock = clock_at(self.step, self.total, self.stages, run.seed)
+        rate = learning_rate(config.optimiser, clock)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.student.train()
+        # Dropout too must not depend on where a run was resumed.
+        torch.manual_seed(hash((run.seed, self.step, self.accelerator.process_index)))
+        with self.accelerator.autocast():
+            terms = dict(run.method.loss(self.student, batch, clock))
+        self.optimiser.zero_grad(set_to_none=True)
+        self.accelerator.backward(sum(terms.values()))
+        self.accelerator.clip_grad_norm_(self.student.parameters(), config.optimiser.gradient_clip)
+        self.optimiser.step()
+        run.method.after_step(
+            self.accelerator.unwrap_model(self.student),
+            ema_momentum(self.step, self.total, config.ema_maximum),
+        )
+        self.log.step(self.step, terms, rate=rate)
+        self.step += 1
+
+    def _obey(self, request: str | None) -> bool:
+        """False when the run shall end and keep what is there; sleeps while paused."""
+        if request == "pause":
+            self._checkpoint()
+            paused = time.monotonic()
+            while self.given.control() == "pause":
+                self.reporter.check_cancelled()
+                time.sleep(0.2)
+            self._began += time.monotonic() - paused
+        return request != "stop"
+
+    def _warn_of_missing_labels(self) -> None:
+        run = self.given
+        for name in missing_labels(run.method.deliver(), run.labelled, run.plan, run.precision):
+            self.reporter.warning(
+                f"After a quarter of the steps no voxel is labelled '{name}' in the training cases. "
+                "The model may lose this label: raise the learning rate or add cases that show it."
+            )
+
+    def _validate(self) -> None:
+        run = self.given
+        network = run.method.deliver()
+        dice = validate(network, run.validation, run.plan, run.precision)
+        self.log.validation(self.step, dice)
+        score = sum(dice.values()) / max(1, len(dice))
+        if self.best is None or score >= self.best["score"]:
+            weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+            self.best = {"score": score, "dice": dice, "weights": weights}
+
+    def _steps_in(self, minutes: float) -> int:
+        """How many steps fit: times some of each stage, then puts everything back as it was."""
+        run = self.given
+        before = deepcopy(self._state())
+        seconds = 0.0
+        self.total = 10**6
+        self.log = _NoLog()  # type: ignore[assignment]
+        begin = 0.0
+        count = max(4, TIMED_STEPS // len(self.stages))
+        for stage in self.stages:
+            # The middle of a stage: a method may ramp terms up from zero, which would be too cheap.
+            self.step = round((begin + stage.share / 2) * self.total)
+            begin += stage.share
+            times = []
+            for batch in self.source.iterate(self.step, self.step + count, [stage]):
+                start = time.monotonic()
+                self._one_step(to_device(batch, self.accelerator.device))
+                if self.accelerator.device.type == "cuda":
+                    torch.cuda.synchronize()
+                times.append(time.monotonic() - start)
+            seconds += stage.share * sorted(times)[len(times) // 2]
+        self._restore(before)
+        budget = 60 * minutes * (1 - VALIDATION_SHARE if run.validation else 1)
+        steps = torch.tensor(max(50, int(budget / seconds)), device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            torch.distributed.broadcast(steps, 0)
+        self.reporter.emit("case", stage="plan", steps=int(steps), seconds_per_step=round(seconds, 4))
+        return int(steps)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "format": "medcontext-checkpoint-1",
+            "plan": self.given.plan.hash(),
+            "method": self.given.method.name,
+            "seed": self.given.seed,
+            "step": self.step,
+            "total": self.total,
+            "seconds": self.seconds,
+            "student": self.accelerator.unwrap_model(self.student).state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
+            "method_state": self.given.method.state_dict(),
+            "best": self.best,
+        }
+
+    def _checkpoint(self) -> None:
+        """Save; a full disk keeps the last good checkpoint, says so and goes on."""
+        self._saved_at = time.monotonic()
+        self.log.flush()
+        if not self.accelerator.is_main_process:
+            return
+        try:
+            save_checkpoint(self.given.folder / CHECKPOINT, self._state())
+        except ResourceError as error:
+            self.reporter.warning(str(error))
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for key, mine in (("plan", self.given.plan.hash()), ("method", self.given.method.name)):
+            if state[key] != mine:
+                raise InputError(
+                    f"The checkpoint was made with another {key}.", "Use the same data and options, or start anew."
+                )
+        self.accelerator.unwrap_model(self.student).load_state_dict(state["student"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.accelerator.scaler and state["scaler"]:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        self.given.method.load_state_dict(state["method_state"])
+        self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
+        self.best = state["best"]
+
+
+class _NoLog:
+    """Takes the place of the log while steps are timed."""
+
+    def step(self, *_values: Any, **_facts: Any) -> None:
+        """Drop the values."""

@@ -1,0 +1,78 @@
+"""The one protocol in which work reports itself: to a progress bar, a panel, a log or another program.
+
+Every event is a flat JSON object with ``event``, ``id``, ``time`` and, where there is one, ``case``:
+``hello`` (protocol), ``progress`` {stage, value 0..1, eta_s}, ``metric`` {step, loss {...}, dice {...}}, ``case``,
+``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from medcontext.errors import CancelledError, MedContextError
+
+PROTOCOL_VERSION = 1
+
+Event = dict[str, Any]
+Sink = Callable[[Event], None]
+
+
+class Reporter:
+    """Sends events to a sink and asks whether to go on.
+
+    Args:
+        sink: receives each event; events are dropped when it is None.
+        cancelled: answers whether someone asked to stop; asked between small pieces of work.
+        run_id: value of ``id`` in each event.
+    """
+
+    def __init__(
+        self, sink: Sink | None = None, cancelled: Callable[[], bool] | None = None, run_id: str = ""
+    ) -> None:
+        self._sink = sink
+        self._cancelled = cancelled
+        self._started: dict[str, float] = {}
+        self.run_id = run_id
+        self.case: str | None = None
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Send one event; ``case`` is added while a case is being worked on."""
+        if self._sink is None:
+            return
+        context = {"case": self.case} if self.case is not None else {}
+        self._sink({"event": event, "id": self.run_id, "time": time.time(), **context, **fields})
+
+    def progress(self, stage: str, value: float, eta_s: float | None = None) -> None:
+        """Report that ``value`` (0..1) of a stage is done; the time left is estimated when not given."""
+        now = time.monotonic()
+        if value <= 0 or stage not in self._started:
+            self._started[stage] = now
+        if eta_s is None and 0 < value < 1:
+            eta_s = (now - self._started[stage]) * (1 - value) / value
+        self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s)
+
+    def warning(self, message: str) -> None:
+        """Tell the user something that does not stop the work."""
+        self.emit("warning", message=message)
+
+    def error(self, error: MedContextError) -> None:
+        """Report the error that ends the work."""
+        self.emit("error", kind=error.kind, message=error.message, hint=error.hint)
+
+    def check_cancelled(self) -> None:
+        """Raise :class:`CancelledError` if someone asked to stop."""
+        if self._cancelled is not None and self._cancelled():
+            raise CancelledError("Stopped on request.")
+
+
+def json_lines(stream: TextIO) -> Sink:
+    """A sink that writes one JSON object a line."""
+
+    def write(event: Event) -> None:
+        stream.write(json.dumps(event, default=str) + "\n")
+        stream.flush()
+
+    return write

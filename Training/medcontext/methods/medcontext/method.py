@@ -1,0 +1,188 @@
+"""MedContext on the common engine.
+
+One step, for a labelled patch ``(x, y)``, a student ``f``, its masked form ``f_m`` and the teacher ``f_t`` (the
+student's moving average): ``L = S(f(x), y) + alpha S(f_m(x), y) + beta C(f_t(x), f_m(x))`` with ``S`` Dice and
+cross-entropy and ``C`` a distance in segmentation space. Unlabelled patches add a term of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medcontext.engine.ema import AveragedNetwork
+from medcontext.engine.method import Batch, Clock, Stage, Views
+from medcontext.labels import IGNORE
+from medcontext.losses import DiceCrossEntropy, consistency
+from medcontext.masking import MaskConfig, MaskedNetwork, draw_mask
+from medcontext.methods.medcontext.config import MedContextConfig
+from medcontext.methods.medcontext.mixing import by_origin, exchange, pseudo_labels
+from medcontext.methods.medcontext.teacher import momentum_at
+from medcontext.plan import Plan
+
+MASK_STREAM, MIX_STREAM, UNLABELLED_MASK_STREAM = 101, 102, 103
+"""Keys that keep the random numbers of masks apart from those of augmentation."""
+
+
+class MedContext:
+    """Joint learning on clean and masked views with a teacher; see the module's text."""
+
+    name = "medcontext"
+
+    def __init__(self, config: MedContextConfig) -> None:
+        self.config = config
+        self._segmentation = DiceCrossEntropy(config.segmentation)
+        self._teacher: AveragedNetwork | None = None
+        self._network: nn.Module | None = None
+        self._step = 0
+        self._total = 1
+
+    def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
+        self._network = network
+        self._teacher = AveragedNetwork(network)
+        return MaskedNetwork(
+            network,  # type: ignore[arg-type]
+            self.config.mask_space,
+            mask_before_position=self.config.mask_before_position,
+            mask_image_skips=self.config.mask_image_skips,
+        )
+
+    def stages(self, batch_size: int, unlabelled_cases: int) -> list[Stage]:
+        config = self.config.unlabelled
+        weak = self.config.consistency_weight > 0
+        if not unlabelled_cases or config.weight == 0:
+            return [Stage("labelled", 1.0, 1.0, batch_size, weak_view=weak)]
+        joined = Stage("joined", 1 - config.start, config.restart, batch_size, batch_size, weak_view=weak)
+        if config.start == 0:
+            return [joined]
+        return [Stage("labelled", config.start, 1.0, batch_size, weak_view=weak), joined]
+
+    def loss(self, student: nn.Module, batch: Batch, clock: Clock) -> Mapping[str, Tensor]:
+        self._step, self._total = clock.step, clock.total
+        if batch.unlabelled is None:
+            return self._labelled(student, batch.labelled, clock)
+        weight = self._ramp(clock)
+        if self.config.unlabelled.term == "mix":
+            return self._mixed(student, batch.labelled, batch.unlabelled, clock, weight)
+        return self._labelled(student, batch.labelled, clock) | self._masked_unlabelled(
+            student, batch.unlabelled, clock, weight
+        )
+
+    def _labelled(self, student: nn.Module, views: Views, clock: Clock) -> dict[str, Tensor]:
+        """Clean and masked supervision, and consistency with the teacher."""
+        config = self.config
+        if config.masked_weight == 0 and config.consistency_weight == 0:
+            return {"supervised": self._segmentation.deep(student(views.image), views.labels, views.known)}
+        mask = self._mask(views, config.mask, clock, MASK_STREAM)
+        if config.views == "split":
+            return self._split(student, views, mask)
+        both = torch.cat([views.image, views.image])
+        heads = student(both, torch.cat([torch.zeros_like(mask), mask]))
+        count = len(views.image)
+        share = 0.5 if config.average_two_supervised else 1.0
+        clean = [head[:count] for head in heads]
+        hidden = [head[count:] for head in heads]
+        terms = {"supervised": share * self._segmentation.deep(clean, views.labels, views.known)}
+        if config.masked_weight:
+            masked = self._segmentation.deep(hidden, views.labels, views.known)
+            terms["masked"] = share * config.masked_weight * masked
+        if config.consistency_weight:
+            terms["consistency"] = self._consistency(views, hidden[0], mask)
+        return terms
+
+    def _split(self, student: nn.Module, views: Views, mask: Tensor) -> dict[str, Tensor]:
+        """Every second patch is masked: one forward, so as many steps as plain supervision."""
+        odd = (views.samples % 2 == 1).to(mask.device)
+        mask = mask & odd.view(-1, 1, 1, 1)
+        heads = student(views.image, mask)
+        terms = {}
+        for name, chosen, weight in (("supervised", ~odd, 1.0), ("masked", odd, self.config.masked_weight)):
+            # Labels of the other half are ignored instead of cut away, so that all processes hold every term.
+            labels = views.labels.masked_fill(~chosen.view(-1, 1, 1, 1), IGNORE)
+            terms[name] = 0.5 * weight * self._segmentation.deep(heads, labels, views.known)
+        if self.config.consistency_weight:
+            terms["consistency"] = self._consistency(views, heads[0], mask)
+        return terms
+
+    def _consistency(self, views: Views, student_logits: Tensor, mask: Tensor) -> Tensor:
+        teacher = self._teach(views.weak if views.weak is not None else views.image)
+        region = mask if self.config.consistency_region == "masked" else None
+        distance = consistency(teacher, student_logits, self.config.consistency_norm, region)
+        return self.config.consistency_weight * distance
+
+    def _masked_unlabelled(
+        self, student: nn.Module, views: Views, clock: Clock, weight: float
+    ) -> dict[str, Tensor]:
+        """The masked view of an unlabelled patch against the teacher's clean one."""
+        mask = self._mask(views, self.config.mask, clock, UNLABELLED_MASK_STREAM)
+        teacher = self._teach(_weak(views))
+        heads = student(views.image, mask)
+        if self.config.unlabelled.term == "pseudo":
+            targets = pseudo_labels(teacher, self.config.unlabelled.margin)
+            return {"pseudo": weight * self._segmentation.deep(heads, targets)}
+        region = mask if self.config.consistency_region == "masked" else None
+        distance = consistency(teacher, heads[0], self.config.consistency_norm, region)
+        return {"unlabelled_consistency": weight * distance}
+
+    def _mixed(
+        self, student: nn.Module, labelled: Views, unlabelled: Views, clock: Clock, weight: float
+    ) -> dict[str, Tensor]:
+        """Boxes exchanged between a labelled and an unlabelled patch, each voxel scored by its origin."""
+        config = self.config.unlabelled
+        box = self._mask(labelled, config.mask, clock, MIX_STREAM)
+        pseudo = pseudo_labels(self._teach(_weak(unlabelled)), config.margin)
+        heads = student(exchange(labelled.image, unlabelled.image, box))
+        real, guessed = by_origin(labelled.labels, pseudo, box)
+        known = torch.cat([labelled.known, labelled.known])
+        return {
+            "mixed": self._segmentation.deep(heads, real, known),
+            "mixed_pseudo": weight * self._segmentation.deep(heads, guessed),
+        }
+
+    def _mask(self, views: Views, config: MaskConfig, clock: Clock, stream: int) -> Tensor:
+        size = tuple(views.image.shape[2:])
+        samples = views.samples if self.config.mask_per_sample else views.samples * 0
+        masks = [draw_mask(config, size, g) for g in clock.generators(samples, stream)]  # type: ignore[arg-type]
+        return torch.from_numpy(np.stack(masks)).to(views.image.device)
+
+    def _ramp(self, clock: Clock) -> float:
+        config = self.config.unlabelled
+        done = clock.step / clock.total - config.start
+        return config.weight * (min(1.0, done / config.ramp) if config.ramp else 1.0)
+
+    @torch.no_grad()
+    def _teach(self, image: Tensor) -> Tensor:
+        network = self._average().network
+        network.train(not self.config.teacher.eval_mode)
+        logits: Tensor = network(image)
+        network.eval()
+        return logits.float()
+
+    def after_step(self, student: nn.Module, momentum: float) -> None:
+        mine = momentum_at(self.config.teacher, self._step, self._total, momentum)
+        if mine is not None:
+            self._average().update(student.network, mine)  # type: ignore[arg-type]
+
+    def deliver(self) -> nn.Module:
+        if self.config.predictor == "student" and self._network is not None:
+            return self._network
+        return self._average().network
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"teacher": self._average().state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._average().load_state_dict(state["teacher"])
+
+    def _average(self) -> AveragedNetwork:
+        if self._teacher is None:
+            raise RuntimeError("build() comes first")
+        return self._teacher
+
+
+def _weak(views: Views) -> Tensor:
+    return views.image if views.weak is None else views.weak
