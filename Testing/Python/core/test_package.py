@@ -28,7 +28,7 @@ def test_importing_the_api_loads_nothing_heavy() -> None:
     assert not loaded_after("import medcontext.api") & HEAVY
 
 
-@pytest.mark.parametrize("command", [["--help"], ["segment", "--help"], ["train", "--help"], ["data", "--help"]])
+@pytest.mark.parametrize("command", [["--help"], ["segment", "--help"], ["train", "--help"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     code = (
         "from medcontext.__main__ import main\n"

@@ -1,0 +1,177 @@
+"""Where events go: JSON lines for machines, progress bars at a terminal, plain lines in a log file."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from medcontext.events import PROTOCOL_VERSION, Event, json_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+LINE_EVERY_S = 10.0
+"""Least time between two progress lines of one stage where no bar can be drawn."""
+
+
+class EventSink(Protocol):
+    """Takes the events of one command."""
+
+    def __call__(self, event: Event) -> None:
+        """Show or write one event."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+
+class JsonSink:
+    """One JSON object a line; the first one says hello."""
+
+    def __init__(self, stream: TextIO, run_id: str) -> None:
+        self._write = json_lines(stream)
+        self._write({"event": "hello", "id": run_id, "time": time.time(), "protocol": PROTOCOL_VERSION})
+
+    def __call__(self, event: Event) -> None:
+        self._write(event)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class LineSink:
+    """Plain lines, few of them: for log files and for what follows a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "progress":
+            self._progress(event)
+        elif text := describe(event):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _progress(self, event: Event) -> None:
+        name, now = stage_name(event), time.monotonic()
+        if event["value"] < 1 and now - self._shown.get(name, -LINE_EVERY_S) < LINE_EVERY_S:
+            return
+        if event["value"] >= 1 and name not in self._shown:  # over before anyone could have wondered
+            return
+        self._shown[name] = now
+        left = remaining(event.get("eta_s"))
+        text = f"{name}: {event['value']:.0%}{', ' + left if left else ''}"
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class BarSink:
+    """Progress bars with the time left; what is worth keeping scrolls above them."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        # Loading torch takes seconds, before the first event can come.
+        self._waiting: TaskID | None = self._progress.add_task("Getting ready", total=None, left="", note="")
+        self._note = ""
+        self._progress.start()
+
+    def __call__(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self._show(event)
+        elif kind == "metric":
+            self._note = metric_note(event) or self._note
+            for task in self._tasks.values():
+                self._progress.update(task, note=self._note)
+        elif text := describe(event):
+            self._progress.console.print(text, markup=False, highlight=False)
+
+    def _show(self, event: Event) -> None:
+        if self._waiting is not None:
+            self._progress.remove_task(self._waiting)
+            self._waiting = None
+        name = stage_name(event)
+        if event["value"] >= 1:
+            task = self._tasks.pop(name, None)
+            if task is not None:
+                self._progress.remove_task(task)
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=1.0, left="", note="")
+        left = remaining(event.get("eta_s"))
+        self._progress.update(self._tasks[name], completed=event["value"], left=left)
+
+    def close(self) -> None:
+        """Remove the bars."""
+        self._progress.stop()
+
+
+def stage_name(event: Event) -> str:
+    """What a bar is called: the stage, after the case where there is one."""
+    stage = str(event.get("stage", "")).capitalize()
+    return f"{event['case']}: {stage}" if event.get("case") else stage
+
+
+def remaining(seconds: float | None) -> str:
+    """Time left in words, rounded as far as it is worth: ``about 3 min left``."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s left"
+    minutes = seconds / 60
+    return f"about {round(minutes)} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+
+
+def metric_note(event: Event) -> str:
+    """Loss and Dice of a metric event in a few characters."""
+    parts = []
+    if event.get("loss"):
+        parts.append(f"loss {sum(event['loss'].values()):.3f}")
+    for name, value in (event.get("dice") or {}).items():
+        parts.append(f"Dice {name} {value:.3f}")
+    return "  ".join(parts)
+
+
+def describe(event: Event) -> str:
+    """The line a person sees for an event, or nothing.
+
+    Results and errors are printed by the command itself, metrics beside the bars.
+    """
+    kind = event["event"]
+    if kind == "warning":
+        case = f"{event['case']}: " if event.get("case") else ""
+        return f"Warning: {case}{event['message']}"
+    if kind == "metric" and event.get("dice"):
+        return f"Step {event.get('step')}: {metric_note({**event, 'loss': None})}"
+    if kind == "case":
+        return _describe_case(event)
+    return ""
+
+
+def _describe_case(event: Event) -> str:
+    facts: dict[str, Any] = {
+        k: v for k, v in event.items() if k not in ("event", "id", "time", "case", "status")
+    }
+    name = event.get("case") or facts.pop("stage", "")
+    if event.get("status") == "failed":
+        return f"Failed: {name}: {event.get('message', '')} {event.get('hint', '')}".rstrip()
+    if event.get("status") == "done":
+        seconds = facts.get("seconds")
+        return f"Done: {name}" + (f" ({seconds:.1f} s)" if isinstance(seconds, int | float) else "")
+    described = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())
+    return f"{str(name).capitalize()}: {described}" if described else ""
