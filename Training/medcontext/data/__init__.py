@@ -1,0 +1,1 @@
+"""From a folder of annotated scans to batches: store, checks, splits, preprocessing, sampling, augmentation."""

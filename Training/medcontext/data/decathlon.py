@@ -1,0 +1,222 @@
+"""``dataset.json``: the Medical Segmentation Decathlon form, plain or with this program's additions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from medcontext.config import StrictModel, read_data
+from medcontext.data.case import Annotation, Case, SplitName
+from medcontext.errors import InputError
+from medcontext.labels import Label, LabelSet, default_color
+
+SCHEMA_VERSION = 1
+INDEX = "dataset.json"
+SPLITS = "splits.json"
+
+_IMAGE_ENDINGS = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".dcm")
+
+
+class ReadModel(StrictModel):
+    """A file written by others: what is not known is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class CaseEntry(ReadModel):
+    """One entry of training, test or unlabelled."""
+
+    image: str | list[str]
+    """Image file, or one per channel, relative to the folder."""
+    label: str | None = None
+    """Labelmap file."""
+    id: str | None = None
+    """Name of the case; taken from the file names where absent."""
+    group: str = ""
+    """Patient."""
+    held_out: bool = False
+    """Never trained on."""
+    annotated: dict[str, Any] = Field(default_factory=dict)
+    """What was annotated: {labels, region, slices and axis, mask}."""
+    text: str = ""
+    """Report in words."""
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 by file."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Where the case came from."""
+
+
+class DatasetFile(ReadModel):
+    """``dataset.json``."""
+
+    schema_version: int = 1
+    """Version of this program's additions."""
+    name: str = ""
+    """Title of the data set."""
+    description: str = ""
+    """What it shows."""
+    modality: dict[str, str] = Field(default_factory=dict)
+    """Modality by channel number."""
+    channel_names: dict[str, str] = Field(default_factory=dict)
+    """The same under the name nnU-Net uses."""
+    channels: list[dict[str, str]] = Field(default_factory=list)
+    """Channels as {name, modality}; wins over modality."""
+    labels: dict[str, str | int] | list[str] = Field(default_factory=dict)
+    """Names by value (or values by name); 0 is background."""
+    label_table: list[dict[str, Any]] = Field(default_factory=list)
+    """Labels with colours and terminology; wins over labels."""
+    training: list[CaseEntry | str] = Field(default_factory=list)
+    test: list[CaseEntry | str] = Field(default_factory=list)
+    unlabelled: list[CaseEntry | str] = Field(default_factory=list)
+
+
+class SplitsFile(ReadModel):
+    """``splits.json``: lists of case ids."""
+
+    train: list[str] = Field(default_factory=list)
+    test: list[str] = Field(default_factory=list)
+    fewshot: dict[str, list[str]] = Field(default_factory=dict)
+    """Cases by number of shots."""
+
+
+def read_index(folder: Path) -> DatasetFile:
+    """Read ``dataset.json``.
+
+    Raises:
+        InputError: it is missing, not JSON, does not fit, or was written by a newer version.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is not a case store: it holds no {INDEX}.",
+            "Give a folder in the form of the Medical Segmentation Decathlon, or start one with 'data add'.",
+        )
+    index = DatasetFile.parse(read_data(path), str(path))
+    if index.schema_version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {index.schema_version}; this program reads up to {SCHEMA_VERSION}.",
+            "Update medcontext.",
+        )
+    return index
+
+
+def read_splits(folder: Path) -> SplitsFile:
+    """Read ``splits.json``, or empty lists where there is none."""
+    path = folder / SPLITS
+    return SplitsFile.parse(read_data(path), str(path)) if path.is_file() else SplitsFile()
+
+
+def labels_of(index: DatasetFile) -> LabelSet:
+    """The labels, with colours and terminology where the file has them.
+
+    Raises:
+        InputError: a value is not a whole number, is used twice or lies outside 1..254.
+    """
+    if index.label_table:
+        return LabelSet.from_json(index.label_table)
+    if isinstance(index.labels, list):
+        pairs: list[tuple[Any, Any]] = list(enumerate(index.labels))
+    elif all(str(value).lstrip("-").isdigit() for value in index.labels):
+        pairs = list(index.labels.items())
+    else:
+        pairs = [(value, name) for name, value in index.labels.items()]
+    try:
+        named = [(int(value), str(name)) for value, name in pairs]
+    except ValueError as error:
+        raise InputError(
+            f"The labels of {INDEX} must map whole numbers to names, such as {{'0': 'background', '1': 'x'}}."
+        ) from error
+    return LabelSet(tuple(Label(v, n, default_color(v)) for v, n in sorted(named) if v != 0))
+
+
+def channels_of(index: DatasetFile) -> list[tuple[str, str]]:
+    """The input channels as (name, modality); one of unknown modality where the file does not say."""
+    if index.channels:
+        return [(entry.get("name", ""), entry.get("modality", "")) for entry in index.channels]
+    table = index.modality or index.channel_names or {"0": "unknown"}
+    ordered = sorted(table.items(), key=lambda item: (len(item[0]), item[0]))
+    return [(text, text) for _, text in ordered]
+
+
+def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]:
+    """All cases; one that ``splits.json`` lists under test is a test case whatever ``dataset.json`` says.
+
+    Raises:
+        InputError: two entries have the same id.
+    """
+    named: list[tuple[SplitName, CaseEntry]] = [
+        (split, CaseEntry(image=entry) if isinstance(entry, str) else entry)
+        for split, entries in (
+            ("training", index.training),
+            ("test", index.test),
+            ("unlabelled", index.unlabelled),
+        )
+        for entry in entries
+    ]
+    ids = _ids([entry for _, entry in named])
+    repeated = sorted(i for i, n in Counter(ids).items() if n > 1)
+    if repeated:
+        raise InputError(
+            f"{folder / INDEX} lists case '{repeated[0]}' more than once.", "Give each case its own id."
+        )
+    test = {strip_ending(name) for name in splits.test}
+    return [
+        _case(case_id, "test" if split == "training" and case_id in test else split, entry, folder)
+        for case_id, (split, entry) in zip(ids, named, strict=True)
+    ]
+
+
+def _case(case_id: str, split: SplitName, entry: CaseEntry, folder: Path) -> Case:
+    return Case(
+        id=case_id,
+        images=[folder / path for path in _images(entry)],
+        label=None if not entry.label or split == "unlabelled" else folder / entry.label,
+        group=entry.group,
+        held_out=entry.held_out,
+        split=split,
+        annotated=Annotation.from_json(entry.annotated, folder),
+        text=entry.text,
+        hashes=entry.hashes,
+        provenance=entry.provenance,
+    )
+
+
+def _images(entry: CaseEntry) -> list[str]:
+    images = [entry.image] if isinstance(entry.image, str) else entry.image
+    if not images or not all(images):
+        raise InputError(f"{INDEX} has an entry without an image.", "Name the image file of each case.")
+    return images
+
+
+def _ids(entries: Sequence[CaseEntry]) -> list[str]:
+    """The given ids, else file names, else (where those repeat) paths."""
+    short = [entry.id or _file_id(entry) for entry in entries]
+    count = Counter(short)
+    return [
+        _path_id(entry) if count[name] > 1 and entry.id is None else name
+        for name, entry in zip(short, entries, strict=True)
+    ]
+
+
+def _file_id(entry: CaseEntry) -> str:
+    images = _images(entry)
+    source = entry.label if len(images) > 1 and entry.label else images[0]
+    return re.sub(r"_0000$", "", strip_ending(PurePosixPath(source.replace("\\", "/")).name))
+
+
+def _path_id(entry: CaseEntry) -> str:
+    parts = PurePosixPath(_images(entry)[0].replace("\\", "/")).parts
+    return strip_ending("_".join(part for part in parts if part not in (".", "..", "/")))
+
+
+def strip_ending(name: str) -> str:
+    """A file name without the ending of an image format."""
+    for ending in _IMAGE_ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name

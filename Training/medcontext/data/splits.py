@@ -1,0 +1,118 @@
+"""Which cases are learnt from, which choose the checkpoint, and which are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medcontext.data.case import Case
+from medcontext.data.decathlon import strip_ending
+from medcontext.data.store import CaseStore
+from medcontext.errors import InputError
+
+VALIDATION_FROM = 10
+"""Below this many labels none is spared for validation: each one is worth more as a training case."""
+
+VALIDATION_AT_LEAST = 2
+
+
+@dataclass(frozen=True)
+class Split:
+    """The cases of one training.
+
+    Attributes:
+        train: cases whose labels are learnt from.
+        validation: labelled cases that choose the checkpoint; counted as shots too.
+        unlabelled: cases of the store that have no label.
+        unused: labelled training cases beyond the shots; their images may serve as unlabelled scans.
+    """
+
+    train: list[Case]
+    validation: list[Case]
+    unlabelled: list[Case]
+    unused: list[Case]
+
+
+def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_share: float = 0.2) -> Split:
+    """Choose the cases of one training.
+
+    Test cases and cases held out are in none of the lists. ``shots`` counts every label used, validation
+    included: below 10 all are trained on, from 10 on a share is set apart, whole patients at a time.
+
+    Args:
+        store: the data.
+        shots: number of labels to use: the list of that length in ``splits.json`` where there is one, else
+            drawn with ``seed`` (a larger draw of the same seed contains the smaller one); None uses all.
+        seed: of the draw and of the validation part.
+        held_out_share: share of the labels used for validation; at least 2 cases, 0 for none.
+
+    Raises:
+        InputError: there is no labelled training case, or fewer than ``shots``.
+    """
+    if not 0 <= held_out_share < 1:
+        raise InputError(f"The share of cases held out must lie between 0 and 1, not {held_out_share}.")
+    pool = [case for case in store.cases if case.trainable]
+    if not pool:
+        raise InputError(
+            f"{store.folder} holds no labelled training case.", "Add one with 'medcontext data add --label'."
+        )
+    chosen = _choose(store, pool, shots, seed)
+    train, validation = chosen, []
+    if len(chosen) >= VALIDATION_FROM and held_out_share > 0:
+        count = max(VALIDATION_AT_LEAST, round(held_out_share * len(chosen)))
+        train, validation = split_by_patient(chosen, count, seed)
+    used = {case.id for case in chosen}
+    kept_apart = {case.group for case in store.cases if case.split == "test" or case.held_out}
+    kept_apart = (kept_apart | {case.group for case in validation}) - {""}
+    free = [
+        case
+        for case in store.cases
+        if case.split != "test" and not case.held_out and case.group not in kept_apart
+    ]
+    return Split(
+        train=train,
+        validation=validation,
+        unlabelled=[case for case in free if case.label is None],
+        unused=[case for case in free if case.label is not None and case.id not in used],
+    )
+
+
+def split_by_patient(cases: Sequence[Case], count: int, seed: int) -> tuple[list[Case], list[Case]]:
+    """Set ``count`` cases (or a few more) apart so that no patient is on both sides.
+
+    Returns:
+        The rest and the part set apart, each in the order given; the part is empty when all are one patient.
+    """
+    patients = sorted({case.patient for case in cases})
+    order = [patients[index] for index in np.random.default_rng([seed, 1]).permutation(len(patients))]
+    apart: set[str] = set()
+    for patient in order[:-1]:
+        if sum(case.patient in apart for case in cases) >= count:
+            break
+        apart.add(patient)
+    return [c for c in cases if c.patient not in apart], [c for c in cases if c.patient in apart]
+
+
+def _choose(store: CaseStore, pool: Sequence[Case], shots: int | None, seed: int) -> list[Case]:
+    if shots is None:
+        return list(pool)
+    if not 1 <= shots <= len(pool):
+        raise InputError(
+            f"{shots} shots were asked for; {store.folder} holds {len(pool)} labelled training cases.",
+            f"Give a number from 1 to {len(pool)}.",
+        )
+    listed = store.fewshot.get(str(shots))
+    if listed is None:
+        drawn = np.random.default_rng([seed, 0]).permutation(len(pool))[:shots]
+        return [pool[index] for index in sorted(drawn)]
+    by_id = {case.id: case for case in pool}
+    wanted = [strip_ending(name) for name in listed]
+    missing = [name for name in wanted if name not in by_id]
+    if missing:
+        raise InputError(
+            f"splits.json lists '{missing[0]}' for {shots} shots, which is no labelled training case.",
+            "Correct splits.json.",
+        )
+    return [by_id[name] for name in wanted]
