@@ -41,7 +41,7 @@ class AugmentConfig(StrictModel):
     """Probability of a change of size."""
     scale: FactorRange = (0.85, 1.2)
     """Magnification; above 1 anatomy becomes larger."""
-    scale_per_axis_probability: Probability = 0.3
+    scale_per_axis_share: Probability = 0.3
     """Of those, how many get a magnification of their own on each axis."""
     elastic_probability: Probability = 0.5
     """Probability of an elastic deformation."""
@@ -49,7 +49,7 @@ class AugmentConfig(StrictModel):
     """Standard deviation of the displacement at the control points, in voxels of the finest axis; an axis is
     held below 0.2 of the distance of its control points, beyond which tissue would fold over."""
     elastic_points: tuple[int, int, int] | None = None
-    """Control points per axis; None: one every 10 voxels or so, 4 to 9 of them (5x7x5 for 40x56x40 voxels)."""
+    """Control points per axis; None: about one every 10 voxels, from 4 to 9: 5x7x5 for 40x56x40 voxels."""
     translation_probability: Probability = 0.3
     """Probability of a shift beyond where the patch was cut."""
     translation: NotNegative = 0.05

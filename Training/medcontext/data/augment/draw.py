@@ -11,7 +11,7 @@ from medcontext.data.augment.config import AugmentConfig
 from medcontext.plan import Size, Spacing
 
 COARSE_RATIO = 3.0
-"""An axis this much coarser than the finest is left alone: thick slices hold nothing to interpolate between."""
+"""An axis this much coarser than the finest is left alone: nothing between thick slices can be known."""
 
 _PLANES = ((1, 2), (0, 2), (0, 1))  # the two array axes that a rotation about axis 0, 1, 2 moves
 
@@ -48,7 +48,7 @@ class SpatialDraw:
 
     @property
     def matrix(self) -> np.ndarray:
-        """``(3, 3)``: source voxels from output voxels, both (K, J, I) about the patch centre; no mirroring."""
+        """``(3, 3)``: source voxels from output voxels, (K, J, I) about the patch centre; no mirroring."""
         inverse = np.eye(3)
         for axis in range(3):
             inverse = inverse @ _rotation(axis, self.rotation[axis])
@@ -159,7 +159,7 @@ def draw_spatial(
     turns = _happens(generator, config.rotation_probability) & np.isin(np.arange(3), axes)
     rotation = np.where(turns, generator.uniform(-1, 1, 3) * config.rotation_degrees, 0.0)
     resized = _happens(generator, config.scale_probability) & fine
-    alone = _happens(generator, config.scale_per_axis_probability)
+    alone = _happens(generator, config.scale_per_axis_share)
     factors = _factors(generator, config.scale, 3)
     scale = np.where(resized, np.where(alone, factors, factors[0]), 1.0)
     moved = _happens(generator, config.translation_probability)

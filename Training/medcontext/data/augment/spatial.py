@@ -52,28 +52,36 @@ def apply_spatial(
     """
     if len(draws) != len(images) or (labels is not None and labels.shape[2:] != images.shape[2:]):
         raise ValueError(f"{len(draws)} draws and labels must fit images of shape {tuple(images.shape)}.")
+    moved, moved_labels = _move(images, labels, draws, patch_size, padding)
+    out = torch.stack([mirror(part, drawn.flips) for part, drawn in zip(moved, draws, strict=True)])
+    if not moved_labels:
+        return out, None
+    pairs = zip(moved_labels, draws, strict=True)
+    return out, torch.stack([mirror_labels(m, d.flips, flip_class_pairs, left_right) for m, d in pairs])
+
+
+def _move(
+    images: torch.Tensor,
+    labels: torch.Tensor | None,
+    draws: Sequence[SpatialDraw],
+    patch_size: Size,
+    padding: Padding,
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """One ``(C, *patch_size)`` image and label a sample, not mirrored yet; no labels for None."""
+    moved, moved_labels = list(images), list(images if labels is None else labels)
     warped = [index for index, drawn in enumerate(draws) if not drawn.is_crop]
-    image_parts: list[torch.Tensor] = [images[:0]] * len(draws)
-    label_parts: list[torch.Tensor] = [images[:0]] * len(draws)
     if warped:
         grid = sampling_grid([draws[index] for index in warped], images.shape[2:], patch_size, images.device)
-        moved = functional.grid_sample(_pick(images, warped), grid, "bilinear", padding, align_corners=False)
-        moved_labels = None if labels is None else _look_up(_pick(labels, warped), grid)
+        parts = functional.grid_sample(_pick(images, warped), grid, "bilinear", padding, align_corners=False)
+        label_parts = parts if labels is None else _look_up(_pick(labels, warped), grid)
         for row, index in enumerate(warped):
-            image_parts[index] = moved[row]
-            if moved_labels is not None:
-                label_parts[index] = moved_labels[row]
+            moved[index], moved_labels[index] = parts[row], label_parts[row]
     for index in set(range(len(draws))).difference(warped):
         start = _start(images.shape[2:], patch_size) + np.asarray(draws[index].offset, int)
-        image_parts[index] = _cut(images[index], start, patch_size, 0.0 if padding == "zeros" else None)
+        moved[index] = _cut(moved[index], start, patch_size, 0 if padding == "zeros" else None)
         if labels is not None:
-            label_parts[index] = _cut(labels[index], start, patch_size, IGNORE)
-    flips = [drawn.flips for drawn in draws]
-    out = torch.stack([mirror(part, axes) for part, axes in zip(image_parts, flips, strict=True)])
-    if labels is None:
-        return out, None
-    parts = zip(label_parts, flips, strict=True)
-    return out, torch.stack([mirror_labels(part, axes, flip_class_pairs, left_right) for part, axes in parts])
+            moved_labels[index] = _cut(moved_labels[index], start, patch_size, IGNORE)
+    return moved, moved_labels if labels is not None else []
 
 
 def sampling_grid(
@@ -84,25 +92,25 @@ def sampling_grid(
 ) -> torch.Tensor:
     """Where each output voxel comes from, mirroring left out.
 
+    Positions are worked out at the control points alone and splined between, which is exact for the linear
+    part and costs a tenth of ``affine_grid``.
+
     Returns:
         ``(B, K, J, I, 3)`` positions for ``grid_sample`` with ``align_corners=False``: (I, J, K) in units in
         which the source reaches from -1 to 1.
     """
     source, patch = np.asarray(source_size, float), np.asarray(patch_size, float)
     centre = _start(source_size, patch_size) + (patch - 1) / 2
-    theta = np.empty((len(draws), 3, 4))
-    for row, drawn in zip(theta, draws, strict=True):
-        linear = drawn.matrix * patch[None, :] / source[:, None]
-        shift = (2 * (centre + np.asarray(drawn.offset)) + 1 - source) / source
-        row[:, :3], row[:, 3] = linear[::-1, ::-1], shift[::-1]
-    affine = torch.from_numpy(theta.astype(np.float32)).to(device)
-    grid = functional.affine_grid(affine, [len(draws), 1, *patch_size], align_corners=False)
-    for index, drawn in enumerate(draws):
+    fields = []
+    for drawn in draws:
+        points = (2, 2, 2) if drawn.displacement is None else drawn.displacement.shape[1:]
+        ends = [np.linspace(-half, half, n) for half, n in zip((patch - 1) / 2, points, strict=True)]
+        position = np.stack(np.meshgrid(*ends, indexing="ij"), -1) @ drawn.matrix.T + centre + drawn.offset
         if drawn.displacement is not None:
-            control = (drawn.displacement * (2 / source)[:, None, None, None])[::-1].transpose(1, 2, 3, 0)
-            points = torch.from_numpy(np.ascontiguousarray(control, np.float32)).to(device)
-            grid[index] += upsample(points, patch_size)
-    return grid
+            position += np.moveaxis(drawn.displacement, 0, -1)
+        control = np.ascontiguousarray(((2 * position + 1) / source - 1)[..., ::-1], np.float32)
+        fields.append(upsample(torch.from_numpy(control).to(device), patch_size))
+    return torch.stack(fields)
 
 
 def _start(source_size: Sequence[int], patch_size: Size) -> np.ndarray:
@@ -122,7 +130,7 @@ def _look_up(labels: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 
 
 def _cut(source: torch.Tensor, start: np.ndarray, patch_size: Size, fill: float | None) -> torch.Tensor:
-    """The box ``(C, *patch_size)`` from voxel ``start``; outside it ``fill``, or the nearest voxel for None."""
+    """The box ``(C, *patch_size)`` from voxel ``start``; outside ``fill``, or the nearest voxel for None."""
     size = np.asarray(source.shape[1:])
     stop = start + np.asarray(patch_size)
     if (start >= 0).all() and (stop <= size).all():
