@@ -1,4 +1,4 @@
-"""What every network of the package offers: logits, deep supervision, features, and where to hide its input."""
+"""What every network offers: logits, deep supervision, features, and where to hide its input."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NetworkSize = Literal["small", "medium", "large"]
 class MaskPoints:
     """Where a mask token enters a network.
 
-    With the output of ``embedding`` replaced by one token everywhere and the inputs of ``image_skips`` zeroed,
-    the logits do not depend on the image.
+    With the output of ``embedding`` replaced by one token everywhere and the inputs of ``image_skips``
+    zeroed, the logits do not depend on the image.
 
     Args:
         embedding: the module whose output is mixed with the token.
@@ -51,8 +51,8 @@ class MonaiNetwork:
 class SegmentationNetwork(nn.Module, ABC):
     """Base of the registered networks.
 
-    ``forward`` is the same in training and evaluation mode up to dropout and batch statistics, and the heads of
-    deep supervision always exist, so that weights load whether or not they are used.
+    ``forward`` gives the same in training and evaluation mode but for dropout, and the heads of deep
+    supervision always exist, so that weights load whether or not they are used.
 
     Args:
         in_channels: image channels.
@@ -74,7 +74,9 @@ class SegmentationNetwork(nn.Module, ABC):
     def __init__(self, in_channels: int, classes: int, options: StrictModel, patch_rule: PatchRule) -> None:
         super().__init__()
         if in_channels < 1 or classes < 1:
-            raise InputError(f"A network needs at least one channel and one class, not {in_channels} and {classes}.")
+            raise InputError(
+                f"A network needs at least one channel and one class, not {in_channels} and {classes}."
+            )
         self.in_channels = in_channels
         self.classes = classes
         self.options = options
@@ -83,7 +85,7 @@ class SegmentationNetwork(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def default_options(cls, patch_size: Size, spacing: Spacing, size: NetworkSize) -> StrictModel:
-        """Options that suit a patch (voxels) at a spacing (mm); the patch rule may still ask to round it up."""
+        """Options that suit a patch (voxels) at a spacing (mm); the patch may have to be rounded up."""
 
     @classmethod
     @abstractmethod

@@ -25,7 +25,7 @@ class DynUNetOptions(StrictModel):
     strides: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...]
     """Stride (K, J, I) with which each stage begins; the first is 1."""
     kernels: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...]
-    """Convolution kernel (K, J, I) of each stage; MONAI uses that of the next coarser stage in the decoder."""
+    """Kernel (K, J, I) of each stage; in the decoder MONAI takes that of the next coarser stage."""
     res_block: bool = False
     """Residual blocks in the encoder."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -55,9 +55,9 @@ class DynUNetOptions(StrictModel):
 class DynUNet(SegmentationNetwork):
     """U-Net with strides and kernels that follow the voxel size (Isensee et al., Nature Methods 2021).
 
-    Instance norm, leaky ReLU, strided convolutions down, transposed ones up. Other than MONAI's forward, coarser
-    outputs are neither interpolated nor stacked: at 128 voxels a side that alone would move more memory than the
-    decoder does.
+    Instance norm, leaky ReLU, strided convolutions down, transposed ones up. Unlike MONAI's forward, coarser
+    outputs are neither interpolated nor stacked: with three of them that would store four full-size tensors
+    of logits twice.
     """
 
     name = "dynunet"

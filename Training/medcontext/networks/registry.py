@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _CLASSES = {
     "dynunet": "DynUNet",
+    "unetr": "UNETR",
+    "swin_unetr": "SwinUNETR",
+    "segresnet": "SegResNet",
+    "mednext": "MedNeXt",
+    "nnformer": "NNFormer",
 }
 """Name (and module in this package) to class. Names from files are looked up here and never imported."""
 
@@ -59,7 +64,9 @@ def build(spec: NetworkSpec | str, in_channels: int, classes: int, **kwargs: Any
     try:
         return network(in_channels, classes, options)  # type: ignore[call-arg]
     except (TypeError, ValueError) as error:
-        raise InputError(f"The network {spec.name} cannot be built with {options.model_dump()}: {error}.") from error
+        raise InputError(
+            f"The network {spec.name} cannot be built with {options.model_dump()}: {error}."
+        ) from error
 
 
 def default_kwargs(

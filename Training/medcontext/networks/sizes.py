@@ -1,4 +1,4 @@
-"""Which patch sizes a network takes, and how deep a patch can be pooled. Per-axis values are ``(K, J, I)``."""
+"""Which patch sizes a network takes, and how deep a patch can be pooled. Values are ``(K, J, I)``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class PatchRule:
     """The patch sizes that fit one network.
 
     Args:
-        multiple: each side must be a multiple of this, and the sides must not all equal it: a bottleneck of one
-            voxel has no variance to normalise by and no context.
+        multiple: each side must be a multiple of this, and the sides must not all equal it: a bottleneck of
+            one voxel has no variance to normalise by and no context.
         exact: the only size that fits, for networks with a fixed position embedding.
     """
 
@@ -50,8 +50,9 @@ class PatchRule:
             if self.exact is not None
             else f"its sides must be multiples of {text(self.multiple)}, one of them at least twice that"
         )
+        given = text(tuple(patch_size))
         raise InputError(
-            f"The network {network} cannot take a patch of {text(tuple(patch_size))} voxels (K x J x I): {allowed}.",
+            f"The network {network} cannot take a patch of {given} voxels (K x J x I): {allowed}.",
             f"Use {text(self.round_up(patch_size))}.",
         )
 
