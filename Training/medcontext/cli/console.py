@@ -16,9 +16,9 @@ import typer
 
 from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LineSink
 from medcontext.errors import CancelledError, MedContextError, ResourceError
-from medcontext.events import Reporter
+from medcontext.events import Event, Reporter
+from medcontext.jobs import JobControl
 
-_NO_MEMORY = "can't allocate memory"
 STOPPING = "Stopping as soon as what is finished is safe. Press Ctrl-C again to stop at once."
 
 
@@ -37,9 +37,9 @@ class Console:
 
         self._as_json = as_json
         self._stopped = False
-        run_id = uuid.uuid4().hex[:8]
         self._people = RichConsole(stderr=as_json, highlight=False)
         self._errors = RichConsole(stderr=True, highlight=False)
+        run_id = uuid.uuid4().hex[:8]
         self._sink: EventSink
         if as_json:
             self._sink = JsonSink(sys.stdout, run_id)
@@ -47,7 +47,22 @@ class Console:
             self._sink = BarSink(self._errors)
         else:
             self._sink = LineSink(self._errors)
+        self._job = JobControl.from_environment(self._sink)
         self.reporter = Reporter(self._sink, lambda: self._stopped, run_id)
+
+    def control(self) -> str | None:
+        """What was asked of the job this command runs as: ``stop`` (and keep the best), ``pause``, or None."""
+        if self._job is None:
+            return None
+        request = self._job.poll()
+        self._job.beat("paused" if request == "pause" else "running")
+        return None if request == "run" else request
+
+    def finish(self, exit_code: int) -> None:
+        """Leave the terminal as it was, and record how the job ended where this is one."""
+        self._sink.close()
+        if self._job is not None:
+            self._job.finish(exit_code)
 
     def say(self, text: str) -> None:
         """Print text for people: on standard output, with ``--json`` on standard error."""
@@ -65,6 +80,10 @@ class Console:
             table.add_row(*(_cell(value) for value in row))
         self._people.print(table)
 
+    def forward(self, event: Event) -> None:
+        """Show an event that came from elsewhere, such as from a job."""
+        self._sink(event)
+
     def result(self, **facts: Any) -> None:
         """Send the ``result`` event that ends a command; people are told with :meth:`say`."""
         self.reporter.emit("result", **facts)
@@ -78,10 +97,6 @@ class Console:
         self._errors.print(f"{label}: {error.message}", markup=False, soft_wrap=True)
         if error.hint:
             self._errors.print(error.hint, markup=False, soft_wrap=True)
-
-    def close(self) -> None:
-        """Remove progress bars."""
-        self._sink.close()
 
     def stop(self) -> None:
         """Ask the work to stop at the next safe place."""
@@ -104,28 +119,38 @@ def session(as_json: bool = False, *, gentle: bool = False) -> Iterator[Console]
             send) lets it save first; the second stops at once.
 
     Raises:
-        typer.Exit: an error was reported; 1 bug, 2 bad input, 3 cancelled, 4 no resources, 5 some cases failed.
+        typer.Exit: an error was reported; 1 bug, 2 input, 3 cancelled, 4 resources, 5 some cases failed.
     """
     console = Console(as_json)
     # With --json standard output is the protocol's alone, whatever a library prints.
     quiet = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    code = 0
     try:
         with quiet, _signals(console) if gentle else contextlib.nullcontext():
             yield console
-    except typer.Exit:
-        raise
+    except typer.Exit as end:
+        code = end.exit_code
     except KeyboardInterrupt:
-        console.error(CancelledError("Stopped by Ctrl-C; files that were finished are kept."))
-        raise typer.Exit(CancelledError.exit_code) from None
+        code = _report(console, CancelledError("Stopped by Ctrl-C; files that were finished are kept."))
     except Exception as error:  # the last net: every error leaves through this door
-        known = expected(error)
-        if known is None:
-            _bug(console, error)
-            raise typer.Exit(1) from error
-        console.error(known)
-        raise typer.Exit(known.exit_code) from error
+        code = _report(console, error)
     finally:
-        console.close()
+        console.finish(code)
+    if code:
+        raise typer.Exit(code)
+
+
+def _report(console: Console, error: Exception) -> int:
+    """Say what went wrong; the exit code that fits."""
+    known = expected(error)
+    if known is None:
+        traceback.print_exception(error, file=sys.stderr)
+        known = MedContextError(
+            f"MedContext met something it did not expect ({type(error).__name__}: {error}).",
+            "Please report it with the lines above and what 'medcontext doctor' prints.",
+        )
+    console.error(known)
+    return known.exit_code
 
 
 def expected(error: BaseException) -> MedContextError | None:
@@ -135,12 +160,7 @@ def expected(error: BaseException) -> MedContextError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "a file"
         return ResourceError(f"The disk is full: {name} was not written.", "Free some space.")
-    # torch has its own kinds: OutOfMemoryError on a graphics card, a RuntimeError from the processor's allocator.
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or _NO_MEMORY in str(error)
-    ):
+    if isinstance(error, MemoryError) or _torch_ran_out(error):
         return ResourceError(
             "There is not enough memory for this.",
             "Close other programs, restrict the region with --roi, use --device cpu, or a smaller network.",
@@ -148,12 +168,13 @@ def expected(error: BaseException) -> MedContextError | None:
     return None
 
 
-def _bug(console: Console, error: Exception) -> None:
-    console.close()
-    traceback.print_exception(error, file=sys.stderr)
-    message = f"MedContext met something it did not expect ({type(error).__name__}: {error})."
-    hint = "Please report it with the lines above and what 'medcontext doctor' prints."
-    console.error(MedContextError(message, hint))
+def _torch_ran_out(error: BaseException) -> bool:
+    """Whether this is one of torch's own errors about memory; without torch loaded it cannot be."""
+    if "torch" not in sys.modules:
+        return False
+    from medcontext.devices import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 @contextlib.contextmanager

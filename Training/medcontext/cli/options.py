@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from medcontext.errors import InputError
+
 
 class PrecisionName(StrEnum):
     """Number format of the network's arithmetic."""
@@ -50,3 +52,20 @@ Precision = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON event a line on standard output.")]
 Seed = Annotated[int, typer.Option(help="Start of all random draws; the same seed repeats a run.")]
+
+
+def assignments(values: list[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` options as a dictionary, in the order given.
+
+    Raises:
+        InputError: one has no ``=`` or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in values:
+        name, separator, value = text.partition("=")
+        if not separator or not name or not value:
+            raise InputError(f"{option} takes NAME=VALUE, not '{text}'.")
+        if name in found:
+            raise InputError(f"{option} names '{name}' twice.")
+        found[name] = value
+    return found

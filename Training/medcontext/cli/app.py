@@ -1,0 +1,48 @@
+"""The list of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import medcontext
+from medcontext.cli import data, demo, doctor, evaluate, jobs, model, plan, segment, train
+
+EVERY_DAY, LEARN, MANAGE = "Segment", "Learn", "Look after"
+
+app = typer.Typer(
+    help="Segment 3D medical images, and teach the program new structures from a few annotated scans.",
+    epilog="Start with: medcontext demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"medcontext {medcontext.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Segment 3D medical images, and teach the program new structures from a few annotated scans."""
+
+
+app.command("demo", rich_help_panel=EVERY_DAY)(demo.demo)
+app.command("segment", rich_help_panel=EVERY_DAY)(segment.segment)
+app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate.evaluate)
+app.command("train", rich_help_panel=LEARN)(train.train)
+app.command("finetune", rich_help_panel=LEARN)(train.finetune)
+app.add_typer(data.app, name="data", rich_help_panel=LEARN)
+app.command("plan", rich_help_panel=LEARN)(plan.plan)
+app.add_typer(model.app, name="model", rich_help_panel=MANAGE)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)
+app.command("doctor", rich_help_panel=MANAGE)(doctor.doctor)
