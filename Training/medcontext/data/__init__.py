@@ -1,1 +1,1 @@
-"""From a folder of annotated scans to batches: store, checks, splits, preprocessing, sampling, augmentation."""
+"""From a folder of annotated scans to batches: store, checks, splits, preprocessing, augmentation."""

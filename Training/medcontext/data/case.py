@@ -20,7 +20,7 @@ class Annotation:
     """What of a case a person looked at; nobody paints 300 slices.
 
     Attributes:
-        labels: label values that were annotated; any other is unknown in this case, not absent. None means all.
+        labels: label values that were annotated; any other is unknown here, not absent. None means all.
         region: where voxels were looked at: everywhere, in some slices, or inside a mask.
         slices: with ``slices``: the indices annotated.
         axis: with ``slices``: the axis of the label file they count along (``k`` is the first array axis).
@@ -46,20 +46,8 @@ class Annotation:
         if self.region == "mask" and self.mask is None:
             raise InputError("An annotation by mask needs the mask file.")
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any], folder: Path) -> Annotation:
-        """Read the ``annotated`` entry of a case; the mask path is relative to ``folder``."""
-        labels, mask = data.get("labels"), data.get("mask")
-        return cls(
-            labels=None if labels is None else tuple(int(value) for value in labels),
-            region=data.get("region", "whole"),
-            slices=tuple(sorted({int(index) for index in data.get("slices", ())})),
-            axis=data.get("axis", "k"),
-            mask=None if mask is None else folder / mask,
-        )
-
     def to_json(self, folder: Path) -> dict[str, Any]:
-        """The form :meth:`from_json` reads."""
+        """The ``annotated`` entry of a case in ``dataset.json``."""
         data: dict[str, Any] = {
             "labels": None if self.labels is None else list(self.labels),
             "region": self.region,
@@ -103,6 +91,7 @@ class Case:
         annotated: what of the label a person looked at.
         text: report or description in words, may be empty.
         hashes: SHA-256 of each file by its path in the store; empty for a folder this program did not write.
+        voxels: SHA-256 of the image's voxel values, by which a second copy is found; may be empty.
         provenance: where the case came from, free form.
     """
 
@@ -115,6 +104,7 @@ class Case:
     annotated: Annotation = field(default_factory=Annotation)
     text: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    voxels: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from medcontext.config import StrictModel, read_data
-from medcontext.data.case import Annotation, Case, SplitName
+from medcontext.data.case import Annotation, Case, SliceAxis, SplitName
 from medcontext.errors import InputError
 from medcontext.labels import Label, LabelSet, default_color
 
@@ -28,6 +28,21 @@ class ReadModel(StrictModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class AnnotatedEntry(ReadModel):
+    """What of a case was annotated."""
+
+    labels: list[int] | None = None
+    """Values looked at; None for all."""
+    region: Literal["whole", "slices", "mask"] = "whole"
+    """Where."""
+    slices: list[int] = Field(default_factory=list)
+    """Indices from 0."""
+    axis: SliceAxis = "k"
+    """Axis that slices count along."""
+    mask: str | None = None
+    """Mask file."""
+
+
 class CaseEntry(ReadModel):
     """One entry of training, test or unlabelled."""
 
@@ -41,12 +56,14 @@ class CaseEntry(ReadModel):
     """Patient."""
     held_out: bool = False
     """Never trained on."""
-    annotated: dict[str, Any] = Field(default_factory=dict)
-    """What was annotated: {labels, region, slices and axis, mask}."""
+    annotated: AnnotatedEntry = AnnotatedEntry()
+    """What was annotated."""
     text: str = ""
     """Report in words."""
     hashes: dict[str, str] = Field(default_factory=dict)
     """SHA-256 by file."""
+    voxels: str = ""
+    """SHA-256 of the image's voxel values."""
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Where the case came from."""
 
@@ -118,7 +135,13 @@ def labels_of(index: DatasetFile) -> LabelSet:
         InputError: a value is not a whole number, is used twice or lies outside 1..254.
     """
     if index.label_table:
-        return LabelSet.from_json(index.label_table)
+        try:
+            return LabelSet.from_json(index.label_table)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The label_table of {INDEX} cannot be read: each entry needs a value and a name, and each "
+                "terminology a category and a type.",
+            ) from error
     if isinstance(index.labels, list):
         pairs: list[tuple[Any, Any]] = list(enumerate(index.labels))
     elif all(str(value).lstrip("-").isdigit() for value in index.labels):
@@ -149,13 +172,14 @@ def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]
     Raises:
         InputError: two entries have the same id.
     """
-    named: list[tuple[SplitName, CaseEntry]] = [
+    lists: dict[SplitName, list[CaseEntry | str]] = {
+        "training": index.training,
+        "test": index.test,
+        "unlabelled": index.unlabelled,
+    }
+    named = [
         (split, CaseEntry(image=entry) if isinstance(entry, str) else entry)
-        for split, entries in (
-            ("training", index.training),
-            ("test", index.test),
-            ("unlabelled", index.unlabelled),
-        )
+        for split, entries in lists.items()
         for entry in entries
     ]
     ids = _ids([entry for _, entry in named])
@@ -179,10 +203,21 @@ def _case(case_id: str, split: SplitName, entry: CaseEntry, folder: Path) -> Cas
         group=entry.group,
         held_out=entry.held_out,
         split=split,
-        annotated=Annotation.from_json(entry.annotated, folder),
+        annotated=_annotation(entry.annotated, folder),
         text=entry.text,
         hashes=entry.hashes,
+        voxels=entry.voxels,
         provenance=entry.provenance,
+    )
+
+
+def _annotation(entry: AnnotatedEntry, folder: Path) -> Annotation:
+    return Annotation(
+        labels=None if entry.labels is None else tuple(entry.labels),
+        region=entry.region,
+        slices=tuple(sorted(set(entry.slices))),
+        axis=entry.axis,
+        mask=None if entry.mask is None else folder / entry.mask,
     )
 
 

@@ -21,10 +21,10 @@ COARSE = 3.0
 """An axis whose voxels are more than this many times longer than those of the finest axis is coarse."""
 
 LABELS_LOOKED_AT = 50
-"""Cases whose voxels are read: percentiles and sides settle long before, and a large CT takes seconds to read."""
+"""Cases whose voxels are read: percentiles and sides settle long before, and a large CT takes seconds."""
 
 SAMPLES_PER_CASE = 20_000
-"""Foreground voxels a case adds to the intensity statistics, so that large organs do not drown small cases."""
+"""Foreground voxels a case adds to the intensity statistics, so that a large case does not drown others."""
 
 
 def read_grid(paths: Sequence[Path]) -> Geometry:

@@ -59,7 +59,7 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
             f"{store.folder} holds no labelled training case.", "Add one with 'medcontext data add --label'."
         )
     chosen = _choose(store, pool, shots, seed)
-    train, validation = chosen, []
+    train, validation = chosen, list[Case]()
     if len(chosen) >= VALIDATION_FROM and held_out_share > 0:
         count = max(VALIDATION_AT_LEAST, round(held_out_share * len(chosen)))
         train, validation = split_by_patient(chosen, count, seed)

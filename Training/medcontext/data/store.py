@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,9 +72,9 @@ class CaseStore:
         """
         image = read_image(case.images, reporter=reporter)
         if image.channels != len(self.channels):
-            names = ", ".join(name for name, _ in self.channels)
+            names = shortened(name for name, _ in self.channels)
             raise InputError(
-                f"Case {case.id} has {image.channels} channels; the data set has {len(self.channels)} ({names}).",
+                f"{case.id} has {image.channels} channels; the data set has {len(self.channels)}: {names}.",
                 "Give one file per channel, or one 4D file.",
             )
         broken = image.array.size - int(np.count_nonzero(np.isfinite(image.array)))
@@ -86,16 +88,16 @@ class CaseStore:
     def read_labels(self, case: Case, like: Geometry | None = None) -> Volume:
         """The labelmap (1 channel, uint8) as stored, with 255 in every voxel that nobody annotated.
 
-        Labels that ``case.annotated.labels`` does not list are unknown in this case: their voxels carry 0, and
-        who learns from it merges the class into background.
+        Labels that ``case.annotated.labels`` does not list are unknown in the case: their voxels carry 0, and
+        training merges the class into background.
 
         Args:
             case: a case with a label.
             like: grid of the image, when it should be compared.
 
         Raises:
-            InputError: there is no label, it is broken, lies on another grid than ``like``, holds a value that
-                the store does not declare, or its annotated region does not fit.
+            InputError: there is no label, it is broken, lies on another grid than ``like``, holds a value
+                that the store does not declare, or its annotated region does not fit.
         """
         if case.label is None:
             raise InputError(f"Case {case.id} has no label.")
@@ -103,9 +105,9 @@ class CaseStore:
         present = np.flatnonzero(np.bincount(labelmap.array.ravel(), minlength=256))
         unknown = [int(value) for value in present if value not in (0, IGNORE, *self.labels.values)]
         if unknown:
-            allowed = ", ".join(f"{label.value} {label.name}" for label in self.labels)
+            allowed = shortened(f"{label.value} {label.name}" for label in self.labels)
             raise InputError(
-                f"The label of case {case.id} holds the values {unknown} that the data set does not declare "
+                f"The label of case {case.id} holds the values {shortened(unknown)} that the data set does not declare "
                 f"(declared: 0 background, {allowed}).",
                 "Correct the label, or name the value in dataset.json.",
             )
@@ -121,3 +123,9 @@ class CaseStore:
         if annotation.mask is not None and annotation.region == "mask":
             return read_labelmap(annotation.mask, like=geometry).array[0] == 0
         return annotation.outside(geometry.shape)
+
+
+def shortened(items: Iterable[Any], most: int = 8) -> str:
+    """The items with commas between them, of a long list only the first."""
+    texts = [str(item) for item in items]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
