@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from medcontext import home as home_module
 from medcontext.home import home
 
 
@@ -32,8 +32,8 @@ def test_the_variable_overrides_the_platform(tmp_path: Path, monkeypatch: pytest
 def test_each_platform_has_its_place(
     platform: str, variables: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home_module.Path, "home", lambda: tmp_path)
-    monkeypatch.setattr(home_module.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(sys, "platform", platform)
     for name in ("MEDCONTEXT_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

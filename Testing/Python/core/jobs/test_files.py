@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_heartbeats_are_rare_unless_the_state_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(control.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     sent: list[Event] = []
     child = JobControl(tmp_path, sent.append)
     for _ in range(5):
@@ -108,15 +109,13 @@ def test_a_process_that_is_no_job_has_no_control(monkeypatch: pytest.MonkeyPatch
     assert JobControl.from_environment() is None
 
 
-def test_a_full_disk_is_told_and_keeps_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_json(tmp_path / "job.json", {"title": "old"})
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResourceError, match="full"):
         files.write_json(tmp_path / "job.json", {"title": "new"})
     assert files.read_json(tmp_path / "job.json") == {"title": "old"}

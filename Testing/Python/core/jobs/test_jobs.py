@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def test_a_recycled_process_number_is_not_taken_for_the_job(folder: Path) -> Non
 def test_without_an_exit_code_the_last_event_decides(
     tmp_path: Path, last_event: dict[str, object], expected: str
 ) -> None:
-    host = __import__("platform").node()
+    host = platform.node()
     (tmp_path / "job.json").write_text(json.dumps({"title": "t", "host": host, "pid": 1, "created": "no"}))
     (tmp_path / "events.jsonl").write_text(json.dumps(last_event) + "\n")
     assert jobs.read(tmp_path).state == expected
