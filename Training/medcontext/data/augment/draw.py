@@ -198,16 +198,10 @@ def draw_intensity(
     def pick(probability: float, values: np.ndarray, neutral: float) -> np.ndarray:
         return np.where(generator.random(channels) < probability, values, neutral)
 
-    fine = np.arange(3) != coarse_axis
     bias = generator.uniform(*config.bias_sd) * generator.standard_normal((channels, 3, 3, 3))
     bias -= bias.mean(axis=(1, 2, 3), keepdims=True)
     biased = generator.random((channels, 1, 1, 1)) < config.bias_probability
-    coarsened = _happens(generator, config.low_resolution_probability) & fine
-    if _happens(generator, config.low_resolution_single_axis_share):
-        coarsened &= np.arange(3) == generator.integers(3)
-    factor = generator.uniform(*config.low_resolution)
-    blurred = _happens(generator, config.blur_probability) & fine
-    sigma = generator.uniform(*config.blur_sigma)
+    low_resolution, blur_sigma = _resolution(config, generator, np.arange(3) != coarse_axis)
     return IntensityDraw(
         gamma=pick(config.gamma_probability, _factors(generator, config.gamma, channels), 1.0),
         gamma_inverted=generator.random(channels) < config.gamma_inverted_share,
@@ -217,14 +211,28 @@ def draw_intensity(
         bias=np.where(biased, bias, 0.0),
         noise_sd=pick(config.noise_probability, generator.uniform(*config.noise_sd, channels), 0.0),
         noise_seed=int(generator.integers(2**62)),
-        low_resolution=_triple(np.where(coarsened, factor, 1.0)),
-        blur_sigma=_triple(np.where(blurred, sigma, 0.0)),
+        low_resolution=low_resolution,
+        blur_sigma=blur_sigma,
     ).scaled(strength)
 
 
 def coarse_axis(spacing: Spacing) -> int | None:
     """The array axis that is more than :data:`COARSE_RATIO` coarser than the finest, or None."""
     return int(np.argmax(spacing)) if max(spacing) > COARSE_RATIO * min(spacing) else None
+
+
+def _resolution(
+    config: AugmentConfig, generator: np.random.Generator, fine: np.ndarray
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Growth of voxels and blur along each axis."""
+    coarsened = _happens(generator, config.low_resolution_probability) & fine
+    single, axis = _happens(generator, config.low_resolution_single_axis_share), generator.integers(3)
+    if single:
+        coarsened &= np.arange(3) == axis
+    factor = generator.uniform(*config.low_resolution)
+    blurred = _happens(generator, config.blur_probability) & fine
+    sigma = generator.uniform(*config.blur_sigma)
+    return _triple(np.where(coarsened, factor, 1.0)), _triple(np.where(blurred, sigma, 0.0))
 
 
 def _displacement(

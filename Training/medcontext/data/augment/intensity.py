@@ -67,7 +67,7 @@ def _lower_resolution(image: torch.Tensor, drawn: IntensityDraw) -> torch.Tensor
             continue
         matrix = _axis_matrix(image.shape[axis + 1], factor, sigma).to(image.device)
         image = torch.tensordot(image, matrix, dims=([axis + 1], [1])).movedim(-1, axis + 1)
-    return image.contiguous()
+    return image
 
 
 def _axis_matrix(size: int, factor: float, sigma: float) -> torch.Tensor:
