@@ -77,7 +77,7 @@ class WindowGrid:
 
     @property
     def slab_axis(self) -> int:
-        """The axis along which a slab one patch deep is smallest; the first unless another saves a quarter."""
+        """The axis along which a slab one patch deep is smallest; the first unless one saves a quarter."""
         shares = [p / n for p, n in zip(self.patch, self.shape, strict=True)]
         best = min(range(3), key=lambda axis: shares[axis])
         return best if shares[best] < 0.75 * shares[0] else 0

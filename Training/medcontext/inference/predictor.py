@@ -1,0 +1,131 @@
+"""A model applied to an image: labels, probabilities and certainty on the grid of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from medcontext.card_schema import ModelCard
+from medcontext.devices import Device
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.geometry import Volume
+from medcontext.inference.certainty import CertaintyKind
+from medcontext.inference.checks import check_image, check_prepared
+from medcontext.inference.labelling import ScoreMeaning
+from medcontext.inference.plan import ExecutionPlan, default_plan
+from medcontext.inference.postprocess import keep_largest_component
+from medcontext.inference.region import Box, prepare_region
+from medcontext.inference.run import Clock, ModelRun, Targets
+from medcontext.inference.scratch import probability_map
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of an image.
+
+    Attributes:
+        labelmap: uint8, one channel, on the grid of the image; label values as in the card.
+        probabilities: for each label value asked for, float16 ``(K, J, I)``; zero outside the box.
+        certainty: uint8, one channel, 255 where the model is sure, zero outside the box; None unless wanted.
+        seconds: wall time of each stage: preprocess, plan, segment, label.
+        execution: how windows were computed.
+        device: where.
+    """
+
+    labelmap: Volume
+    probabilities: dict[int, np.memmap]
+    certainty: Volume | None
+    seconds: dict[str, float]
+    execution: ExecutionPlan
+    device: str
+
+
+class Predictor:
+    """Applies a model; keeps it warm between images.
+
+    Scores of several networks and of mirrored copies are averaged before softmax (logits, as nnU-Net does).
+
+    Args:
+        networks: the members of the model, from ``(B, C, *patch)`` to scores; moved to the device.
+        card: everything else about the model.
+        device: where to compute.
+        precision: auto, fp32, bf16 or fp16.
+        overlap: share of a window that the next one repeats; the card's when None.
+        masked_network: called with ``(windows, mask)`` for masked certainty; the first network with hidden
+            voxels set to zero when None.
+
+    Raises:
+        InputError: there is no network, or the device has no such precision.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        card: ModelCard,
+        device: Device,
+        precision: str = "auto",
+        overlap: float | None = None,
+        masked_network: nn.Module | None = None,
+    ) -> None:
+        if not networks:
+            raise InputError(f"The model '{card.title}' has no weights.", "Import it again.")
+        default_plan(device, precision)
+        self.card = card
+        self.meaning = ScoreMeaning(card)
+        self._run = ModelRun(networks, card, self.meaning, device, precision, overlap, masked_network)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        image: Volume,
+        *,
+        box: Box | None = None,
+        probabilities_of: Sequence[int] = (),
+        certainty: CertaintyKind = "none",
+        reporter: Reporter | None = None,
+        scratch: Path | None = None,
+    ) -> Prediction:
+        """Segment an image.
+
+        Args:
+            image: ``(C, K, J, I)`` in scanner units, any orientation and spacing.
+            box: index ranges ``(K, J, I)`` of the image that the result is restricted to.
+            probabilities_of: label values whose probabilities are wanted; 0 is background.
+            certainty: none, entropy, or masked (agreement of views with hidden parts).
+            reporter: gets progress and warnings, and is asked between windows whether to stop.
+            scratch: folder for the files of the probability maps, which the caller deletes; without it they
+                vanish with the arrays.
+
+        Raises:
+            InputError: the image does not fit the model; the sentence says what is needed.
+            CancelledError: someone asked to stop.
+            ResourceError: memory or disk space ran out.
+        """
+        reporter, clock = reporter or Reporter(), Clock()
+        check_image(image, self.card, box is not None, reporter)
+        channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
+        reporter.progress("preprocess", 0)
+        region = prepare_region(image, self.card, box)
+        check_prepared(region.image)
+        reporter.progress("preprocess", 1)
+        clock.lap("preprocess")
+
+        maps = {value: probability_map(image.shape, value, scratch) for value in channels}
+        sure = np.zeros(image.shape, np.uint8) if certainty != "none" else None
+        labels = np.zeros(image.shape, np.uint8)
+        targets = Targets(labels, {channels[value]: array for value, array in maps.items()}, sure, certainty)
+        execution, device_name = self._run(region, targets, reporter, clock)
+
+        reporter.progress("label", 0)
+        keep_largest_component(labels, self.card.inference.postprocess.largest_component)
+        reporter.progress("label", 1)
+        clock.lap("label")
+        labelmap = Volume(labels[None], image.geometry)
+        certainty_map = None if sure is None else Volume(sure[None], image.geometry)
+        return Prediction(labelmap, maps, certainty_map, clock.seconds, execution, device_name)
