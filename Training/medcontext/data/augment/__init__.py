@@ -16,6 +16,7 @@ from medcontext.data.augment.mirror import (
     mirror,
     mirror_classes,
     mirror_combinations,
+    mirror_known,
     mirror_labels,
 )
 from medcontext.data.augment.spatial import apply_spatial
@@ -35,5 +36,6 @@ __all__ = [
     "mirror",
     "mirror_classes",
     "mirror_combinations",
+    "mirror_known",
     "mirror_labels",
 ]

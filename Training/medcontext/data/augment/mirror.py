@@ -54,14 +54,27 @@ def mirror_classes(
     axes = tuple(axes)
     moved = mirror(scores, axes)
     if left_right in axes and flip_class_pairs:
-        order = list(range(scores.shape[1]))
-        for first, second in flip_class_pairs:
-            order[first], order[second] = second, first
-        moved = moved[:, order]
+        moved = moved[:, _swapped(scores.shape[1], flip_class_pairs)]
     return moved
+
+
+def mirror_known(
+    known: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int = 2
+) -> torch.Tensor:
+    """Something said of each class ``(..., classes)``, such as whether it was annotated, after mirroring."""
+    if left_right in tuple(axes) and flip_class_pairs:
+        return known[..., _swapped(known.shape[-1], flip_class_pairs)]
+    return known
 
 
 def mirror_combinations(allowed_flips: Sequence[int]) -> list[tuple[int, ...]]:
     """Every set of the axes allowed, the empty one first: the views that test-time averaging runs over."""
     axes = sorted(set(allowed_flips))
     return [chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count)]
+
+
+def _swapped(classes: int, flip_class_pairs: ClassPairs) -> list[int]:
+    order = list(range(classes))
+    for first, second in flip_class_pairs:
+        order[first], order[second] = second, first
+    return order

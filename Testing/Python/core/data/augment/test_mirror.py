@@ -10,6 +10,7 @@ from medcontext.data.augment import (
     mirror,
     mirror_classes,
     mirror_combinations,
+    mirror_known,
     mirror_labels,
 )
 from medcontext.errors import InputError
@@ -40,6 +41,12 @@ def test_scores_and_labels_mirror_alike(axes: tuple[int, ...]) -> None:
     labels = scores.argmax(1, keepdim=True)
     from_scores = mirror_classes(scores, axes, [(1, 3)]).argmax(1, keepdim=True)
     assert torch.equal(from_scores, mirror_labels(labels, axes, [(1, 3)]))
+
+
+def test_what_is_known_of_a_side_follows_it() -> None:
+    known = torch.tensor([True, True, True, False])  # class 3, the right side of 1, was not annotated
+    assert mirror_known(known, (0, 2), [(1, 3)]).tolist() == [True, False, True, True]
+    assert torch.equal(mirror_known(known, (0, 1), [(1, 3)]), known)
 
 
 def test_mirrored_view_of_a_symmetric_rule_gives_the_same_prediction() -> None:
