@@ -1,0 +1,200 @@
+"""Which models are there: a quick, tolerant look at model folders with the standard library alone.
+
+A model folder is listed even when it is broken, with the reason. The strict check of ``model.json`` and of
+the weights is the library's task (floor 5).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medcontext.errors import InputError
+from medcontext.home import home
+
+MODEL_FILE = "model.json"
+READABLE_SCHEMA = 1
+"""Newest ``schema_version`` of model.json that this program reads, as in ``card_schema``."""
+
+MAXIMUM_BYTES = 16 * 2**20
+"""A larger model.json is not read: real ones take a few kilobytes."""
+
+
+@dataclass(frozen=True)
+class CardSummary:
+    """What a list of models shows about one of them.
+
+    Attributes:
+        folder: the model folder.
+        id: library id; the folder's name where the card does not say.
+        title: name for people.
+        version: version of the model.
+        kind: segmentation, encoder or text_segmentation.
+        method: method that trained it.
+        labels: names of the structures, in the order of the network's channels.
+        channels: names of the input channels, in order.
+        modalities: modality of each input channel, in order.
+        license: licence of the weights.
+        shots: number of labelled cases that it learnt from.
+        bundled: whether it came with the program (and cannot be removed).
+        problem: why it cannot be used, or None.
+    """
+
+    folder: Path
+    id: str
+    title: str
+    version: str
+    kind: str
+    method: str
+    labels: tuple[str, ...]
+    channels: tuple[str, ...]
+    modalities: tuple[str, ...]
+    license: str
+    shots: int
+    bundled: bool
+    problem: str | None = None
+
+
+def user_models() -> Path:
+    """The user's model library; it need not exist yet."""
+    return home() / "models"
+
+
+def bundled_models() -> Path:
+    """The models that come with the package; they are read in place."""
+    return Path(__file__).resolve().parent / "resources" / "models"
+
+
+def list_cards() -> list[CardSummary]:
+    """Every model folder, broken ones included: by id, newest version first, the user's before bundled."""
+    cards = [read_summary(folder) for root in (user_models(), bundled_models()) for folder in _folders(root)]
+    cards.sort(key=lambda card: card.bundled)
+    cards.sort(key=lambda card: _version_key(card.version), reverse=True)
+    return sorted(cards, key=lambda card: card.id)
+
+
+def read_summary(folder: Path) -> CardSummary:
+    """The summary of one model folder; what is wrong with it is in ``problem``, nothing is raised."""
+    data, problem = _read(folder)
+    training, spec = _object(data.get("training")), _object(data.get("input"))
+    channels = [_object(entry) for entry in _list(spec.get("channels"))]
+    shots = training.get("shots")
+    return CardSummary(
+        folder=folder,
+        id=_text(data.get("id")) or folder.name,
+        title=_text(data.get("title")) or folder.name,
+        version=_text(data.get("version")) or "0",
+        kind=_text(data.get("kind")) or "segmentation",
+        method=_text(data.get("method")),
+        labels=tuple(_text(_object(entry).get("name")) for entry in _list(data.get("labels"))),
+        channels=tuple(_text(entry.get("name")) for entry in channels),
+        modalities=tuple(_text(entry.get("modality")) for entry in channels),
+        license=_text(data.get("license")) or "unspecified",
+        shots=shots if isinstance(shots, int) else 0,
+        bundled=folder.resolve().is_relative_to(bundled_models()),
+        problem=problem or _weights_problem(folder, data),
+    )
+
+
+def resolve(model: str | Path) -> Path:
+    """The folder of a model given as a library id, ``id@version`` or a folder that holds ``model.json``.
+
+    Where an id stands for several models the newest version wins, then the user's before the bundled one.
+
+    Raises:
+        InputError: there is no such model, or every one of that id is broken.
+    """
+    folder = Path(model)
+    if (folder / MODEL_FILE).is_file():
+        return folder
+    name, _, version = str(model).partition("@")
+    cards = list_cards()
+    found = [card for card in cards if card.id == name and version in ("", card.version)]
+    for card in found:
+        if card.problem is None:
+            return card.folder
+    if found:
+        raise InputError(
+            f"Model '{model}' cannot be used: {found[0].problem}", "Remove it and import it again."
+        )
+    if folder.is_dir():
+        raise InputError(f"{folder} is no model folder: it holds no {MODEL_FILE}.")
+    raise InputError(f"There is no model '{model}'.", _suggestion(str(model), cards))
+
+
+def _suggestion(model: str, cards: list[CardSummary]) -> str:
+    known = sorted(
+        {card.id for card in cards} | {f"{card.id}@{card.version}" for card in cards if "@" in model}
+    )
+    close = difflib.get_close_matches(model, known, n=1)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    if not known:
+        return "The library is empty; give the folder of a model."
+    return f"Known models: {', '.join(known)}; a folder is allowed too."
+
+
+def _folders(root: Path) -> list[Path]:
+    """Folders of a library; names that begin with a dot are being written or removed."""
+    try:
+        entries = sorted(root.iterdir())
+    except OSError:  # no library yet, or one that cannot be read, lists nothing
+        return []
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """The content of model.json (empty where it cannot be read) and what is wrong with it."""
+    path = folder / MODEL_FILE
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            return {}, f"{MODEL_FILE} is larger than {MAXIMUM_BYTES >> 20} MB."
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, f"{MODEL_FILE} is missing."
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, f"{MODEL_FILE} cannot be read: {error}."
+    if not isinstance(data, dict):
+        return {}, f"{MODEL_FILE} holds no object."
+    schema = data.get("schema_version")
+    if isinstance(schema, int) and schema > READABLE_SCHEMA:
+        return data, newer_schema(schema)
+    missing = [
+        key for key in ("schema_version", "id", "title", "network", "input", "weights") if key not in data
+    ]
+    return data, f"{MODEL_FILE} lacks {', '.join(missing)}." if missing else None
+
+
+def newer_schema(schema: int) -> str:
+    """The sentence about a card that a later release wrote."""
+    return f"A newer version of MedContext made it (schema {schema}; this one reads up to {READABLE_SCHEMA})."
+
+
+def _weights_problem(folder: Path, data: dict[str, Any]) -> str | None:
+    files = [_text(_object(entry).get("file")) for entry in _list(data.get("weights"))]
+    if not files or not all(files):
+        return "It lists no weights."
+    missing = [name for name in files if not (folder / name).is_file()]
+    return f"Weights are missing: {', '.join(missing)}." if missing else None
+
+
+def _version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
+    """Sorts 1.10 after 1.9 and 1.0-rc1 before 1.0."""
+    release, _, suffix = version.partition("-")
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", release)), not suffix, suffix
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

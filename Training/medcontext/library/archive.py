@@ -1,0 +1,222 @@
+"""Models in and out of the library as one zip. An archive is untrusted until every check has passed."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from medcontext.card_schema import ModelCard
+from medcontext.cards import MODEL_FILE, list_cards, resolve, user_models
+from medcontext.errors import InputError
+from medcontext.library.folder import (
+    ALLOWED_SUFFIXES,
+    checked_name,
+    commit,
+    disk_errors,
+    staging,
+    sync,
+    write_file,
+)
+from medcontext.library.read import check_weights, read_card, weights_files
+from medcontext.library.verify import verify
+from medcontext.library.write import card_json
+
+MAXIMUM_FILES = 1000
+MAXIMUM_BYTES = 16 * 2**30
+"""An ensemble of five networks of 90 million parameters takes 1.8 GB."""
+
+SAFE_BYTES = 64 * 2**20
+MAXIMUM_RATIO = 100
+"""Weights hardly compress, logs about 20 times: an archive that grows more, beyond SAFE_BYTES, is a bomb."""
+
+_PARTS_OF_A_MODEL = (".", "training")
+_STORED = (".safetensors", ".png")
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def import_archive(source: Path, id: str | None = None) -> Path:
+    """Bring a model (a zip, or a folder) into the user's library; it appears there only when all is well.
+
+    Args:
+        source: a zip made by :func:`export_archive` or by hand, or a model folder.
+        id: the library id to give it; its own when None.
+
+    Returns:
+        Its folder in the library. A model that is there already (same id, version and weights) is left alone.
+
+    Raises:
+        InputError: the archive holds no model, more than one, names that leave the folder, links, other
+            kinds of file or too much data; a check fails; or another model has this id and version.
+        ResourceError: the disk is full.
+    """
+    library = user_models()
+    with disk_errors(library / (id or source.stem)), staging(library / "import") as staged:
+        folder = staged / "model"
+        folder.mkdir()
+        if source.is_dir():
+            _copy_folder(source, folder)
+        else:
+            _unpack(source, folder)
+        if id is not None:
+            card = ModelCard.parse(read_card(folder).model_dump(mode="json") | {"id": id}, "The id")
+            write_file(folder / MODEL_FILE, card_json(card))
+        for finding in verify(folder):
+            if finding.severity == "error":
+                raise InputError(
+                    f"{source} was not imported: {finding.message.replace(str(folder), source.name)}"
+                )
+        return _place(folder, read_card(folder))
+
+
+def export_archive(model: str | Path, path: Path, *, replace: bool = False) -> Path:
+    """Write a model as one zip that :func:`import_archive` takes; the same model gives the same bytes.
+
+    Args:
+        model: library id or folder.
+        path: the zip to write.
+        replace: whether a file that is there already may be replaced.
+
+    Raises:
+        InputError: there is no such model, it is broken, or the zip exists.
+        ResourceError: the disk is full.
+    """
+    folder = resolve(model)
+    card = read_card(folder)
+    for entry in weights_files(card):
+        check_weights(folder, entry)
+    if path.exists() and not replace:
+        raise InputError(f"{path} exists already.", "Choose another name.")
+    with disk_errors(path), staging(path) as staged:
+        part = staged / "model.zip"
+        with part.open("wb") as stream:
+            with zipfile.ZipFile(stream, "w") as archive:
+                for name, file in model_files(folder, card):
+                    _add(archive, f"{card.id}/{name}", file)
+            sync(stream.fileno())
+        part.replace(path)
+    return path
+
+
+def model_files(folder: Path, card: ModelCard) -> Iterator[tuple[str, Path]]:
+    """What belongs to a model: the folder's own files and those of ``training/``, weights only if listed."""
+    listed = {entry.file for entry in weights_files(card)}
+    for part in _PARTS_OF_A_MODEL:
+        for file in sorted((folder / part).iterdir()) if (folder / part).is_dir() else []:
+            name = file.relative_to(folder).as_posix()
+            known = (
+                name in listed if file.suffix == ".safetensors" else file.suffix.lower() in ALLOWED_SUFFIXES
+            )
+            if known and file.is_file() and not file.name.startswith("."):
+                yield name, file
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    entry.compress_type = zipfile.ZIP_STORED if file.suffix in _STORED else zipfile.ZIP_DEFLATED
+    with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+        shutil.copyfileobj(source, target, 2**20)
+
+
+def _copy_folder(source: Path, folder: Path) -> None:
+    for name, file in model_files(source, read_card(source)):
+        if file.is_symlink():
+            raise InputError(
+                f"{file} is a link; a model holds plain files.", "Replace it by the file it points to."
+            )
+        with file.open("rb") as stream:
+            _write_stream(folder / checked_name(name), stream)
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for place, entry in _checked_entries(archive, source):
+                with archive.open(entry) as stream:
+                    _write_stream(folder / place, stream)
+    except FileNotFoundError as error:
+        raise InputError(f"{source} does not exist.") from error
+    except _DAMAGED as error:
+        raise InputError(f"{source} is not a zip archive or is damaged: {error}.", "Get it again.") from error
+
+
+def _write_stream(path: Path, stream: IO[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as target:
+        shutil.copyfileobj(stream, target, 2**20)
+        sync(target.fileno())
+
+
+def _checked_entries(archive: zipfile.ZipFile, source: Path) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
+    """Each file of an archive and its place in the model folder; one that is not allowed condemns all."""
+    entries = [
+        entry for entry in archive.infolist() if not entry.is_dir() and not _is_system_file(entry.filename)
+    ]
+    _check_amount(entries, source)
+    names = [checked_name(entry.filename) for entry in entries]
+    for entry in entries:
+        mode = entry.external_attr >> 16
+        if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise InputError(
+                f"{source} holds a link or a device: '{entry.filename}'.", "Do not use this archive."
+            )
+        if entry.flag_bits & 1:
+            raise InputError(f"{source} is encrypted.", "Export it without a password.")
+    if len({str(name).casefold() for name in names}) != len(names):
+        raise InputError(f"{source} holds two files of one name.", "Do not use this archive.")
+    roots = [name.parent for name in names if name.name == MODEL_FILE]
+    if len(roots) != 1 or len(roots[0].parts) > 1:
+        raise InputError(
+            f"{source} holds {len(roots) or 'no'} model(s): one {MODEL_FILE} is needed, at the top."
+        )
+    return [
+        (name.relative_to(roots[0]), entry)
+        for name, entry in zip(names, entries, strict=True)
+        if name.is_relative_to(roots[0])
+    ]
+
+
+def _check_amount(entries: list[zipfile.ZipInfo], source: Path) -> None:
+    """Sizes are those the archive declares: zipfile reads no more than them."""
+    total = sum(entry.file_size for entry in entries)
+    packed = sum(entry.compress_size for entry in entries)
+    if len(entries) > MAXIMUM_FILES or total > MAXIMUM_BYTES:
+        raise InputError(
+            f"{source} holds {len(entries)} files of {total / 2**20:.0f} MB; "
+            f"at most {MAXIMUM_FILES} files and {MAXIMUM_BYTES / 2**20:.0f} MB are allowed."
+        )
+    if total > max(SAFE_BYTES, MAXIMUM_RATIO * packed):
+        raise InputError(
+            f"{source} would grow {total / max(packed, 1):.0f} times to {total / 2**20:.0f} MB; "
+            f"no model grows more than {MAXIMUM_RATIO} times.",
+            "Do not use this archive.",
+        )
+
+
+def _is_system_file(name: str) -> bool:
+    """What macOS adds to archives by itself."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+
+
+def _place(folder: Path, card: ModelCard) -> Path:
+    """Move a checked model into the library, beside other versions of the same id."""
+    same = [c for c in list_cards() if (c.id, c.version, c.bundled) == (card.id, card.version, False)]
+    for other in same:
+        if other.problem is None and read_card(other.folder).weights == card.weights:
+            return other.folder
+        raise InputError(
+            f"Another model '{card.id}' of version {card.version} is in the library.",
+            "Remove it first, or import this one with another id.",
+        )
+    version = "".join(c if c.isalnum() or c in ".+-" else "_" for c in card.version)[:32]
+    targets = [user_models() / name for name in (card.id, f"{card.id}-{version}")]
+    target = next((t for t in targets if not t.exists()), None)
+    if target is None:
+        raise InputError(f"{targets[0]} and {targets[1]} exist already.", "Remove one of them.")
+    commit(folder, target)
+    return target

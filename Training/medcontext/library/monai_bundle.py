@@ -1,0 +1,172 @@
+"""Handing a model to people who work with MONAI: a bundle that runs without this package."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medcontext.card_schema import ModelCard
+from medcontext.errors import InputError
+from medcontext.library.folder import README_FILE, commit, disk_errors, staging, write_file
+from medcontext.library.monai_config import inference, metadata
+from medcontext.library.read import LoadedModel, load_model
+from medcontext.library.readme import model_readme
+from medcontext.networks import SegmentationNetwork
+
+_TORCHSCRIPT = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
+
+
+def export_monai_bundle(
+    model: str | Path, folder: Path, *, member: int | None = None, torchscript: bool = False
+) -> Path:
+    """Write a MONAI bundle that ``monai.bundle.load`` and ``python -m monai.bundle run`` take.
+
+    A network that MONAI has becomes its configuration and ``models/model.pt``; another becomes TorchScript,
+    ``models/model.ts``, which knows only the model's patch size.
+
+    Args:
+        model: library id or folder.
+        folder: the bundle to make; it must not exist or be empty.
+        member: which network of an ensemble (from 0); a bundle holds one.
+        torchscript: whether to write ``models/model.ts`` beside ``models/model.pt`` as well.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        InputError: the model is broken, is no 3D segmentation with one label a voxel, is an ensemble and no
+            member is chosen, or the folder holds something.
+        ResourceError: the disk is full.
+    """
+    loaded = load_model(model)
+    network = loaded.networks[_chosen(loaded, member)]
+    _check_exportable(loaded.card)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} holds something already.", "Choose another folder.")
+    contents = _contents(loaded, network, torchscript)
+    with disk_errors(folder), staging(folder) as staged:
+        for name, data in contents.items():
+            write_file(staged / name, data)
+        commit(staged, folder)
+    return folder
+
+
+def _check_exportable(card: ModelCard) -> None:
+    if card.kind != "segmentation" or card.input.dims != 3:
+        raise InputError(
+            f"Model '{card.id}' is a {card.input.dims}D {card.kind} model; "
+            "only 3D segmentation models can be written as a MONAI bundle."
+        )
+    if card.activation != "softmax" or card.regions:
+        raise InputError(
+            f"Model '{card.id}' predicts regions that overlap; "
+            "only models with one label a voxel can be written as a MONAI bundle."
+        )
+
+
+def _chosen(loaded: LoadedModel, member: int | None) -> int:
+    count = len(loaded.networks)
+    if member is None and count > 1:
+        raise InputError(
+            f"Model '{loaded.card.id}' is an ensemble of {count} networks and a MONAI bundle holds one.",
+            f"Choose a member from 0 to {count - 1}.",
+        )
+    if not 0 <= (member or 0) < count:
+        raise InputError(
+            f"Model '{loaded.card.id}' has no member {member}: there are {count}, counted from 0."
+        )
+    return member or 0
+
+
+def _contents(loaded: LoadedModel, network: SegmentationNetwork, torchscript: bool) -> dict[str, bytes]:
+    """The files of the bundle."""
+    card, facts = loaded.card, metadata(loaded.card)
+    equivalent = network.monai_equivalent()
+    contents = {"configs/metadata.json": _json(facts)}
+    if equivalent is None:
+        contents["configs/inference.json"] = _json(inference(card, _TORCHSCRIPT))
+    else:
+        definition = {"_target_": equivalent.class_name, **equivalent.kwargs}
+        contents["configs/inference.json"] = _json(inference(card, definition))
+        contents["models/model.pt"] = _saved(equivalent.state)
+    if equivalent is None or torchscript:
+        contents["models/model.ts"] = _scripted(network, card, facts)
+    contents[f"docs/{README_FILE}"] = (
+        _bundle_readme(card, equivalent is not None) + _own_readme(loaded)
+    ).encode()
+    contents["LICENSE"] = _licence(loaded).encode()
+    return contents
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return (json.dumps(data, indent=4) + "\n").encode()
+
+
+def _saved(state: Mapping[str, Any]) -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    torch.save({key: value.detach().cpu().clone() for key, value in state.items()}, stream)
+    return stream.getvalue()
+
+
+def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str, Any]) -> bytes:
+    """The network traced at the model's patch size, with the metadata inside as MONAI keeps it."""
+    import torch
+    from monai.data import save_net_with_metadata
+
+    example = torch.zeros(1, network.in_channels, *card.input.patch_size)
+    with torch.no_grad():
+        traced = torch.jit.trace(network.eval(), example, check_trace=False)
+    stream = io.BytesIO()
+    save_net_with_metadata(traced, stream, meta_values=dict(facts))
+    return stream.getvalue()
+
+
+def _own_readme(loaded: LoadedModel) -> str:
+    path = loaded.folder / README_FILE
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else model_readme(loaded.card)
+
+
+def _licence(loaded: LoadedModel) -> str:
+    for name in ("LICENSE.txt", "LICENSE.md"):
+        if (loaded.folder / name).is_file():
+            return (loaded.folder / name).read_text(encoding="utf-8", errors="replace")
+    card = loaded.card
+    return f"The weights of '{card.id}' {card.version} are given under this licence: {card.license}\n"
+
+
+def _bundle_readme(card: ModelCard, plain: bool) -> str:
+    several = len(card.input.channels) > 1
+    names = ", ".join(f"`_{index:04d}` {c.name}" for index, c in enumerate(card.input.channels))
+    images = f"one file a channel: `case_0000.nii.gz`, ... ({names})" if several else "`*.nii.gz`"
+    load = f'monai.bundle.load("{card.id}", bundle_dir="FOLDER ABOVE", workflow_type="inference")'
+    if not plain:
+        load = f'monai.bundle.load("{card.id}", bundle_dir="FOLDER ABOVE", load_ts_module=True)'
+    differences = _differences(card)
+    return (
+        f"# {card.title} as a MONAI bundle\n\n"
+        "Segment every image of a folder (needs `monai`, `nibabel` and `fire`):\n\n"
+        "```\npython -m monai.bundle run --config_file configs/inference.json --bundle_root . "
+        "--dataset_dir IMAGES --output_dir OUT\n```\n\n"
+        f"Images are {images}. From Python: `{load}`.\n\n"
+        "What this bundle does differently from `medcontext segment`:\n\n"
+        + "\n".join(f"- {sentence}" for sentence in differences)
+        + "\n\nThe model's own card follows.\n\n---\n\n"
+    )
+
+
+def _differences(card: ModelCard) -> list[str]:
+    sentences = [
+        "Images whose spacing differs from the model's are resampled by MONAI's `Spacing`, whose voxels are "
+        "exactly of that size; ours divide the image evenly. Labels differ at some borders.",
+        "Windows lie at a fixed distance; ours are spread evenly.",
+    ]
+    if card.inference.resample.separate_z is not None:
+        sentences.append("The coarse axis is interpolated linearly; ours takes the nearest slice.")
+    if card.inference.flips:
+        sentences.append("Predictions are not averaged over mirrored images.")
+    return sentences

@@ -1,0 +1,80 @@
+"""Everything that is wrong with a model folder, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medcontext.card_schema import ModelCard
+from medcontext.cards import resolve
+from medcontext.errors import InputError
+from medcontext.library.folder import ALLOWED_SUFFIXES, PLAN_FILE, README_FILE
+from medcontext.library.read import (
+    build_network,
+    check_state,
+    load_state,
+    read_card,
+    read_plan,
+    weights_files,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a model folder: an error makes it unusable, a warning does not."""
+
+    severity: Literal["error", "warning"]
+    message: str
+
+
+def verify(model: str | Path) -> list[Finding]:
+    """Check a model given as library id or folder; an empty list means that it can be used and is complete.
+
+    Checked are the card, the hash of each weights file, whether the weights fit the network, the plan, the
+    README, the licence and what else lies in the folder.
+
+    Raises:
+        InputError: there is no such model or folder.
+    """
+    folder = model if isinstance(model, Path) and model.is_dir() else resolve(model)
+    findings: list[Finding] = []
+    card = _attempt(findings, read_card, folder)
+    if card is None:
+        return findings
+    network = _attempt(findings, build_network, card)
+    for entry in weights_files(card):
+        state = _attempt(findings, load_state, folder, entry)
+        if state is not None and network is not None:
+            sentence = f"{entry.file} does not fit '{card.network.name}'"
+            _attempt(findings, check_state, state, network.state_dict(), sentence)
+    _attempt(findings, read_plan, folder, card)
+    return findings + [Finding("warning", message) for message in _remarks(folder, card)]
+
+
+def _attempt(findings: list[Finding], check: Callable[..., Any], *arguments: Any) -> Any:
+    """The answer of a check, or None and one more finding."""
+    try:
+        return check(*arguments)
+    except InputError as error:
+        findings.append(Finding("error", str(error)))
+        return None
+
+
+def _remarks(folder: Path, card: ModelCard) -> list[str]:
+    remarks = []
+    if not card.plan:
+        remarks.append(
+            f"There is no {PLAN_FILE}: training cannot go on from this model with the same preprocessing."
+        )
+    if not (folder / README_FILE).is_file():
+        remarks.append(f"There is no {README_FILE}.")
+    if card.license == "unspecified":
+        remarks.append("The licence is not specified.")
+    if not card.training.metrics:
+        remarks.append("It was not evaluated: there are no metrics.")
+    strange = [f.name for f in folder.iterdir() if f.is_file() and f.suffix.lower() not in ALLOWED_SUFFIXES]
+    if strange:
+        remarks.append(f"Files of other kinds lie in the folder: {', '.join(sorted(strange)[:5])}.")
+    return remarks
