@@ -16,16 +16,16 @@ from medcontext.networks.registry import build, check_patch
 from medcontext.plan import Size
 
 _STATE_COPIES = 5
-"""float32 copies of the weights while training: weights, gradients, two moments of AdamW, average (teacher)."""
+"""float32 copies of the weights in training: weights, gradients, two moments of AdamW, average (teacher)."""
 
 
 @dataclass(frozen=True)
 class NetworkFacts:
     """Size and cost of a network on one patch in float32.
 
-    Memory is estimated by running the network on tensors without data and adding up what is alive at the worst
-    moment. Scratch space of convolution algorithms and of the framework comes on top (a GPU context alone is
-    about 0.5 GB); mixed precision takes roughly half of the activations.
+    Memory is estimated by running the network on tensors without data and adding up what is alive at the
+    worst moment. Scratch space of convolution algorithms and of the framework comes on top (a GPU context
+    alone is about 0.5 GB); mixed precision takes roughly half of the activations.
 
     Args:
         parameters: trainable numbers.

@@ -43,7 +43,8 @@ class MedNeXtOptions(StrictModel):
 class MedNeXt(SegmentationNetwork):
     """U-Net of ConvNeXt blocks (Roy et al., MICCAI 2023); ``large`` is the published MedNeXt-S with kernel 3.
 
-    Every level, the bottleneck included, has an output for deep supervision, as published. Pooling is isotropic.
+    Every level, the bottleneck included, has an output for deep supervision, as published. All axes are
+    pooled alike.
     """
 
     name = "mednext"

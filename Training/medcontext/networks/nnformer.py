@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -102,7 +102,7 @@ class NNFormer(SegmentationNetwork):
 
     @classmethod
     def default_options(cls, patch_size: Size, spacing: Spacing, size: NetworkSize) -> NNFormerOptions:
-        """Tokens, strides and windows from the patch; with three stages 0.9, 3.4 and 14 million parameters."""
+        """All from the patch; with three stages 0.6, 2.4 and 9.5 million parameters."""
         token = _token(patch_size, spacing)
         grid = [max(1, n // t) for n, t in zip(patch_size, token, strict=True)]
         strides, _ = plan_pooling(_triple(grid), _triple(s * t for s, t in zip(spacing, token, strict=True)))
@@ -140,10 +140,9 @@ class NNFormer(SegmentationNetwork):
         *skips, x = (level.movedim(1, -1) for level in features)
         outputs: list[Tensor] = []
         for stage in reversed(range(len(skips))):
-            first, *rest = self.decoder[stage]  # type: ignore[misc]
-            x = first(self.expanding[stage](x), skips[stage])
-            for block in rest:
-                x = block(x)
+            blocks = cast(nn.Sequential, self.decoder[stage])
+            x = blocks[0](self.expanding[stage](x), skips[stage])
+            x = blocks[1:](x)
             if stage == 0 or (deep and stage < len(self.heads)):
                 outputs.append(self.heads[stage](x.movedim(-1, 1)))
         return outputs[::-1]
@@ -234,7 +233,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _token(patch_size: Size, spacing: Spacing) -> Size:
-    """4 voxels (2 for small patches), halved on an axis for each factor of two it is coarser than the finest."""
+    """4 voxels, or 2 for small patches; half on an axis twice as coarse as the finest, 1 from four times."""
     voxels = 4 if max(patch_size) >= _BIG_PATCH else 2
     finest = min(spacing)
     return _triple(

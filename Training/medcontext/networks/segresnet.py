@@ -27,13 +27,14 @@ class SegResNetOptions(StrictModel):
     blocks_down: tuple[PositiveInt, ...] = Field(default=(1, 2, 2, 4), min_length=2)
     """Residual blocks of each encoder stage, finest first; the decoder has one a stage."""
     resolution: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
-    """Voxel size in mm (K, J, I): a coarse axis is neither pooled nor convolved until the others caught up."""
+    """Voxel size in mm (K, J, I): a coarse axis is not pooled or convolved until the others caught up."""
 
 
 class SegResNet(SegmentationNetwork):
-    """Residual encoder with a light decoder (Myronenko, BrainLes 2018), in MONAI's form with deep supervision.
+    """Residual encoder with a light decoder (Myronenko, BrainLes 2018).
 
-    Instance norm, because MONAI's default, batch norm, needs larger batches than 3D patches allow.
+    MONAI's form with deep supervision. Instance norm, because MONAI's default, batch norm, needs larger
+    batches than 3D patches allow.
     """
 
     name = "segresnet"

@@ -78,7 +78,7 @@ class SwinUNETR(SegmentationNetwork):
 
     @classmethod
     def rule_for(cls, options: SwinUNETROptions) -> PatchRule:  # noqa: ARG003 - the same for all
-        """Multiples of 32; 32 on each side would leave the bottleneck one voxel, which instance norm refuses."""
+        """Multiples of 32; with 32 on each side the bottleneck is one voxel, which instance norm refuses."""
         return PatchRule((_MULTIPLE,) * 3)
 
     def _encode(self, x: Tensor) -> list[Tensor]:
@@ -102,7 +102,7 @@ class SwinUNETR(SegmentationNetwork):
         return [net.out(x)]
 
     def mask_points(self, before_position: bool = True) -> MaskPoints:  # noqa: ARG002 - positions are relative
-        """The tokens of 2 voxels a side (mask cells should be larger); the full-resolution skip leaks the image."""
+        """Tokens of 2 voxels a side; the full-resolution skip takes the raw image and leaks it."""
         net = self.backbone
         return MaskPoints(
             net.swinViT.patch_embed, "grid", (_EMBEDDING,) * 3, net.swinViT.embed_dim, (net.encoder1,)

@@ -16,7 +16,7 @@ from medcontext.plan import Size, Spacing
 _TOKEN = 16  # voxels per token and axis, fixed in MONAI: the decoder doubles four times
 _SKIP_LAYERS = (3, 6, 9)  # transformer layers that feed the decoder, of twelve
 
-_SIZES: dict[NetworkSize, dict[str, int]] = {
+_SIZES: dict[NetworkSize, dict[str, Any]] = {
     "small": {"feature_size": 8, "hidden_size": 48, "mlp_dim": 192, "num_heads": 4},
     "medium": {"feature_size": 16, "hidden_size": 192, "mlp_dim": 768, "num_heads": 6},
     "large": {"feature_size": 32, "hidden_size": 768, "mlp_dim": 3072, "num_heads": 12},
@@ -52,8 +52,8 @@ class UNETROptions(StrictModel):
 class UNETR(SegmentationNetwork):
     """Vision transformer with a convolutional decoder (Hatamizadeh et al., WACV 2022).
 
-    Sees the whole patch at once but knows one patch size only. ``large`` is the published network (feature size
-    32 of its BTCV setting); twelve layers in every size. There is no deep supervision.
+    Sees the whole patch at once but knows one patch size only. ``large`` is the published network (with the
+    feature size 32 of its BTCV setting); twelve layers in every size. There is no deep supervision.
     """
 
     name = "unetr"
@@ -81,7 +81,7 @@ class UNETR(SegmentationNetwork):
 
     @classmethod
     def default_options(cls, patch_size: Size, spacing: Spacing, size: NetworkSize) -> UNETROptions:  # noqa: ARG003
-        """Small about 1 million parameters, medium 9, large 102; the patch is rounded up to multiples of 16."""
+        """Small 1, medium 9, large 102 million parameters; the patch is rounded up to multiples of 16."""
         fitting = PatchRule((_TOKEN,) * 3).round_up(patch_size)
         return UNETROptions(patch_size=fitting, **_SIZES[size])
 
@@ -107,7 +107,7 @@ class UNETR(SegmentationNetwork):
         return [net.out(x)]
 
     def mask_points(self, before_position: bool = True) -> MaskPoints:
-        """The tokens of 16 voxels a side; the full-resolution skip takes the raw image and must be masked too."""
+        """Tokens of 16 voxels a side; the full-resolution skip takes the raw image and leaks it."""
         options: Any = self.options
         embedding = self.backbone.vit.patch_embedding
         cell, skips = (_TOKEN,) * 3, (self.backbone.encoder1,)

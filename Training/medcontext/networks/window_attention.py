@@ -170,7 +170,7 @@ class Windows:
         return labels.unsqueeze(-1) == labels.unsqueeze(-2)
 
     def _regions(self, axis: int, device: torch.device) -> Tensor:
-        """Along one axis after the roll: 0 for tokens in place, 1 for those rolled over the edge, 2 for padding."""
+        """Along one axis after the roll: 0 for tokens in place, 1 for those rolled over, 2 for padding."""
         grid, shift = self.grid[axis], self.shift[axis]
         place = torch.arange(grid + self.padding[axis], device=device).roll(-shift)
         return torch.where(place >= grid, 2, (place < shift).long())
@@ -179,7 +179,7 @@ class Windows:
 def _relative_positions(window: Size) -> Tensor:
     """Index into the bias table for each pair of tokens, ``(*window, *window)``.
 
-    An offset of 0 lies in the middle of the table, so that the slice of a smaller window reads the same offsets.
+    An offset of 0 is the middle of the table, so that a slice for a smaller window reads the same offsets.
     """
     index = torch.zeros(*window, *window, dtype=torch.long)
     for axis, size in enumerate(window):
