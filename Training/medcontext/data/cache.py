@@ -56,7 +56,7 @@ def prepare_cases(
     for index, case in enumerate(cases):
         reporter.check_cancelled()
         reporter.progress("prepare", index / len(cases))
-        content = _files_hash(case.images)
+        content = files_hash(case.images)
         folder = root / _key(case, content, plan, labelled)
         if not (folder / "facts.json").exists():
             _write(folder, _prepare(store, case, plan, labelled))
@@ -118,12 +118,12 @@ def _read(folder: Path, case_id: str, content: str) -> PreparedCase:
 def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
     parts = [content, plan.preprocessing_hash(), str(CACHE_VERSION)]
     if labelled and case.label is not None:
-        parts += [_files_hash([case.label]), repr(case.annotated)]
-        parts += [_files_hash([case.annotated.mask])] if case.annotated.mask else []
+        parts += [files_hash([case.label]), repr(case.annotated)]
+        parts += [files_hash([case.annotated.mask])] if case.annotated.mask else []
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
-def _files_hash(paths: Sequence[Path]) -> str:
+def files_hash(paths: Sequence[Path]) -> str:
     """SHA-256 over the files, and over the files inside folders (DICOM series), in order."""
     digest = hashlib.sha256()
     for path in paths:
