@@ -51,7 +51,7 @@ class Console:
         self.reporter = Reporter(self._sink, lambda: self._stopped, run_id)
 
     def control(self) -> str | None:
-        """What was asked of the job this command runs as: ``stop`` (and keep the best), ``pause``, or None."""
+        """What was asked of the job this command is: ``stop`` (and keep the best), ``pause``, or None."""
         if self._job is None:
             return None
         request = self._job.poll()
@@ -74,7 +74,7 @@ class Console:
 
         table = Table(title=title, title_justify="left", header_style="bold")
         for index, name in enumerate(columns):
-            numbers = all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+            numbers = any(isinstance(row[index], int | float) for row in rows)
             table.add_column(name, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(_cell(value) for value in row))

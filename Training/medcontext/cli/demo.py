@@ -23,8 +23,8 @@ def demo(
 ) -> None:
     """See it work on real scans that come with the program, in a few minutes.
 
-    Segments a scan with the bundled model, then learns the hippocampus from four annotated scans, with and without
-    MedContext, and scores both on scans that neither has seen.
+    Segments a scan with the bundled model, then learns the hippocampus from four annotated scans, with and
+    without MedContext, and scores both on scans that neither has seen.
     """
     with session(as_json, gentle=True) as console:
         from medcontext.workflows.demo import demo as run

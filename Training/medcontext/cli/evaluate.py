@@ -10,6 +10,7 @@ import typer
 
 from medcontext.cli.console import session
 from medcontext.cli.options import Device, Json, Precision, PrecisionName, Store
+from medcontext.errors import SomeCasesFailedError
 
 
 class SplitName(StrEnum):
@@ -66,10 +67,10 @@ def evaluate(
             precision=precision.value,
             reporter=console.reporter,
         )
-        console.table(["Label", "Cases", "Dice", "HD95 (mm)", "Surface Dice"], evaluation.rows())
+        console.table(["Label", "Cases", "Dice", "HD95 (mm)", "Surface Dice"], evaluation.table())
         console.say(f"Mean Dice {evaluation.mean_dice:.3f} over {evaluation.cases} cases")
         if output is not None:
             console.say(f"Scores of every case are in {output.absolute()}")
         console.result(**evaluation.to_json())
         if evaluation.failed:
-            raise typer.Exit(evaluation.exit_code)
+            raise typer.Exit(SomeCasesFailedError.exit_code)

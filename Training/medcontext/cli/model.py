@@ -45,7 +45,7 @@ def list_models(as_json: Json = False) -> None:
             console.table(["Id", "Version", "Title", "Labels", "Where", "Problem"], rows)
         else:
             console.say(
-                "There is no model yet. 'medcontext train' makes one, 'medcontext model import' brings one in."
+                "There is no model yet: 'medcontext train' makes one, 'medcontext model import' adds one."
             )
         console.result(
             models=[
@@ -64,8 +64,8 @@ def _where(bundled: bool) -> str:
 def show(model: ModelName, as_json: Json = False) -> None:
     """Show what a model needs, what it finds and how it was made."""
     with session(as_json) as console:
-        from medcontext.library import read_card
         from medcontext.cards import resolve
+        from medcontext.library import read_card
 
         folder = resolve(model)
         card = read_card(folder)

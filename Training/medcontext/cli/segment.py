@@ -76,7 +76,7 @@ def segment(
 ) -> None:
     """Segment images with a trained model.
 
-    Each image gives OUTPUT/<name>.nii.gz on exactly its own grid. One image that fails does not stop the others.
+    Each image gives OUTPUT/<name>.nii.gz on exactly its own grid. An image that fails stops no other.
     """
     with session(as_json, gentle=True) as console:
         from medcontext.workflows.segment import segment as run

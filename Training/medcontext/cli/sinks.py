@@ -153,6 +153,8 @@ def describe(event: Event) -> str:
     Results and errors are printed by the command itself, metrics beside the bars.
     """
     kind = event["event"]
+    if kind == "info":
+        return str(event["message"])
     if kind == "warning":
         case = f"{event['case']}: " if event.get("case") else ""
         return f"Warning: {case}{event['message']}"

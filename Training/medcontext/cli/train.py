@@ -11,7 +11,6 @@ import typer
 
 from medcontext.cli.console import Console, session
 from medcontext.cli.options import (
-    COMPUTING,
     Device,
     Json,
     Precision,
@@ -98,7 +97,7 @@ def train(
     ] = "dynunet",
     size: Annotated[
         SizeName, typer.Option(help="Size of the network.", rich_help_panel=METHOD)
-    ] = SizeName.MEDIUM,
+    ] = SizeName.SMALL,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -123,8 +122,8 @@ def train(
 ) -> None:
     """Learn to segment from annotated scans.
 
-    Without --minutes or --steps the plan made from the data decides how long. Ctrl-C keeps a checkpoint; the same
-    command with --resume goes on from it.
+    Without --minutes or --steps the plan made from the data decides how long. Ctrl-C keeps a checkpoint; the
+    same command with --resume goes on from it.
     """
     with session(as_json, gentle=True) as console:
         if detach:

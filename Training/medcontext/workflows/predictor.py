@@ -1,0 +1,35 @@
+"""A model, ready to be applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medcontext.devices import choose_device, tune_cpu
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.inference.predictor import Predictor
+from medcontext.library import LoadedModel, load_model
+
+
+def make_predictor(
+    model: str | Path, device: str, precision: str, reporter: Reporter
+) -> tuple[Predictor, LoadedModel]:
+    """Load a segmentation model onto a device and say which.
+
+    Raises:
+        InputError: there is no such model or device, or the model does not segment images.
+    """
+    reporter.progress("load model", 0)
+    loaded = load_model(model)
+    if loaded.card.kind != "segmentation":
+        raise InputError(
+            f"'{loaded.card.title}' is of the kind '{loaded.card.kind}' and cannot segment by itself.",
+            "Choose another with 'medcontext model list'.",
+        )
+    chosen = choose_device(device, reporter)
+    if chosen.kind == "cpu":
+        tune_cpu()
+    predictor = Predictor(loaded.networks, loaded.card, chosen, precision)
+    reporter.progress("load model", 1)
+    reporter.info(f"Segmenting on {chosen.name}: {chosen.reason}", device=chosen.name)
+    return predictor, loaded
