@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -166,23 +165,27 @@ def channels_of(index: DatasetFile) -> list[tuple[str, str]]:
     return [(text, text) for _, text in ordered]
 
 
+def case_ids(index: DatasetFile) -> dict[SplitName, list[str]]:
+    """The id of every entry, list by list in the order of the file.
+
+    Given ids are kept; others are file names, or paths where file names repeat.
+    """
+    entries = [entry for _, entry in _entries(index)]
+    short = [entry.id or _file_id(entry) for entry in entries]
+    count = Counter(short)
+    ids: dict[SplitName, list[str]] = {"training": [], "test": [], "unlabelled": []}
+    for (split, entry), name in zip(_entries(index), short, strict=True):
+        ids[split].append(_path_id(entry) if count[name] > 1 and entry.id is None else name)
+    return ids
+
+
 def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]:
     """All cases; one that ``splits.json`` lists under test is a test case whatever ``dataset.json`` says.
 
     Raises:
         InputError: two entries have the same id.
     """
-    lists: dict[SplitName, list[CaseEntry | str]] = {
-        "training": index.training,
-        "test": index.test,
-        "unlabelled": index.unlabelled,
-    }
-    named = [
-        (split, CaseEntry(image=entry) if isinstance(entry, str) else entry)
-        for split, entries in lists.items()
-        for entry in entries
-    ]
-    ids = _ids([entry for _, entry in named])
+    ids = [case_id for names in case_ids(index).values() for case_id in names]
     repeated = sorted(i for i, n in Counter(ids).items() if n > 1)
     if repeated:
         raise InputError(
@@ -191,7 +194,20 @@ def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]
     test = {strip_ending(name) for name in splits.test}
     return [
         _case(case_id, "test" if split == "training" and case_id in test else split, entry, folder)
-        for case_id, (split, entry) in zip(ids, named, strict=True)
+        for case_id, (split, entry) in zip(ids, _entries(index), strict=True)
+    ]
+
+
+def _entries(index: DatasetFile) -> list[tuple[SplitName, CaseEntry]]:
+    lists: dict[SplitName, list[CaseEntry | str]] = {
+        "training": index.training,
+        "test": index.test,
+        "unlabelled": index.unlabelled,
+    }
+    return [
+        (split, CaseEntry(image=entry) if isinstance(entry, str) else entry)
+        for split, entries in lists.items()
+        for entry in entries
     ]
 
 
@@ -226,16 +242,6 @@ def _images(entry: CaseEntry) -> list[str]:
     if not images or not all(images):
         raise InputError(f"{INDEX} has an entry without an image.", "Name the image file of each case.")
     return images
-
-
-def _ids(entries: Sequence[CaseEntry]) -> list[str]:
-    """The given ids, else file names, else (where those repeat) paths."""
-    short = [entry.id or _file_id(entry) for entry in entries]
-    count = Counter(short)
-    return [
-        _path_id(entry) if count[name] > 1 and entry.id is None else name
-        for name, entry in zip(short, entries, strict=True)
-    ]
 
 
 def _file_id(entry: CaseEntry) -> str:

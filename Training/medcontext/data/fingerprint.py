@@ -14,6 +14,7 @@ from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
+from medcontext.io import read_volume
 from medcontext.labels import IGNORE
 from medcontext.plan import Fingerprint, Size, Spacing
 
@@ -35,8 +36,6 @@ def read_grid(paths: Sequence[Path]) -> Geometry:
     """
     path = paths[0]
     if path.is_dir() or path.suffix.lower() == ".dcm" or not path.is_file():
-        from medcontext.io import read_volume
-
         return read_volume(path).geometry
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))

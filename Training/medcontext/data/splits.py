@@ -95,6 +95,20 @@ def split_by_patient(cases: Sequence[Case], count: int, seed: int) -> tuple[list
     return [c for c in cases if c.patient not in apart], [c for c in cases if c.patient in apart]
 
 
+def cases_to_hold_out(store: CaseStore, share: float, seed: int = 0) -> list[str]:
+    """Ids to hold out so that ``share`` of the labelled cases scores and no patient is on both sides.
+
+    Test cases and cases held out before count; all cases of their patients are among the ids.
+    """
+    labelled = [case for case in store.cases if case.label is not None]
+    scoring = {case.patient for case in labelled if not case.trainable}
+    forced = [case for case in labelled if case.trainable and case.patient in scoring]
+    free = [case for case in labelled if case.trainable and case.patient not in scoring]
+    wanted = round(share * len(labelled)) - (len(labelled) - len(free))
+    drawn = split_by_patient(free, wanted, seed)[1] if wanted > 0 else []
+    return [case.id for case in (*forced, *drawn)]
+
+
 def _choose(store: CaseStore, pool: Sequence[Case], shots: int | None, seed: int) -> list[Case]:
     if shots is None:
         return list(pool)

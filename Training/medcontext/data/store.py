@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from medcontext.data.case import Annotation, Case
+from medcontext.data import writing
+from medcontext.data.adding import NewCase, add
+from medcontext.data.case import Case
 from medcontext.data.decathlon import cases_of, channels_of, labels_of, read_index, read_splits
+from medcontext.data.reading import read_case_image, read_case_labels
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
-from medcontext.io import read_image, read_labelmap
-from medcontext.labels import IGNORE, LabelSet
+from medcontext.labels import LabelSet
 
 
 class CaseStore:
-    """Reads a case store; use :meth:`open`. Writing is in :mod:`medcontext.data.writing`.
+    """A case store or a plain Medical Segmentation Decathlon folder; :meth:`open` or :meth:`create` one.
 
     Attributes:
         folder: absolute path of the store.
@@ -36,11 +35,30 @@ class CaseStore:
 
     @classmethod
     def open(cls, folder: Path) -> CaseStore:
-        """Open a store or a plain Medical Segmentation Decathlon folder.
+        """Open a store.
 
         Raises:
             InputError: the folder holds no valid ``dataset.json`` or lists a case twice.
         """
+        return cls(folder)
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        labels: LabelSet,
+        channels: Sequence[tuple[str, str]],
+        *,
+        name: str = "",
+        description: str = "",
+    ) -> CaseStore:
+        """Start an empty store; ``channels`` are (name, modality).
+
+        Raises:
+            InputError: the folder already is a store or may not be written to.
+        """
+        folder = Path(folder).expanduser().absolute()
+        writing.create(folder, labels, channels, name=name, description=description)
         return cls(folder)
 
     def reload(self) -> None:
@@ -70,20 +88,7 @@ class CaseStore:
             InputError: a file is missing or broken, is 2D, holds voxels that are not finite, or the number of
                 channels is not that of the store.
         """
-        image = read_image(case.images, reporter=reporter)
-        if image.channels != len(self.channels):
-            names = shortened(name for name, _ in self.channels)
-            raise InputError(
-                f"{case.id} has {image.channels} channels; the data set has {len(self.channels)}: {names}.",
-                "Give one file per channel, or one 4D file.",
-            )
-        broken = image.array.size - int(np.count_nonzero(np.isfinite(image.array)))
-        if broken:
-            raise InputError(
-                f"The image of case {case.id} holds {broken} voxels that are not finite numbers.",
-                "Re-export the image or leave the case out.",
-            )
-        return image
+        return read_case_image(case.images, self.channels, f"Case {case.id}", reporter)
 
     def read_labels(self, case: Case, like: Geometry | None = None) -> Volume:
         """The labelmap (1 channel, uint8) as stored, with 255 in every voxel that nobody annotated.
@@ -101,31 +106,37 @@ class CaseStore:
         """
         if case.label is None:
             raise InputError(f"Case {case.id} has no label.")
-        labelmap = read_labelmap(case.label, like=like)
-        present = np.flatnonzero(np.bincount(labelmap.array.ravel(), minlength=256))
-        unknown = [int(value) for value in present if value not in (0, IGNORE, *self.labels.values)]
-        if unknown:
-            allowed = shortened(f"{label.value} {label.name}" for label in self.labels)
-            raise InputError(
-                f"The label of case {case.id} holds the values {shortened(unknown)} that the data set does not declare "
-                f"(declared: 0 background, {allowed}).",
-                "Correct the label, or name the value in dataset.json.",
-            )
-        outside = self._outside(case, labelmap.geometry)
-        if outside is None:
-            return labelmap
-        array = labelmap.array.copy()
-        array[0, outside] = IGNORE
-        return Volume(array, labelmap.geometry)
+        return read_case_labels(case.label, case.annotated, self.labels, f"Case {case.id}", like)
 
-    def _outside(self, case: Case, geometry: Geometry) -> np.ndarray | None:
-        annotation: Annotation = case.annotated
-        if annotation.mask is not None and annotation.region == "mask":
-            return read_labelmap(annotation.mask, like=geometry).array[0] == 0
-        return annotation.outside(geometry.shape)
+    def add_case(self, new: NewCase, *, labels: LabelSet | None = None, replacing: bool = False) -> Case:
+        """Add a case: files are checked and written first, ``dataset.json`` last and under a lock.
 
+        Args:
+            new: images, label and what is known about them.
+            labels: structures to declare beside those that the store has.
+            replacing: replace the case of that id; its old files are kept in ``replaced/``.
 
-def shortened(items: Iterable[Any], most: int = 8) -> str:
-    """The items with commas between them, of a long list only the first."""
-    texts = [str(item) for item in items]
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+        Raises:
+            InputError: a file is broken, does not fit, or the image is in the store already.
+            ResourceError: the disk is full; the store is as it was.
+        """
+        case_id = add(
+            self.folder,
+            new,
+            channels=self.channels,
+            labels=self.labels,
+            more_labels=labels,
+            replacing=replacing,
+        )
+        self.reload()
+        return self.case(case_id)
+
+    def hold_out(self, case_ids: Iterable[str]) -> None:
+        """Keep cases for scoring, for good: no training will use them.
+
+        Raises:
+            InputError: there is no such case or the store may not be written to.
+        """
+        wanted = {self.case(case_id).id for case_id in case_ids}
+        writing.hold_out(self.folder, wanted)
+        self.reload()
