@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from medcontext.data.store import CaseStore
     from medcontext.labels import LabelSet
 
-data_app = typer.Typer(
+app = typer.Typer(
     name="data",
     no_args_is_help=True,
     help="Collect annotated scans, look for mistakes, keep some for scoring.",
@@ -29,7 +29,7 @@ StoreFolder = Annotated[
 PARTLY = "If only part of the scan was annotated"
 
 
-@data_app.command()
+@app.command()
 def add(
     store: Annotated[Path, typer.Argument(help="Data set to add to; made when it is not there.")],
     images: Annotated[list[Path], typer.Argument(help="Scan: one file or DICOM folder per channel.")],
@@ -98,7 +98,7 @@ def add(
         console.result(case=case.id, store=str(opened.folder), cases=len(opened.cases))
 
 
-@data_app.command()
+@app.command()
 def check(store: StoreFolder, json: Json = False) -> None:
     """Read every file and report what is broken; exit code 2 when something is."""
     with session(json, gentle=True) as console:
@@ -123,7 +123,7 @@ def check(store: StoreFolder, json: Json = False) -> None:
         console.say(f"All {len(opened.cases)} cases can be used: {counts}.")
 
 
-@data_app.command()
+@app.command()
 def split(
     store: StoreFolder,
     held_out: Annotated[

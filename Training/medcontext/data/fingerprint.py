@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import read_volume
+from medcontext.io.itk import itk_affine
 from medcontext.labels import IGNORE
 from medcontext.plan import Fingerprint, Size, Spacing
 
@@ -29,29 +31,21 @@ SAMPLES_PER_CASE = 20_000
 
 
 def read_grid(paths: Sequence[Path]) -> Geometry:
-    """The grid of an image from its header alone; voxels are read only where there is none (DICOM folder).
+    """The grid of an image: from the header where that is enough, else from the image as a whole.
 
     Raises:
-        InputError: the file is missing or cannot be read, or the image is 2D.
+        InputError: the file is missing, broken or 2D.
     """
     path = paths[0]
-    if path.is_dir() or path.suffix.lower() == ".dcm" or not path.is_file():
-        return read_volume(path).geometry
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(f"{path} cannot be read as an image.", "Run 'medcontext data check'.") from error
-    dimension = reader.GetDimension()
-    if dimension < 3:
-        raise InputError(f"{path} is a 2D image; a 3D image is needed.")
-    direction = np.array(reader.GetDirection()).reshape(dimension, dimension)[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(reader.GetSpacing()[:3])
-    affine[:3, 3] = reader.GetOrigin()[:3]
-    i, j, k = reader.GetSize()[:3]
-    return Geometry((k, j, i), affine)
+    if path.is_file() and path.suffix.lower() != ".dcm":
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        with suppress(RuntimeError):  # sheared or broken: read_volume knows what to do or say
+            reader.ReadImageInformation()
+            size = reader.GetSize()[:3]
+            if len(size) == 3 and min(size) > 1:
+                return Geometry((size[2], size[1], size[0]), itk_affine(reader))
+    return read_volume(path).geometry
 
 
 def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:
