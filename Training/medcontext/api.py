@@ -1,0 +1,93 @@
+"""Everything the command line can do, from Python.
+
+For example::
+
+    from medcontext import api
+
+    results = api.segment("scan.nii.gz", "hippocampus", Path("out"))
+    api.train(api.TrainRequest(data=Path("store"), output=Path("model"), minutes=10))
+
+``segment``, ``train`` (with ``TrainRequest``), ``evaluate``, ``demo`` and ``examine`` (the doctor) are whole
+tasks from files to files. ``CaseStore`` and ``make_plan`` look at data; ``list_models`` and ``load_model`` at
+models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What takes time has a ``Reporter`` for
+progress and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
+
+Importing this module loads nothing heavy; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medcontext.cards import list_cards as list_models
+    from medcontext.data.store import CaseStore
+    from medcontext.devices import choose_device
+    from medcontext.engine.planner import make_plan
+    from medcontext.events import Reporter
+    from medcontext.geometry import Geometry, Volume
+    from medcontext.inference.predictor import Predictor
+    from medcontext.io import read_image, read_labelmap, write_labelmap
+    from medcontext.library import load_model
+    from medcontext.workflows.demo import demo
+    from medcontext.workflows.doctor import examine
+    from medcontext.workflows.evaluate import evaluate
+    from medcontext.workflows.segment import segment
+    from medcontext.workflows.train import TrainRequest, train
+
+_HOMES = {
+    "CaseStore": "medcontext.data.store",
+    "Geometry": "medcontext.geometry",
+    "Predictor": "medcontext.inference.predictor",
+    "Reporter": "medcontext.events",
+    "TrainRequest": "medcontext.workflows.train",
+    "Volume": "medcontext.geometry",
+    "choose_device": "medcontext.devices",
+    "demo": "medcontext.workflows.demo",
+    "evaluate": "medcontext.workflows.evaluate",
+    "examine": "medcontext.workflows.doctor",
+    "list_models": "medcontext.cards:list_cards",
+    "load_model": "medcontext.library",
+    "make_plan": "medcontext.engine.planner",
+    "read_image": "medcontext.io",
+    "read_labelmap": "medcontext.io",
+    "segment": "medcontext.workflows.segment",
+    "train": "medcontext.workflows.train",
+    "write_labelmap": "medcontext.io",
+}
+
+__all__ = [
+    "CaseStore",
+    "Geometry",
+    "Predictor",
+    "Reporter",
+    "TrainRequest",
+    "Volume",
+    "choose_device",
+    "demo",
+    "evaluate",
+    "examine",
+    "list_models",
+    "load_model",
+    "make_plan",
+    "read_image",
+    "read_labelmap",
+    "segment",
+    "train",
+    "write_labelmap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a name from where it lives, on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'medcontext.api' has no attribute '{name}'")
+    module, _, original = _HOMES[name].partition(":")
+    value = getattr(import_module(module), original or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
