@@ -145,23 +145,27 @@ class PlaneFinisher:
         flat = classes.view(-1)
         width = self._columns.low.numel()
         for chunk in pixels.split(max(1, CHUNK // self._scores(low).shape[-1])):
-            row, column = torch.div(chunk, width, rounding_mode="floor"), chunk % width
-            scores = self._at(low, row, column)
+            corners = self._corners(torch.div(chunk, width, rounding_mode="floor"), chunk % width, low)
+            scores = self._at(low, *corners)
             if share > 0:
-                scores = scores.lerp(self._at(high, row, column), share)
+                scores = scores.lerp_(self._at(high, *corners), share)
             flat[chunk] = self._meaning.classes(scores, 1)
 
-    def _at(self, plane: _Plane, row: Tensor, column: Tensor) -> Tensor:
+    def _corners(self, row: Tensor, column: Tensor, plane: _Plane) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Flat indices of the four voxels of a plane around each pixel; share by row and by column."""
+        width = plane.classes.shape[1]
+        lines = [bound.index_select(0, row) * width for bound in (self._rows.low, self._rows.high)]
+        places = [bound.index_select(0, column) for bound in (self._columns.low, self._columns.high)]
+        between_rows = self._rows.share.index_select(0, row).unsqueeze(-1)
+        between_columns = self._columns.share.index_select(0, column).unsqueeze(-1)
+        return [line + place for line in lines for place in places], between_rows, between_columns
+
+    def _at(self, plane: _Plane, corners: list[Tensor], by_row: Tensor, by_column: Tensor) -> Tensor:
         """Scores ``(n, channels)`` of a plane, interpolated within it."""
         scores = self._scores(plane)
         flat = scores.view(-1, scores.shape[-1])
-        lines = []
-        for bound in (self._rows.low, self._rows.high):
-            line = bound[row] * scores.shape[1]
-            left = flat.index_select(0, line + self._columns.low[column])
-            right = flat.index_select(0, line + self._columns.high[column])
-            lines.append(left.lerp_(right, self._columns.share[column].unsqueeze(-1)))
-        return lines[0].lerp_(lines[1], self._rows.share[row].unsqueeze(-1))
+        first, second, third, fourth = (flat.index_select(0, corner) for corner in corners)
+        return first.lerp_(second, by_column).lerp_(third.lerp_(fourth, by_column), by_row)
 
     def _dense(self, low: _Plane, high: _Plane, share: float, output: int) -> Tensor:
         """Interpolate the scores of all pixels, some rows at a time; write what is asked for."""
