@@ -86,16 +86,19 @@ def floor_breaches(package: Path) -> list[str]:
             breaches.append(f"{found}, which has no floor in DESIGN 3")
         elif target and FLOOR_OF[target] > FLOOR_OF[source]:
             breaches.append(f"{found}: floor {FLOOR_OF[source]} knows floor {FLOOR_OF[target]}")
-        elif source == target == "methods" and _method(found.source) != _method(found.target[11:]) != "":
-            breaches.append(f"{found}: one method knows another")
+        elif source == target == "methods":
+            one, other = (
+                _method(name, package) for name in (found.source, found.target[len("medcontext.") :])
+            )
+            if one and other and one != other:
+                breaches.append(f"{found}: one method knows another")
     return breaches
 
 
-def _method(module: str) -> str:
-    """The folder of a method's file, or nothing for what all methods share or for their registry."""
+def _method(module: str, package: Path) -> str:
+    """The folder of a method's file; nothing for the registry and for what all methods share."""
     parts = module.split(".")
-    is_folder = len(parts) > 1 and (PACKAGE / "methods" / parts[1]).is_dir()
-    return parts[1] if is_folder else ""
+    return parts[1] if len(parts) > 1 and (package / "methods" / parts[1]).is_dir() else ""
 
 
 def cycle(edges: dict[str, set[str]]) -> list[str]:
@@ -180,9 +183,12 @@ def a_package(tmp_path: Path) -> Path:
         "attic.py": "import json\n",
         "data/__init__.py": "from medcontext import resample\n",
         "resample.py": "from medcontext.data import x\n",
+        "methods/__init__.py": "from medcontext.methods import one\n",
+        "methods/one/__init__.py": "from medcontext.methods.two import x\n",
+        "methods/two/__init__.py": "x = 1\n",
     }
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -191,7 +197,8 @@ def test_the_walk_finds_breaches(a_package: Path) -> None:
     breaches = floor_breaches(a_package)
     assert any("geometry (line 2)" in text and "floor 0 knows floor 1" in text for text in breaches)
     assert any("attic has no floor" in text for text in breaches)
-    assert len(breaches) == 2
+    assert any("methods.one (line 1)" in text and "one method knows another" in text for text in breaches)
+    assert len(breaches) == 3
     assert cycle(unit_edges(a_package)) == ["data", "resample", "data"]
     files = file_edges(a_package)
     assert cycle({"io": files["io"], "io.read": files["io.read"]}) == ["io", "io.read", "io"]

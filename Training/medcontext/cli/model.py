@@ -10,6 +10,7 @@ import typer
 
 from medcontext.cli.console import session
 from medcontext.cli.options import Json
+from medcontext.errors import InputError
 
 app = typer.Typer(help="See, check, bring in, hand on and remove models.", no_args_is_help=True)
 
@@ -94,13 +95,16 @@ def _extent(limits: tuple[tuple[float, ...], tuple[float, ...]]) -> str:
 def verify(model: ModelName, as_json: Json = False) -> None:
     """Check that a model is complete and unchanged."""
     with session(as_json) as console:
-        from medcontext.cards import resolve
         from medcontext.library import verify as check
 
-        folder = resolve(model)
-        check(folder)
-        console.say(f"{model} is complete and unchanged.")
-        console.result(folder=str(folder.absolute()), verified=True)
+        findings = check(model)
+        for finding in findings:
+            console.say(f"{finding.severity.capitalize()}: {finding.message}")
+        errors = [finding.message for finding in findings if finding.severity == "error"]
+        console.result(model=model, usable=not errors, findings=[vars(finding) for finding in findings])
+        if errors:
+            raise InputError(f"{model} cannot be used.", "Import it again from where it came.")
+        console.say(f"{model} can be used: complete and unchanged.")
 
 
 @app.command("import")

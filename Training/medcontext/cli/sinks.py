@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 LINE_EVERY_S = 10.0
-"""Least time between two progress lines of one stage where no bar can be drawn."""
+"""Least time before and between progress lines of one stage, where no bar can be drawn."""
 
 
 class EventSink(Protocol):
@@ -46,7 +46,8 @@ class LineSink:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: dict[str, float] = {}
+        self._spoke: dict[str, float] = {}
+        self._shown: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         if event["event"] == "progress":
@@ -56,11 +57,12 @@ class LineSink:
 
     def _progress(self, event: Event) -> None:
         name, now = stage_name(event), time.monotonic()
-        if event["value"] < 1 and now - self._shown.get(name, -LINE_EVERY_S) < LINE_EVERY_S:
+        last = self._spoke.setdefault(name, now)
+        over = event["value"] >= 1 and name in self._shown
+        if not over and now - last < LINE_EVERY_S:
             return
-        if event["value"] >= 1 and name not in self._shown:  # over before anyone could have wondered
-            return
-        self._shown[name] = now
+        self._spoke[name] = now
+        self._shown.add(name)
         left = remaining(event.get("eta_s"))
         text = f"{name}: {event['value']:.0%}{', ' + left if left else ''}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

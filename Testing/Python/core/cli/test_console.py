@@ -1,0 +1,198 @@
+"""How every command ends: exit codes, one clear sentence, a clean protocol."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from medcontext.cli import sinks
+from medcontext.cli.console import session
+from medcontext.errors import (
+    CancelledError,
+    InputError,
+    MedContextError,
+    ResourceError,
+    SomeCasesFailedError,
+    TrainingDivergedError,
+)
+
+
+def run_command(body, *arguments: str) -> Result:
+    """Run ``body(console)`` as a command of its own."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command(as_json: bool = typer.Option(False, "--json")) -> None:
+        with session(as_json, gentle=True) as console:
+            body(console)
+
+    return CliRunner().invoke(app, list(arguments))
+
+
+def raising(error: BaseException):
+    def body(_console) -> None:
+        raise error
+
+    return body
+
+
+def events(result: Result) -> list[dict]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("The file is empty.", "Export it again."), 2),
+        (CancelledError("Stopped on request."), 3),
+        (KeyboardInterrupt(), 3),
+        (ResourceError("No memory."), 4),
+        (MemoryError(), 4),
+        (OSError(errno.ENOSPC, "No space left on device", "out.nii.gz"), 4),
+        (TrainingDivergedError("Loss is nan."), 4),
+        (SomeCasesFailedError("2 of 9 failed."), 5),
+        (ZeroDivisionError("division by zero"), 1),
+    ],
+)
+def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert run_command(raising(error)).exit_code == code
+
+
+def test_an_expected_error_is_one_sentence_and_a_hint_without_traceback() -> None:
+    result = run_command(raising(InputError("The file [x] is empty.", "Export it again.")))
+    assert result.stderr == "Error: The file [x] is empty.\nExport it again.\n"
+    assert result.stdout == ""
+
+
+def test_a_bug_shows_where_it_happened_and_asks_for_a_report() -> None:
+    result = run_command(raising(ZeroDivisionError("division by zero")))
+    assert "Traceback" in result.stderr
+    assert "in body" in result.stderr
+    assert "Please report it" in result.stderr.splitlines()[-1]
+
+
+def test_json_output_is_events_only_whatever_libraries_print() -> None:
+    def body(console) -> None:
+        sys.stdout.write("a library talks\n")
+        console.reporter.progress("segment", 0.5)
+        console.reporter.warning("Unusual spacing.")
+        console.say("for people")
+        console.result(files=["a"])
+
+    result = run_command(body, "--json")
+    found = events(result)
+    assert [event["event"] for event in found] == ["hello", "progress", "warning", "result"]
+    assert found[0]["protocol"] == 1
+    assert {event["id"] for event in found} == {found[0]["id"]}
+    assert "a library talks" in result.stderr
+    assert "for people" in result.stderr
+
+
+def test_json_errors_are_events_and_sentences() -> None:
+    result = run_command(raising(InputError("Empty.", "Again.")), "--json")
+    last = events(result)[-1]
+    assert (last["event"], last["kind"], last["message"], last["hint"]) == (
+        "error",
+        "input",
+        "Empty.",
+        "Again.",
+    )
+    assert "Error: Empty." in result.stderr
+
+
+def test_results_go_to_standard_output_and_progress_does_not() -> None:
+    def body(console) -> None:
+        console.reporter.warning("Look closely.")
+        console.say("Results are in out")
+        console.table(["Case", "ml"], [("a", 1.25)])
+
+    result = run_command(body)
+    assert "Results are in out" in result.stdout
+    assert "1.250" in result.stdout
+    assert "Look closely" not in result.stdout
+    assert "Warning: Look closely." in result.stderr
+
+
+def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(sinks.time, "monotonic", lambda: float(next(clock)))
+
+    def body(console) -> None:
+        for step in range(11):
+            console.reporter.emit("progress", stage="train", value=step / 10, eta_s=90.0)
+
+    lines = [line for line in run_command(body).stderr.splitlines() if line.startswith("Train")]
+    assert 2 <= len(lines) <= 4
+    assert lines[0].endswith("about 2 min left")
+    assert lines[-1].startswith("Train: 100%")
+
+
+WORKER = """
+import sys, time
+import typer
+from medcontext.cli.console import session
+app = typer.Typer(pretty_exceptions_enable=False)
+@app.command()
+def work():
+    with session(gentle=True) as console:
+        sys.stdout.write("ready\\n"); sys.stdout.flush()
+        while True:
+            {check}
+            time.sleep(0.02)
+app()
+"""
+
+
+def _start(check: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER.format(check=check)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_the_work_saves_and_the_exit_code_is_3(number: signal.Signals) -> None:
+    process = _start("console.reporter.check_cancelled()")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "Press Ctrl-C again" in errors
+    assert "Stopped" in errors.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+def test_a_second_ctrl_c_stops_what_does_not_listen() -> None:
+    process = _start("pass")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "Traceback" not in errors
+
+
+def test_a_job_records_how_it_ended(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setenv("MEDCONTEXT_JOB", str(tmp_path))
+    (tmp_path / "control.json").write_text('{"request": "stop"}', encoding="utf-8")
+    asked = []
+    run_command(lambda console: asked.append(console.control()), "--json")
+    assert asked == ["stop"]
+    assert json.loads((tmp_path / "exit.json").read_text(encoding="utf-8"))["exit_code"] == 0
+    run_command(raising(MedContextError("no")), "--json")
+    assert json.loads((tmp_path / "exit.json").read_text(encoding="utf-8"))["exit_code"] == 1
