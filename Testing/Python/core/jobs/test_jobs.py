@@ -222,6 +222,14 @@ def test_a_job_of_another_machine_is_judged_by_its_sign_of_life(tmp_path: Path) 
     assert jobs.read(tmp_path).state == "lost"
 
 
+def test_an_event_is_seen_when_it_happens_though_the_program_does_not_flush(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    jobs.start(script("say('case', case='a')\ntime.sleep(60)"), folder, "t")
+    wait_for(lambda: len(jobs.follow(folder)[0]) == 1, seconds=10)
+
+
 def test_killing_ends_the_job_and_what_it_started(folder: Path) -> None:
     body = """
 import subprocess

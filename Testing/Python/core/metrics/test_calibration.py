@@ -78,6 +78,7 @@ def test_unannotated_voxels_do_not_count() -> None:
     expected = score_certainty(certainty_of(random), volume(prediction), volume(reference))
     changed = prediction.copy()
     changed[:, :, 12:] = 1
+    random[:, :, 12:] = 0
     found = score_certainty(certainty_of(random), volume(changed), volume(reference))
     assert (found.auroc, found.auroc_near) == (expected.auroc, expected.auroc_near)
     assert found.wrong_voxels == expected.wrong_voxels
