@@ -84,7 +84,7 @@ elif sys.platform == "linux":
 else:
 
     def _creation_time(pid: int) -> str | None:
-        command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+        command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
         environment = {**os.environ, "LC_ALL": "C"}  # names of months must not depend on who asks
         answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         state, _, started = answer.stdout.strip().partition(" ")
