@@ -2,7 +2,7 @@
 
 Every event is a flat JSON object with ``event``, ``id``, ``time`` and, where there is one, ``case``:
 ``hello`` (protocol), ``progress`` {stage, value 0..1, eta_s}, ``metric`` {step, loss {...}, dice {...}}, ``case``,
-``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
+``info`` {message}, ``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class Reporter:
         if eta_s is None and 0 < value < 1:
             eta_s = (now - self._started[stage]) * (1 - value) / value
         self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s)
+
+    def info(self, message: str, **facts: Any) -> None:
+        """Tell the user what was decided, such as the device or the number of steps."""
+        self.emit("info", message=message, **facts)
 
     def warning(self, message: str) -> None:
         """Tell the user something that does not stop the work."""

@@ -46,13 +46,18 @@ def draw_case(count: int, seed: int, step: int, sample: int, batch: int, stream:
 
 
 def draw_patch(
-    case: PreparedCase, size: Size, generator: np.random.Generator, foreground_share: float = FOREGROUND_SHARE
+    case: PreparedCase,
+    size: Size,
+    generator: np.random.Generator,
+    foreground_share: float = FOREGROUND_SHARE,
+    margin: Size = (0, 0, 0),
 ) -> Patch:
-    """Cut a box of ``size`` voxels.
+    """Cut a box of ``size`` voxels, and ``margin`` voxels around it on each side.
 
     On an axis where the case is smaller than the box the case is centred, so that it is always whole.
     Elsewhere the box is centred on a voxel of a class drawn uniformly from the classes the case has,
-    or lies anywhere inside.
+    or lies anywhere inside. The margin may reach beyond the case; the box decides where it lies, so that
+    borders are seen as often as the middle.
     """
     shape = case.image.shape[1:]
     present = [c for c in range(1, len(case.locations)) if len(case.locations[c])]
@@ -61,7 +66,9 @@ def draw_patch(
         locations = case.locations[present[generator.integers(len(present))]]
         center = locations[generator.integers(len(locations))]
     start = [_start(axis, shape[axis], size[axis], center, generator) for axis in range(3)]
-    return cut(case, (start[0], start[1], start[2]), size)
+    k, j, i = (s - m for s, m in zip(start, margin, strict=True))
+    grown = (size[0] + 2 * margin[0], size[1] + 2 * margin[1], size[2] + 2 * margin[2])
+    return cut(case, (k, j, i), grown)
 
 
 def _start(axis: int, length: int, width: int, center: np.ndarray | None, generator: np.random.Generator) -> int:
@@ -87,13 +94,8 @@ def cut(case: PreparedCase, start: Size, size: Size) -> Patch:
     return Patch(image, labels, case.known)
 
 
-def with_margin(size: Size, share: float) -> Size:
-    """``size`` grown so that rotated and shrunk patches find image at their corners; even growth a side."""
-    k, j, i = (n + 2 * round(n * share / 2) for n in size)
+def margin_of(size: Size, share: float) -> Size:
+    """Voxels added on each side so that rotated and shrunk patches find image at their corners."""
+    k, j, i = (round(n * share / 2) for n in size)
     return k, j, i
 
-
-def balanced_counts(cases: Sequence[PreparedCase]) -> np.ndarray:
-    """Annotated voxels per class over all cases (up to the stored locations), background first."""
-    classes = max(len(case.locations) for case in cases)
-    return np.array([sum(len(c.locations[k]) for c in cases if len(c.locations) > k) for k in range(classes)])

@@ -243,7 +243,9 @@ class _Session:
         steps = torch.tensor(max(50, int(budget / seconds)), device=self.accelerator.device)
         if self.accelerator.num_processes > 1:
             torch.distributed.broadcast(steps, 0)
-        self.reporter.emit("case", stage="plan", steps=int(steps), seconds_per_step=round(seconds, 4))
+        self.reporter.info(
+            f"{minutes:g} minutes are enough for {int(steps)} steps of {seconds:.3f} s.", steps=int(steps)
+        )
         return int(steps)
 
     def _state(self) -> dict[str, Any]:

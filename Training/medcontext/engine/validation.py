@@ -9,9 +9,13 @@ import torch
 from torch import nn
 
 from medcontext.data.preprocess import PreparedCase
+from medcontext.inference.postprocess import keep_largest_component
 from medcontext.inference.quick import predict_classes
 from medcontext.labels import IGNORE
 from medcontext.plan import Plan
+
+LEAST_GAIN = 1e-4
+"""Mean Dice that keeping the largest piece must add to be worth switching on."""
 
 
 def validate(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, precision: str) -> dict[str, float]:
@@ -19,12 +23,10 @@ def validate(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, prec
     names = [label.name for label in plan.label_set]
     scores: dict[str, list[float]] = {name: [] for name in names}
     for case in cases:
-        predicted, labels = _predict(network, case, plan, precision), np.asarray(case.labels)
-        valid = labels != IGNORE
+        predicted = _predict(network, case, plan, precision)
         for index, name in enumerate(names, start=1):
-            a, b = (predicted == index) & valid, (labels == index) & valid
-            if case.known[index] and (a.any() or b.any()):
-                scores[name].append(2 * float((a & b).sum()) / float(a.sum() + b.sum()))
+            if case.known[index] and (len(case.locations[index]) or (predicted == index).any()):
+                scores[name].append(_dice(predicted, case, index))
     return {name: float(np.mean(values)) for name, values in scores.items() if values}
 
 
@@ -36,6 +38,28 @@ def missing_labels(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan
         if len(shown.locations[index]) and not (_predict(network, shown, plan, precision) == index).any():
             missing.append(label.name)
     return missing
+
+
+def helped_by_largest_component(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan) -> list[int]:
+    """Label values whose mean Dice over the held-out cases rises when only the largest piece is kept."""
+    helped = []
+    predictions = [_predict(network, case, plan, "fp32") for case in cases]
+    for index, value in enumerate(plan.label_set.values, start=1):
+        gains = []
+        for case, predicted in zip(cases, predictions, strict=True):
+            cleaned = predicted.copy()
+            keep_largest_component(cleaned, [index])
+            gains.append(_dice(cleaned, case, index) - _dice(predicted, case, index))
+        if gains and float(np.mean(gains)) > LEAST_GAIN:
+            helped.append(value)
+    return helped
+
+
+def _dice(predicted: np.ndarray, case: PreparedCase, index: int) -> float:
+    """Dice of one class over annotated voxels; 1 when neither has it."""
+    labels = np.asarray(case.labels)
+    a, b = (predicted == index) & (labels != IGNORE), labels == index
+    return 2 * float((a & b).sum()) / float(a.sum() + b.sum()) if a.any() or b.any() else 1.0
 
 
 @torch.inference_mode()

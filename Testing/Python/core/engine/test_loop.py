@@ -1,0 +1,117 @@
+"""What a user relies on while training: it learns, it can be stopped and resumed, it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from medcontext.engine.loop import CHECKPOINT, train
+from medcontext.engine.validation import validate
+from medcontext.errors import CancelledError, InputError, TrainingDivergedError
+from medcontext.events import Reporter
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("method", ["supervised", "medcontext"])
+def test_training_learns_two_balls(tmp_path, run_of, method):
+    settings = ["engine.optimiser.learning_rate=1e-2"] + (["mask.cell=4"] if method == "medcontext" else [])
+    run = run_of(tmp_path, method, steps=150, settings=settings, unlabelled=[])
+    outcome = train(run, Reporter())
+    dice = validate(outcome.network, run.labelled, run.plan, "fp32")
+    assert min(dice.values()) > 0.7
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert outcome.steps == 150
+
+
+@pytest.mark.parametrize("method", ["supervised", "medcontext"])
+def test_a_stopped_run_resumes_the_identical_loss_sequence(tmp_path, run_of, method):
+    train(run_of(tmp_path / "whole", method), Reporter())
+    events = []
+
+    def stop_after_five():
+        return len([e for e in events if e["event"] == "progress" and e["value"] >= 5 / 8]) > 0
+
+    with pytest.raises(CancelledError, match="Stopped at step 5 of 8"):
+        train(run_of(tmp_path / "halves", method), Reporter(events.append, stop_after_five))
+    assert (tmp_path / "halves" / CHECKPOINT).exists()
+    train(run_of(tmp_path / "halves", method, resume=True), Reporter())
+    assert losses(tmp_path / "halves") == losses(tmp_path / "whole")
+
+
+def test_timing_the_first_steps_does_not_change_the_run(tmp_path, run_of):
+    events = []
+    run = run_of(tmp_path / "timed", steps=None, minutes=0.005)
+    outcome = train(run, Reporter(events.append))
+    assert outcome.steps >= 50
+    train(run_of(tmp_path / "counted", steps=outcome.steps), Reporter())
+    assert losses(tmp_path / "timed")[:3] == losses(tmp_path / "counted")[:3]
+
+
+def test_every_term_of_every_step_is_logged(tmp_path, run_of):
+    train(run_of(tmp_path, settings=["unlabelled.start=0.5"]), Reporter())
+    terms = losses(tmp_path)
+    assert len(terms) == 8
+    assert set(terms[0]) == {"supervised", "masked", "consistency"}
+    assert set(terms[-1]) == {"mixed", "mixed_pseudo"}
+
+
+def test_a_term_that_is_not_finite_is_named(tmp_path, run_of):
+    run = run_of(tmp_path, "supervised")
+    with torch.no_grad():
+        next(run.network.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingDivergedError, match="'supervised' became nan at step 0"):
+        train(run, Reporter())
+
+
+def test_stop_keeps_what_was_learnt_and_pause_waits(tmp_path, run_of):
+    answers = iter([None, None, "pause", "pause", None, None, "stop"])
+    outcome = train(run_of(tmp_path, control=lambda: next(answers)), Reporter())
+    assert outcome.steps == 4
+
+
+def test_the_best_held_out_weights_are_delivered(tmp_path, run_of):
+    held_out = run_of(tmp_path).labelled
+    run = run_of(tmp_path, steps=40, validation=held_out)
+    outcome = train(run, Reporter())
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    scores = [sum(line["dice"].values()) for line in lines if "dice" in line]
+    assert len(scores) == run.config.validations
+    assert sum(outcome.dice.values()) == max(scores)
+    assert validate(outcome.network, held_out, run.plan, "fp32") == pytest.approx(outcome.dice)
+
+
+def test_a_label_that_is_never_predicted_is_warned_about(tmp_path, run_of):
+    events = []
+    run = run_of(tmp_path, settings=["engine.optimiser.learning_rate=1e-9"])
+    with torch.no_grad():
+        for parameter in run.network.parameters():
+            if parameter.shape == (3,):  # the bias of each head: all background
+                parameter[0] = 50
+    train(run, Reporter(events.append))
+    warnings = [e["message"] for e in events if e["event"] == "warning"]
+    assert any("no voxel is labelled" in text for text in warnings)
+
+
+def test_a_checkpoint_of_other_data_is_refused(tmp_path, run_of):
+    with pytest.raises(CancelledError):
+        train(run_of(tmp_path), Reporter(cancelled=lambda: True))
+    other = run_of(tmp_path, "supervised", resume=True)
+    with pytest.raises(InputError, match="another method"):
+        train(other, Reporter())
+
+
+def test_a_foreign_checkpoint_is_refused_without_running_it(tmp_path, run_of):
+    class Planted:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('executed')",))
+
+    tmp_path.mkdir(exist_ok=True)
+    torch.save({"format": Planted()}, tmp_path / CHECKPOINT)
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        train(run_of(tmp_path, resume=True), Reporter())
