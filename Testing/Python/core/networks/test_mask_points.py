@@ -35,15 +35,12 @@ def hidden_forward(
             handle.remove()
 
 
-@pytest.mark.parametrize("before_position", [True, False])
-def test_with_everything_hidden_the_logits_do_not_depend_on_the_image(
-    example: Any, before_position: bool
-) -> None:
+def test_with_everything_hidden_the_logits_do_not_depend_on_the_image(example: Any) -> None:
     network = example.build()
-    points = network.mask_points(before_position)
-    first = hidden_forward(network, points, example.image(0))
-    second = hidden_forward(network, points, 5 * example.image(1) + 3)
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    for points in {network.mask_points(True), network.mask_points(False)}:  # the same for all but UNETR
+        first = hidden_forward(network, points, example.image(0))
+        second = hidden_forward(network, points, 5 * example.image(1) + 3)
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     with torch.no_grad():
         assert not torch.equal(network(example.image(0)), network(example.image(1)))
 
