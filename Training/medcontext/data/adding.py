@@ -130,9 +130,9 @@ def _with_label(entry: Entry, new: NewCase, labels: LabelSet, grid: Geometry, st
             "List every structure that was painted.",
         )
     label, mask_file = stage / "label.nii.gz", stage / "mask.nii.gz"
-    write_labelmap(label, Volume(read_labelmap(source, like=grid).array, grid))
+    write_labelmap(label, read_labelmap(source, like=grid))
     if mask is not None:
-        write_labelmap(mask_file, Volume(read_labelmap(mask, like=grid).array, grid))
+        write_labelmap(mask_file, read_labelmap(mask, like=grid))
     return replace(entry, label=label, mask=None if mask is None else mask_file, annotated=annotated)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from medcontext.data.case import Case
 from medcontext.data.decathlon import read_splits, strip_ending
-from medcontext.data.reading import file_hash, shortened, values_in, voxel_hash
+from medcontext.data.reading import file_hash, read_case_labels, shortened, values_in, voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -71,7 +72,7 @@ def _check_case(store: CaseStore, case: Case, seen: dict[str, str], occurring: s
     if image is not None:
         yield from _check_image(case, image, seen)
     if case.label is not None and not any(path in missing for path in case.files if path not in case.images):
-        yield from _check_label(store, case, image, occurring)
+        yield from _check_label(store, case, case.label, image, occurring)
     yield from _check_hashes(store, case)
 
 
@@ -89,10 +90,11 @@ def _check_image(case: Case, image: Volume, seen: dict[str, str]) -> Iterator[Fi
 
 
 def _check_label(
-    store: CaseStore, case: Case, image: Volume | None, occurring: set[int]
+    store: CaseStore, case: Case, path: Path, image: Volume | None, occurring: set[int]
 ) -> Iterator[Finding]:
+    like = None if image is None else image.geometry  # of a broken image there is none to compare
     try:
-        labelmap = store.read_labels(case, like=None if image is None else image.geometry)
+        labelmap = read_case_labels(path, case.annotated, store.labels, f"Case {case.id}", like)
     except InputError as error:
         yield Finding(case.id, "error", error.message, error.hint)
         return

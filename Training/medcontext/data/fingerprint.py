@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from medcontext.data.case import Case
+from medcontext.data.reading import read_grid
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
-from medcontext.io import read_volume
-from medcontext.io.itk import itk_affine
 from medcontext.labels import IGNORE
 from medcontext.plan import Fingerprint, Size, Spacing
 
@@ -28,24 +24,6 @@ LABELS_LOOKED_AT = 50
 
 SAMPLES_PER_CASE = 20_000
 """Foreground voxels a case adds to the intensity statistics, so that a large case does not drown others."""
-
-
-def read_grid(paths: Sequence[Path]) -> Geometry:
-    """The grid of an image: from the header where that is enough, else from the image as a whole.
-
-    Raises:
-        InputError: the file is missing, broken or 2D.
-    """
-    path = paths[0]
-    if path.is_file() and path.suffix.lower() != ".dcm":
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        with suppress(RuntimeError):  # sheared or broken: read_volume knows what to do or say
-            reader.ReadImageInformation()
-            size = reader.GetSize()[:3]
-            if len(size) == 3 and min(size) > 1:
-                return Geometry((size[2], size[1], size[0]), itk_affine(reader))
-    return read_volume(path).geometry
 
 
 def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from medcontext.data.case import Annotation
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
-from medcontext.io import read_image, read_labelmap
+from medcontext.io import read_image, read_labelmap, read_volume
+from medcontext.io.itk import itk_affine
 from medcontext.labels import IGNORE, LabelSet
 
 
@@ -33,13 +36,25 @@ def read_case_image(
             f"{case_id} has {image.channels} channels; the data set has {len(channels)}: {names}.",
             "Give one file per channel, or one 4D file.",
         )
-    broken = image.array.size - int(np.count_nonzero(np.isfinite(image.array)))
-    if broken:
-        raise InputError(
-            f"The image of {case_id} holds {broken} voxels that are not finite numbers.",
-            "Re-export the image or leave the case out.",
-        )
     return image
+
+
+def read_grid(paths: Sequence[Path]) -> Geometry:
+    """The grid of an image: from the header where that is enough, else from the image as a whole.
+
+    Raises:
+        InputError: the file is missing, broken or 2D.
+    """
+    path = paths[0]
+    if path.is_file() and path.suffix.lower() != ".dcm":
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        with suppress(RuntimeError):  # sheared or broken: read_volume knows what to do or say
+            reader.ReadImageInformation()
+            size = reader.GetSize()[:3]
+            if len(size) == 3 and min(size) > 1:
+                return Geometry((size[2], size[1], size[0]), itk_affine(reader))
+    return read_volume(path).geometry
 
 
 def read_case_labels(

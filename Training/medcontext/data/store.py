@@ -9,7 +9,7 @@ from medcontext.data import writing
 from medcontext.data.adding import NewCase, add
 from medcontext.data.case import Case
 from medcontext.data.decathlon import cases_of, channels_of, labels_of, read_index, read_splits
-from medcontext.data.reading import read_case_image, read_case_labels
+from medcontext.data.reading import read_case_image, read_case_labels, read_grid
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
@@ -98,14 +98,15 @@ class CaseStore:
 
         Args:
             case: a case with a label.
-            like: grid of the image, when it should be compared.
+            like: grid of the image; read from its header when None.
 
         Raises:
-            InputError: there is no label, it is broken, lies on another grid than ``like``, holds a value
-                that the store does not declare, or its annotated region does not fit.
+            InputError: there is no label, it is broken, lies on another grid than the image, holds a
+                value that the store does not declare, or its annotated region does not fit.
         """
         if case.label is None:
             raise InputError(f"Case {case.id} has no label.")
+        like = like or read_grid(case.images)
         return read_case_labels(case.label, case.annotated, self.labels, f"Case {case.id}", like)
 
     def add_case(self, new: NewCase, *, labels: LabelSet | None = None, replacing: bool = False) -> Case:
