@@ -1,0 +1,106 @@
+"""NRRD and MetaImage through SimpleITK, and what all readers share."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from medcontext.errors import InputError
+from medcontext.geometry import Geometry, Volume
+
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # the readers check for themselves, in one sentence
+
+
+class Loaded(NamedTuple):
+    """What a file holds: voxels, in their own type where nothing had to be scaled, and remarks."""
+
+    volume: Volume
+    remarks: tuple[str, ...] = ()
+
+
+def itk_affine(image: sitk.ImageFileReader | sitk.Image) -> np.ndarray:
+    """``(4, 4)`` matrix from ``(i, j, k, 1)`` to LPS mm of an image or of a reader that knows the header."""
+    rank = len(image.GetSpacing())
+    affine = np.eye(4)
+    direction = np.reshape(image.GetDirection(), (rank, rank))[:3, :3]
+    affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
+    affine[:3, 3] = image.GetOrigin()[:3]
+    return affine
+
+
+def storable(array: np.ndarray) -> np.ndarray:
+    """The array contiguous, little-endian and of a type files know: bool as uint8, float16 as float32."""
+    name = {"bool": "uint8", "float16": "float32"}.get(array.dtype.name, array.dtype.name)
+    return np.ascontiguousarray(array, np.dtype(name).newbyteorder("<"))
+
+
+def load_itk(path: Path) -> Loaded:
+    """Read a ``.nrrd``, ``.nhdr``, ``.mha`` or ``.mhd`` file; components and a fourth axis become channels.
+
+    Raises:
+        InputError: the file is damaged, of another kind, 2D, or holds complex numbers.
+    """
+    image = execute(path)
+    size = image.GetSize()
+    if min(size[:3]) < 2:
+        raise InputError(f"{path} is a 2D image ({' x '.join(map(str, size))}); a volume is needed.")
+    return Loaded(itk_volume(image, path))
+
+
+def itk_volume(image: sitk.Image, path: Path) -> Volume:
+    """The voxels of an image in their own type, copied.
+
+    Raises:
+        InputError: it has two axes only or holds complex numbers.
+    """
+    size = image.GetSize()
+    if len(size) < 3:
+        raise InputError(f"{path} is a 2D image ({' x '.join(map(str, size))}); a volume is needed.")
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{path} holds complex numbers; grey values are needed.")
+    view = sitk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        view = np.moveaxis(view, -1, 0)
+    array = np.array(view, order="C").reshape(-1, *size[2::-1])
+    return Volume(array, Geometry((size[2], size[1], size[0]), itk_affine(image)))
+
+
+def execute(path: Path) -> sitk.Image:
+    """Read a file with whichever ITK reader its ending and content name.
+
+    Raises:
+        InputError: ITK refuses the file.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        kind = path.suffix.lstrip(".").upper()
+        raise InputError(
+            f"{path} cannot be read: it is truncated, damaged or not {kind}.", "Copy or export it again."
+        ) from error
+
+
+def save_itk(path: Path, volume: Volume) -> None:
+    """Write ``.mha``, compressed; several channels become components.
+
+    Raises:
+        OSError: ITK could not write the file.
+    """
+    array = storable(volume.array)
+    components = volume.channels > 1
+    image = sitk.GetImageFromArray(np.moveaxis(array, 0, -1) if components else array[0], isVector=components)
+    image.SetSpacing(volume.spacing[::-1])
+    image.SetOrigin(volume.geometry.origin.tolist())
+    image.SetDirection(volume.geometry.direction.ravel().tolist())
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True, compressionLevel=1)
+    except RuntimeError as error:
+        full = any(reason in str(error) for reason in ("No space left", "quota", "too large"))
+        reason = str(error).strip().rpartition("Reason: ")[2]
+        raise OSError(errno.ENOSPC if full else errno.EIO, reason) from error

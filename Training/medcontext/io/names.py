@@ -1,0 +1,105 @@
+"""File names: which format they mean, which case they belong to, and which images a folder holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+
+FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM (a folder or a file)"
+_ENDINGS = {
+    ".nii.gz": "nifti", ".nii": "nifti", ".seg.nrrd": "nrrd", ".nrrd": "nrrd", ".nhdr": "nrrd",
+    ".mha": "mha", ".mhd": "mha",
+}  # fmt: skip
+_CHANNEL = re.compile(r"(.+)_(\d{4})")
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One image to work on: an id that is fit for a file name, and one path per channel."""
+
+    id: str
+    paths: tuple[Path, ...]
+
+
+def format_of(path: Path) -> str | None:
+    """``"nifti"``, ``"nrrd"`` or ``"mha"`` by the ending, else None."""
+    return next((kind for ending, kind in _ENDINGS.items() if path.name.lower().endswith(ending)), None)
+
+
+def case_id(path: Path) -> str:
+    """The name without folder and ending, as far as file names allow it: ``a/b c.nii.gz`` is ``b_c``."""
+    name = path.name
+    ending = next((e for e in _ENDINGS if name.lower().endswith(e)), ".dcm" if path.suffix == ".dcm" else "")
+    return _safe(name[: len(name) - len(ending)])
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "case"
+
+
+def find_images(folder: Path, channels: int = 1, reporter: Reporter | None = None) -> list[ImageSource]:
+    """The images in a folder, by name: files directly in it, and DICOM series in it or in any folder below.
+
+    Args:
+        folder: where to look. Hidden files and ``.seg.nrrd`` do not count.
+        channels: with more than 1, files ``NAME_0000``, ``NAME_0001``, ... are the channels of one image.
+        reporter: told what was left out.
+
+    Raises:
+        InputError: the folder does not exist or holds no image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder.", "Choose a folder of images.")
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    images = [p for p in files if format_of(p) and not p.name.lower().endswith(".seg.nrrd")]
+    sources = _grouped(images) if channels > 1 else [ImageSource(case_id(p), (p,)) for p in images]
+    sources += _dicom_sources(folder, reporter or Reporter())
+    if not sources:
+        raise InputError(f"{folder} holds no image that can be read.", f"Allowed are {FORMATS}.")
+    return _unique(sources)
+
+
+def _grouped(images: list[Path]) -> list[ImageSource]:
+    groups: dict[str, list[Path]] = {}
+    for path in images:
+        match = _CHANNEL.fullmatch(case_id(path))
+        groups.setdefault(match[1] if match else case_id(path), []).append(path)
+    return [ImageSource(name, tuple(paths)) for name, paths in groups.items()]
+
+
+def _dicom_sources(folder: Path, reporter: Reporter) -> list[ImageSource]:
+    """Each series as the folder that holds it alone, else as one of its files, which stands for all of it."""
+    from medcontext.io.dicom import list_series
+
+    sources = []
+    for where, below, _ in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        place = Path(where)
+        found = [series for series in list_series(place, reporter) if series.slices > 1]
+        name = _safe("_".join(place.relative_to(folder).parts) or place.resolve().name)
+        for series in found:
+            first = series.files[0]
+            if len(found) == 1:
+                sources.append(ImageSource(name, (place,)))
+            else:
+                label = _safe(f"{first.number} {first.description}")
+                sources.append(ImageSource(f"{name}_{label}", (first.path,)))
+    return sources
+
+
+def _unique(sources: list[ImageSource]) -> list[ImageSource]:
+    """Number ids that occur more than once, such as ``a.nii.gz`` beside ``a.nrrd``."""
+    taken: set[str] = set()
+    result = []
+    for source in sources:
+        name, number = source.id, 2
+        while name.casefold() in taken:
+            name, number = f"{source.id}_{number}", number + 1
+        taken.add(name.casefold())
+        result.append(ImageSource(name, source.paths))
+    return result

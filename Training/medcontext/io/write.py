@@ -1,0 +1,49 @@
+"""Writing images and labelmaps whole, compressed fast, on exactly their grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from medcontext.errors import InputError
+from medcontext.geometry import Volume
+from medcontext.io.atomic import replacing
+from medcontext.io.itk import save_itk
+from medcontext.io.names import format_of
+from medcontext.io.nifti import save_nifti
+from medcontext.io.nrrd import save_nrrd
+
+_WRITERS = {"nifti": save_nifti, "nrrd": save_nrrd, "mha": save_itk}
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an image of any channels and type as ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``, by the ending.
+
+    Raises:
+        InputError: the ending is another one, or the place cannot be written.
+        ResourceError: the disk is full; an older file of that name is untouched.
+    """
+    kind = format_of(path)
+    if kind is None or path.name.lower().endswith((".nhdr", ".mhd", ".seg.nrrd")):
+        raise InputError(
+            f"{path} cannot be written in that format.", "Allowed are .nii.gz, .nii, .nrrd and .mha."
+        )
+    with replacing(path) as temporary:
+        _WRITERS[kind](temporary, volume)
+
+
+def write_labelmap(path: Path, labelmap: Volume) -> None:
+    """Write a labelmap as uint8; formats and errors as :func:`write_volume`.
+
+    Raises:
+        InputError: there are several channels or a value does not lie in 0..255.
+    """
+    array = labelmap.array
+    if labelmap.channels != 1 or array.dtype.kind not in "iub":
+        raise InputError(
+            f"A labelmap has one channel of whole numbers, not {labelmap.channels} of {array.dtype}."
+        )
+    if array.dtype != np.uint8 and (int(array.min()) < 0 or int(array.max()) > 255):
+        raise InputError(f"Labels lie in 0..255, not {int(array.min())}..{int(array.max())}.")
+    write_volume(path, Volume(array.astype(np.uint8, copy=False), labelmap.geometry))
