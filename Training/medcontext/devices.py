@@ -183,7 +183,7 @@ def cpu_has_native_bf16() -> bool:
     return any(bool(getattr(torch.cpu, name, bool)()) for name in checks)
 
 
-def torch_dtype(precision: Precision) -> torch.dtype:
+def torch_dtype(precision: str) -> torch.dtype:
     """The torch type of a precision."""
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,9 @@ from medcontext.masking import MaskConfig, complementary_masks
 from medcontext.plan import Size
 
 CertaintyKind = Literal["none", "entropy", "masked"]
+
+Masked = Callable[[Tensor, Tensor], Sequence[Tensor]]
+"""From windows and a bool mask ``(B, K, J, I)``, True where hidden, to logits, finest first."""
 
 VIEWS = 5
 HIDDEN_PARTS = 2
@@ -64,13 +67,13 @@ def masked_certainty(meaning: ScoreMeaning) -> Certainty:
 
 
 def masked_forward(
-    clean: Forward, masked: nn.Module, meaning: ScoreMeaning, patch: Size, precision: Precision
+    clean: Forward, masked: Masked, meaning: ScoreMeaning, patch: Size, precision: Precision
 ) -> Forward:
     """Scores of the clean view, followed by the mean probabilities of the masked views as further channels.
 
     Args:
         clean: scores of whole windows.
-        masked: called with windows and a bool mask ``(B, K, J, I)``; gives logits, finest first.
+        masked: scores of windows with hidden parts.
         meaning: what the channels stand for.
         patch: window size.
         precision: of the masked views.
@@ -89,6 +92,15 @@ def masked_forward(
         return torch.cat([clean(windows), total / VIEWS], 1) if total is not None else clean(windows)
 
     return forward
+
+
+def with_hidden_input(network: nn.Module) -> Masked:
+    """``network`` with hidden voxels set to zero, the mean of a normalised image."""
+
+    def masked(windows: Tensor, mask: Tensor) -> Sequence[Tensor]:
+        return [network(windows.masked_fill(mask.unsqueeze(1), 0))]
+
+    return masked
 
 
 def view_masks(patch: Size) -> Sequence[np.ndarray]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from medcontext.devices import Precision, torch_dtype
+from medcontext.devices import torch_dtype
 
 Forward = Callable[[Tensor], Tensor]
 """From windows ``(B, C, *patch)`` to float32 scores ``(B, classes, *patch)``."""
@@ -19,7 +19,7 @@ def left_right_axis(orientation: str) -> int:
     return 2 - next(column for column, letter in enumerate(orientation) if letter in "LR")
 
 
-def network_forward(network: nn.Module, precision: Precision = "fp32") -> Forward:
+def network_forward(network: nn.Module, precision: str = "fp32") -> Forward:
     """``network`` under autocast in ``precision``, float32 scores out."""
     dtype = torch_dtype(precision)
 

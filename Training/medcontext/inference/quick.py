@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medcontext.devices import Precision
 from medcontext.events import Reporter
 from medcontext.inference.accumulate import predict_planes
 from medcontext.inference.forward import mirrored_forward, network_forward
@@ -22,7 +21,7 @@ def predict_classes(
     patch_size: Sequence[int],
     overlap: float = 0.5,
     flips: Sequence[int] = (),
-    precision: Precision = "fp32",
+    precision: str = "fp32",
     *,
     left_right: int = 2,
     channel_order: Sequence[int] | None = None,

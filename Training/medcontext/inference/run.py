@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +16,14 @@ from medcontext.devices import Device, Precision, free_memory, is_out_of_memory
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.inference.accumulate import predict_planes
-from medcontext.inference.certainty import CertaintyKind, entropy_certainty, masked_certainty, masked_forward
+from medcontext.inference.certainty import (
+    CertaintyKind,
+    Masked,
+    entropy_certainty,
+    masked_certainty,
+    masked_forward,
+    with_hidden_input,
+)
 from medcontext.inference.finish import Outputs, PlaneFinisher
 from medcontext.inference.forward import (
     Forward,
@@ -30,8 +36,6 @@ from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.plan import ExecutionPlan, default_plan, measured_plan, planned_forward
 from medcontext.inference.region import Region
 from medcontext.inference.windows import WindowGrid
-from medcontext.masking import MaskedNetwork
-from medcontext.networks import SegmentationNetwork
 
 SLAB_SHARE = 0.6
 """Share of a GPU's free memory that the slab may take; a larger one is kept in main memory."""
@@ -210,11 +214,10 @@ class ModelRun:
         return self._built[2]
 
     def _with_masked_views(self, clean: Forward, device: torch.device, precision: Precision) -> Forward:
-        masked = self._masked
-        if masked is None:
-            # In input space any module can be masked; it needs nothing that only training knows.
-            masked = MaskedNetwork(cast(SegmentationNetwork, self._networks[0]), "input")
-        masked = masked.to(device).eval()
+        # In input space any network can be masked; it needs nothing that only training knows.
+        masked: Masked = with_hidden_input(self._networks[0])
+        if self._masked is not None:
+            masked = self._masked.to(device).eval()
         return masked_forward(clean, masked, self._meaning, self._card.input.patch_size, precision)
 
     def _slab_device(self, setting: _Setting, grid: WindowGrid, axis: int, doubled: bool) -> torch.device:

@@ -1,0 +1,43 @@
+"""What score channels stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from medcontext.errors import InputError
+from medcontext.inference.labelling import ScoreMeaning
+
+
+def test_label_values_need_not_be_consecutive(make_card) -> None:
+    card = make_card().model_copy(update={"labels": [{"value": 7, "name": "a"}, {"value": 3, "name": "b"}]})
+    meaning = ScoreMeaning(card)
+    scores = torch.tensor([[0.0, 5.0, 1.0], [0.0, 1.0, 5.0], [9.0, 1.0, 5.0]])
+    np.testing.assert_array_equal(meaning.lookup[meaning.classes(scores, 1)], [7, 3, 0])
+    assert meaning.channel_of(3) == 2
+    with pytest.raises(InputError, match="label 4"):
+        meaning.channel_of(4)
+
+
+def test_regions_are_painted_in_order(make_card) -> None:
+    """Whole tumour, core, enhancing part: nested regions whose scores are above zero give 1, 2 and 3."""
+    card = make_card(3, regions=[[1, 2, 3], [2, 3], [3]], activation="sigmoid")
+    meaning = ScoreMeaning(card)
+    scores = torch.tensor([[-1.0, -1, -1], [2, -1, -1], [2, 2, -1], [2, 2, 2], [-1, -1, 2]])
+    np.testing.assert_array_equal(meaning.lookup[meaning.classes(scores, 1)], [0, 1, 2, 3, 3])
+    np.testing.assert_array_equal(meaning.lookup[meaning.classes(scores.T, 0)], [0, 1, 2, 3, 3])
+    assert meaning.channels == 3
+
+
+def test_mirroring_swaps_the_channels_of_pairs_only(make_card) -> None:
+    assert ScoreMeaning(make_card(3, flip_pairs=[(1, 3)])).mirrored_channels() == [0, 3, 2, 1]
+    assert ScoreMeaning(make_card(3)).mirrored_channels() is None
+    regions = make_card(3, regions=[[1, 2], [3, 2], [2]], activation="sigmoid", flip_pairs=[(1, 3)])
+    assert ScoreMeaning(regions).mirrored_channels() == [1, 0, 2]
+
+
+def test_temperature_calibrates_probabilities_only(make_card) -> None:
+    meaning = ScoreMeaning(make_card(1, inference={"temperature": 2.0}))
+    probabilities = meaning.probabilities(torch.tensor([[0.0, 4.0]]))
+    torch.testing.assert_close(probabilities[0, 1], torch.tensor(2.0).sigmoid())
