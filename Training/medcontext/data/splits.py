@@ -15,7 +15,8 @@ from medcontext.errors import InputError
 VALIDATION_FROM = 10
 """Below this many labels none is spared for validation: each one is worth more as a training case."""
 
-VALIDATION_AT_LEAST = 2
+VALIDATION_AT_LEAST, VALIDATION_AT_MOST = 2, 20
+"""Twenty cases rank checkpoints well enough; more would only be labels not learnt from."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
         shots: number of labels to use: the list of that length in ``splits.json`` where there is one, else
             drawn with ``seed`` (a larger draw of the same seed contains the smaller one); None uses all.
         seed: of the draw and of the validation part.
-        held_out_share: share of the labels used for validation; at least 2 cases, 0 for none.
+        held_out_share: share of the labels used for validation; 2 to 20 cases, 0 for none.
 
     Raises:
         InputError: there is no labelled training case, or fewer than ``shots``.
@@ -61,7 +62,7 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
     chosen = _choose(store, pool, shots, seed)
     train, validation = chosen, list[Case]()
     if len(chosen) >= VALIDATION_FROM and held_out_share > 0:
-        count = max(VALIDATION_AT_LEAST, round(held_out_share * len(chosen)))
+        count = min(max(VALIDATION_AT_LEAST, round(held_out_share * len(chosen))), VALIDATION_AT_MOST)
         train, validation = split_by_patient(chosen, count, seed)
     used = {case.id for case in chosen}
     kept_apart = {case.group for case in store.cases if case.split == "test" or case.held_out}

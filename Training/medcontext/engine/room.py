@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from medcontext.errors import ResourceError
-from medcontext.networks import check_patch, default_kwargs, describe, round_patch
+from medcontext.networks import NetworkFacts, check_patch, default_kwargs, describe, round_patch
 from medcontext.plan import Fingerprint, Size, Spacing
 
 SizeClass = Literal["small", "medium", "large"]
@@ -19,6 +19,9 @@ PATCH_VOXELS: dict[str, dict[str, int]] = {
 }
 """Largest patch by size class. What a GPU takes well under a second for takes two CPU cores a minute: smaller
 patches there give the optimiser more steps in the same time."""
+
+SMALLEST_PATCH = 8**3
+"""Below so many voxels there is nothing left to recognise."""
 
 VIEWS = 2
 """Patches in memory per patch of the batch: MedContext runs a clean and a masked view at once."""
@@ -56,32 +59,35 @@ class Room:
         """The largest patch within the voxel budget that fits into memory, and the network for it."""
         if wish is not None:
             patch, kwargs = self._fit_network(wish, given)
-            self._require(self._peak(patch, kwargs, LEAST_BATCH), patch)
+            self._require(self._facts(patch, kwargs), LEAST_BATCH, patch)
             return patch, kwargs
         kind = "cpu" if self.device_name.startswith("cpu") else "accelerator"
         voxels = float(PATCH_VOXELS[kind][self.size])
         while True:
             wanted = physical_patch(fingerprint.median_shape, self.spacing, voxels)
             patch, kwargs = self._fit_network(wanted, given)
-            peak = self._peak(patch, kwargs, LEAST_BATCH)
-            if peak <= self.memory:
+            facts = self._facts(patch, kwargs)
+            share = (self.memory - facts.state_bytes) / (VIEWS * LEAST_BATCH * facts.activation_bytes)
+            if share >= 1:
                 return patch, kwargs
-            voxels = 0.8 * min(voxels, float(np.prod(patch)))
-            if voxels < 8**3:
-                self._require(peak, patch)
+            # Activations grow with the voxels, so one more try mostly suffices.
+            voxels = min(0.9, share) * min(voxels, float(np.prod(patch)))
+            if voxels < SMALLEST_PATCH:
+                self._require(facts, LEAST_BATCH, patch)
 
     def choose_batch(
         self, patch: Size, kwargs: dict[str, Any], fingerprint: Fingerprint, wish: int | None
     ) -> int:
         """2 on a CPU, where more steps beat larger batches; on a GPU up to 8 as data and memory allow."""
         if wish is not None:
-            self._require(self._peak(patch, kwargs, wish), patch)
+            self._require(self._facts(patch, kwargs), wish, patch)
             return wish
         if self.device_name.startswith("cpu"):
             return LEAST_BATCH
         voxels = fingerprint.cases * float(np.prod(fingerprint.median_shape))
         batch = int(np.clip(BATCH_SHARE * voxels / float(np.prod(patch)), LEAST_BATCH, MOST_BATCH))
-        while batch > LEAST_BATCH and self._peak(patch, kwargs, batch) > self.memory:
+        facts = self._facts(patch, kwargs)
+        while batch > LEAST_BATCH and facts.training_memory(VIEWS * batch) > self.memory:
             batch -= 1
         return batch
 
@@ -91,15 +97,15 @@ class Room:
         check_patch(self.network, kwargs, rounded)
         return rounded, kwargs
 
-    def _peak(self, patch: Size, kwargs: dict[str, Any], batch: int) -> float:
-        facts = describe(self.network, kwargs, self.channels, self.classes, patch)
-        return float(facts.training_memory(VIEWS * batch))
+    def _facts(self, patch: Size, kwargs: dict[str, Any]) -> NetworkFacts:
+        return describe(self.network, kwargs, self.channels, self.classes, patch)
 
-    def _require(self, peak: float, patch: Size) -> None:
+    def _require(self, facts: NetworkFacts, batch: int, patch: Size) -> None:
+        peak = facts.training_memory(VIEWS * batch)
         if peak > self.memory:
             raise ResourceError(
-                f"Training {self.network} ({self.size}) on {' x '.join(map(str, patch))} voxels needs "
-                f"about {peak / 1e9:.1f} GB; {self.memory / 1e9:.1f} GB may be used.",
+                f"Training {self.network} ({self.size}) on {batch} patches of {' x '.join(map(str, patch))} "
+                f"voxels needs about {peak / 1e9:.1f} GB; {self.memory / 1e9:.1f} GB may be used.",
                 "Choose a smaller size, patch or network, or free memory.",
             )
 
@@ -122,4 +128,4 @@ def physical_patch(median_shape: Size, spacing: Spacing, voxels: float) -> Size:
             break
         patch[over] = shape[over]
         free &= ~over
-    return tuple(max(1, int(n)) for n in patch)  # type: ignore[return-value]
+    return tuple(max(1, int(n + 1e-6)) for n in patch)  # type: ignore[return-value]
