@@ -62,14 +62,14 @@ def import_archive(source: Path, id: str | None = None) -> Path:
             _copy_folder(source, folder)
         else:
             _unpack(source, folder)
-        if id is not None:
-            card = ModelCard.parse(read_card(folder).model_dump(mode="json") | {"id": id}, "The id")
-            write_file(folder / MODEL_FILE, card_json(card))
         for finding in verify(folder):
             if finding.severity == "error":
                 raise InputError(
                     f"{source} was not imported: {finding.message.replace(str(folder), source.name)}"
                 )
+        if id is not None:
+            card = ModelCard.parse(read_card(folder).model_dump(mode="json") | {"id": id}, "The id")
+            write_file(folder / MODEL_FILE, card_json(card))
         return _place(folder, read_card(folder))
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.library.folder import README_FILE, commit, disk_errors, staging, write_file
-from medcontext.library.monai_config import inference, metadata
+from medcontext.library.monai_config import inference, metadata, required_packages
 from medcontext.library.read import LoadedModel, load_model
 from medcontext.library.readme import model_readme
-from medcontext.networks import SegmentationNetwork
+
+if TYPE_CHECKING:
+    from medcontext.networks import SegmentationNetwork
 
 _TORCHSCRIPT = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
 
@@ -46,7 +49,7 @@ def export_monai_bundle(
     _check_exportable(loaded.card)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already.", "Choose another folder.")
-    contents = _contents(loaded, network, torchscript)
+    contents = _contents(loaded, network, folder.name, torchscript)
     with disk_errors(folder), staging(folder) as staged:
         for name, data in contents.items():
             write_file(staged / name, data)
@@ -81,8 +84,10 @@ def _chosen(loaded: LoadedModel, member: int | None) -> int:
     return member or 0
 
 
-def _contents(loaded: LoadedModel, network: SegmentationNetwork, torchscript: bool) -> dict[str, bytes]:
-    """The files of the bundle."""
+def _contents(
+    loaded: LoadedModel, network: SegmentationNetwork, name: str, torchscript: bool
+) -> dict[str, bytes]:
+    """The files of the bundle, whose folder is called ``name``."""
     card, facts = loaded.card, metadata(loaded.card)
     equivalent = network.monai_equivalent()
     contents = {"configs/metadata.json": _json(facts)}
@@ -95,7 +100,7 @@ def _contents(loaded: LoadedModel, network: SegmentationNetwork, torchscript: bo
     if equivalent is None or torchscript:
         contents["models/model.ts"] = _scripted(network, card, facts)
     contents[f"docs/{README_FILE}"] = (
-        _bundle_readme(card, equivalent is not None) + _own_readme(loaded)
+        _bundle_readme(card, name, equivalent is not None) + _own_readme(loaded)
     ).encode()
     contents["LICENSE"] = _licence(loaded).encode()
     return contents
@@ -118,9 +123,22 @@ def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str,
     import torch
     from monai.data import save_net_with_metadata
 
+    class Unchecked(torch.nn.Module):
+        """The network without its check of the patch: sizes are tensors while tracing."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.network._decode(self.network._encode(x), deep=False)[0]
+
     example = torch.zeros(1, network.in_channels, *card.input.patch_size)
-    with torch.no_grad():
-        traced = torch.jit.trace(network.eval(), example, check_trace=False)
+    with torch.no_grad(), warnings.catch_warnings():
+        # Sizes become constants, as they should: windows always have the patch size.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(Unchecked().eval(), example, check_trace=False)
     stream = io.BytesIO()
     save_net_with_metadata(traced, stream, meta_values=dict(facts))
     return stream.getvalue()
@@ -139,17 +157,17 @@ def _licence(loaded: LoadedModel) -> str:
     return f"The weights of '{card.id}' {card.version} are given under this licence: {card.license}\n"
 
 
-def _bundle_readme(card: ModelCard, plain: bool) -> str:
+def _bundle_readme(card: ModelCard, name: str, plain: bool) -> str:
     several = len(card.input.channels) > 1
     names = ", ".join(f"`_{index:04d}` {c.name}" for index, c in enumerate(card.input.channels))
     images = f"one file a channel: `case_0000.nii.gz`, ... ({names})" if several else "`*.nii.gz`"
-    load = f'monai.bundle.load("{card.id}", bundle_dir="FOLDER ABOVE", workflow_type="inference")'
+    load = f'monai.bundle.load("{name}", bundle_dir="..", workflow_type="inference")'
     if not plain:
-        load = f'monai.bundle.load("{card.id}", bundle_dir="FOLDER ABOVE", load_ts_module=True)'
+        load = f'monai.bundle.load("{name}", bundle_dir="..", load_ts_module=True)'
     differences = _differences(card)
     return (
         f"# {card.title} as a MONAI bundle\n\n"
-        "Segment every image of a folder (needs `monai`, `nibabel` and `fire`):\n\n"
+        f"Segment every image of a folder (needs {_needed(card)}):\n\n"
         "```\npython -m monai.bundle run --config_file configs/inference.json --bundle_root . "
         "--dataset_dir IMAGES --output_dir OUT\n```\n\n"
         f"Images are {images}. From Python: `{load}`.\n\n"
@@ -157,6 +175,11 @@ def _bundle_readme(card: ModelCard, plain: bool) -> str:
         + "\n".join(f"- {sentence}" for sentence in differences)
         + "\n\nThe model's own card follows.\n\n---\n\n"
     )
+
+
+def _needed(card: ModelCard) -> str:
+    names = ["monai", *(name for name, _ in required_packages(card)), "fire"]
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _differences(card: ModelCard) -> list[str]:

@@ -7,7 +7,6 @@ MONAI arrays are ``(C, x, y, z)`` with an affine to RAS. Asking its ``Orientatio
 from __future__ import annotations
 
 import importlib.metadata
-from datetime import UTC, datetime
 from typing import Any
 
 from medcontext.card_schema import ModelCard
@@ -35,7 +34,9 @@ def metadata(card: ModelCard) -> Config:
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"].partition("+")[0],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {"nibabel": _version("nibabel", "5.2.0")},
+        "required_packages_version": {
+            name: _version(name, oldest) for name, oldest in required_packages(card)
+        },
         "optional_packages_version": {
             "pytorch-ignite": _version("pytorch-ignite", "0.4.11"),
             "fire": _version("fire", "0.5.0"),
@@ -58,7 +59,6 @@ def metadata(card: ModelCard) -> Config:
             "inputs": {"image": _input_format(card, _MODALITY.get(modality, modality))},
             "outputs": {"pred": _output_format(card)},
         },
-        "created": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
@@ -72,7 +72,6 @@ def inference(card: ModelCard, network: Config | str) -> Config:
         card: the model.
         network: ``network_def``: a component, or an expression that loads TorchScript.
     """
-    plain = isinstance(network, dict)
     load = "$@network.load_state_dict(torch.load(@checkpoint, map_location=@device, weights_only=True))"
     return {
         "imports": ["$import glob", "$import os", "$import torch"],
@@ -84,12 +83,23 @@ def inference(card: ModelCard, network: Config | str) -> Config:
         "datalist": _datalist(len(card.input.channels)),
         "network_def": network,
         "network": "$@network_def.to(@device)",
+        "load_weights": load if isinstance(network, dict) else "$None",
+        **_components(card),
+        "predict": "$torch.no_grad()(lambda image: @inferer(image[None].to(@device), @network)[0])",
+        "run": [
+            "@load_weights",
+            "$@network.eval()",
+            "$[@postprocessing({**item, 'pred': @predict(item['image'])}) for item in @dataset]",
+        ],
+    }
+
+
+def _components(card: ModelCard) -> Config:
+    """The parts of the workflow that MONAI's programs look for by name."""
+    items = "$[{'image': image} for image in @datalist]"
+    return {
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(card)},
-        "dataset": {
-            "_target_": "Dataset",
-            "data": "$[{'image': image} for image in @datalist]",
-            "transform": "@preprocessing",
-        },
+        "dataset": {"_target_": "Dataset", "data": items, "transform": "@preprocessing"},
         "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 1, "num_workers": 0},
         "inferer": {
             "_target_": "SlidingWindowInferer",
@@ -109,14 +119,13 @@ def inference(card: ModelCard, network: Config | str) -> Config:
             "inferer": "@inferer",
             "postprocessing": "@postprocessing",
         },
-        "load_weights": load if plain else "$None",
-        "predict": "$torch.no_grad()(lambda image: @inferer(image[None].to(@device), @network)[0])",
-        "run": [
-            "@load_weights",
-            "$@network.eval()",
-            "$[@postprocessing({**item, 'pred': @predict(item['image'])}) for item in @dataset]",
-        ],
     }
+
+
+def required_packages(card: ModelCard) -> list[tuple[str, str]]:
+    """Packages beside MONAI and the oldest version that will do where none is installed here."""
+    components = [("scikit-image", "0.22.0")] if card.inference.postprocess.largest_component else []
+    return [("nibabel", "5.2.0"), *components]
 
 
 def _version(package: str, otherwise: str = "") -> str:

@@ -102,22 +102,21 @@ def _results_section(metrics: Mapping[str, Any]) -> str:
 
 def _metrics_table(group: str, entries: Mapping[str, Any]) -> str:
     rows = {
-        name: _flat(value) if isinstance(value, Mapping) else {"value": value}
-        for name, value in entries.items()
+        name: value if isinstance(value, Mapping) else {"value": value} for name, value in entries.items()
     }
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-    body = [[name, *(_show(row.get(column)) for column in columns)] for name, row in rows.items()]
+    body = [[name, *(_summary(row.get(column)) for column in columns)] for name, row in rows.items()]
     return table([group, *columns], body)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key} ")
-        elif _is_leaf(value):
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _summary(value: Any) -> str:
+    """A statistic in one cell: mean and standard deviation where it has them, else each of its numbers."""
+    if not isinstance(value, Mapping):
+        return _show(value)
+    if "mean" in value:
+        spread = f" ± {_show(value['std'])}" if value.get("std") is not None else ""
+        return _show(value["mean"]) + spread
+    return ", ".join(f"{key} {_show(entry)}" for key, entry in value.items())
 
 
 def _is_leaf(value: Any) -> bool:
