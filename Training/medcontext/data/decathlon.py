@@ -186,6 +186,9 @@ def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]
         InputError: two entries have the same id.
     """
     ids = [case_id for names in case_ids(index).values() for case_id in names]
+    unsafe = [case_id for case_id in ids if re.search(r"[/\\]|^\.", case_id)]
+    if unsafe:  # ids become file names
+        raise InputError(f"{folder / INDEX} has the case id '{unsafe[0]}', which cannot be a file name.")
     repeated = sorted(i for i, n in Counter(ids).items() if n > 1)
     if repeated:
         raise InputError(

@@ -56,7 +56,7 @@ def coarse_axis(spacing: Spacing) -> int | None:
     return longest if spacing[longest] / min(spacing) > COARSE else None
 
 
-def summarise(grids: Sequence[Geometry], spacing: Spacing) -> Fingerprint:
+def summarise(grids: Sequence[Geometry], spacing: Spacing, cases: int) -> Fingerprint:
     """The facts of the grids that the plan keeps; ``median_shape`` is in voxels of ``spacing``."""
     spacings = np.array([grid.spacing for grid in grids])
     extents = spacings * np.array([grid.shape for grid in grids])
@@ -64,7 +64,7 @@ def summarise(grids: Sequence[Geometry], spacing: Spacing) -> Fingerprint:
     median = np.median(spacings, axis=0)
     shape: Size = tuple(max(1, int(n)) for n in np.ceil(np.median(shapes, axis=0)))  # type: ignore[assignment]
     return Fingerprint(
-        cases=len(grids),
+        cases=cases,
         median_shape=shape,
         median_spacing=_triple(median),
         spacing_range=(_triple(spacings.min(axis=0)), _triple(spacings.max(axis=0))),

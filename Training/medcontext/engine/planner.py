@@ -74,7 +74,8 @@ def make_plan(
         size: class of network width and patch volume.
         memory_gb: memory to stay within, in units of 10^9 bytes; what the device has free when None.
         device_name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``: decides patch volume and whose memory counts.
-        cases: the cases to plan from; the labelled training cases when None, else the unlabelled ones.
+        cases: the cases to plan from; the labelled training cases when None, or else the unlabelled ones.
+            Those without label add to what is known about grids.
         wishes: what is already decided.
         reporter: told of progress and of what the user should know.
 
@@ -90,7 +91,8 @@ def make_plan(
         reporter.warning("The plan is made from a single case; it fits scans that look like it.")
     grids = read_grids(cases, ORIENTATION)
     spacing = wishes.spacing or target_spacing(grids)
-    fingerprint = summarise(grids, spacing)
+    learnt = sum(case.label is not None for case in cases) or len(cases)
+    fingerprint = summarise(grids, spacing, learnt)
     facts = _look(store, cases, wishes, reporter)
     channels = wishes.channels if wishes.channels is not None else plan_channels(store, facts)
     if len(channels) != len(store.channels):

@@ -102,6 +102,7 @@ def test_splits_json_turns_training_entries_into_test_cases(tmp_path: Path) -> N
         ({"training": [{"label": "a.nii.gz"}]}, "image"),
         ({"training": [{"image": []}]}, "without an image"),
         ({"training": [ENTRY, ENTRY]}, "more than once"),
+        ({"training": [ENTRY | {"id": "../../x"}]}, "cannot be a file name"),
         ({"labels": {"one": "liver"}}, "whole numbers"),
         ({"labels": {"300": "liver"}}, "1..254"),
         ({"training": [ENTRY | {"annotated": {"region": "everything"}}]}, "region"),
