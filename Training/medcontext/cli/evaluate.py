@@ -55,6 +55,7 @@ def evaluate(
     """
     with session(as_json, gentle=True) as console:
         from medcontext.workflows.evaluate import evaluate as run
+        from medcontext.workflows.evaluate import some
 
         evaluation = run(
             data,
@@ -73,4 +74,4 @@ def evaluate(
             console.say(f"Scores of every case are in {output.absolute()}")
         console.result(**evaluation.to_json())
         if evaluation.failed:
-            raise typer.Exit(SomeCasesFailedError.exit_code)
+            raise SomeCasesFailedError(f"{some(list(evaluation.failed))} could not be scored.")

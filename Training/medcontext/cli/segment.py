@@ -102,5 +102,6 @@ def segment(
             console.table(["Case", *(f"{name} (ml)" for name in names)], rows)
             console.say(f"Results are in {output.absolute()}")
         console.result(cases=[result.to_json() for result in results], output=str(output.absolute()))
-        if len(done) < len(results):
-            raise typer.Exit(SomeCasesFailedError.exit_code)
+        failed = [result.case for result in results if not result.ok]
+        if failed:
+            raise SomeCasesFailedError(f"{len(failed)} of {len(results)} images failed; see above.")

@@ -193,7 +193,7 @@ def _bundled(output: Path, device: str, reporter: Reporter) -> list[Row]:
 def _segment_and_draw(
     output: Path, store: CaseStore, rows: Sequence[Row], device: str, reporter: Reporter
 ) -> dict[str, Path]:
-    """Labelmaps of the held-out scans by the model learnt with MedContext, and one scan as all models see it."""
+    """Labelmaps of the held-out scans by the model learnt with MedContext; one scan as all models see it."""
     cases = choose_cases(store, "test")
     learnt = next(row for row in rows if row.name == WITH)
     folder = output / "segmentations"

@@ -24,7 +24,8 @@ from medcontext.workflows.predictor import make_predictor
 ENDINGS = (".nii.gz", ".seg.nrrd", ".nrrd", ".mha", ".nii")
 """How a labelmap's name may end, the one taken first where there are several."""
 
-Predict = Callable[[Case], Volume]
+Compare = Callable[[Case], tuple[Volume, Volume]]
+"""Gives the prediction and the reference of a case, on one grid."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,17 @@ def evaluate(
     store = CaseStore.open(data)
     cases = choose_cases(store, split)
     if predictions is not None:
-        predict, labels = _reader(Path(predictions)), store.labels
+        cases = _with_labelmap(Path(predictions), cases, reporter)
+        compare, labels = _reader(store, Path(predictions)), store.labels
     else:
-        predict, labels = _runner(str(model), store, cases, device, precision, reporter)
+        compare, labels = _runner(str(model), store, cases, device, precision, reporter)
     scores: list[LabelScore] = []
     failed: dict[str, MedContextError] = {}
     for index, case in enumerate(cases):
         reporter.check_cancelled()
         reporter.progress("evaluate", index / len(cases))
         try:
-            scores += _score(store, case, predict, labels, tolerance_mm)
+            scores += _score(case, *compare(case), labels, tolerance_mm)
         except CancelledError:
             raise
         except MedContextError as error:
@@ -155,50 +157,69 @@ def choose_cases(store: CaseStore, split: str) -> list[Case]:
 
 
 def _score(
-    store: CaseStore, case: Case, predict: Predict, labels: LabelSet, tolerance_mm: float
+    case: Case, prediction: Volume, reference: Volume, labels: LabelSet, tolerance_mm: float
 ) -> list[LabelScore]:
-    reference = store.read_labels(case)
     known = set(labels.values if case.annotated.labels is None else case.annotated.labels)
-    shared = set(labels.values)
     # A label that the model does not know is in the reference all the same; it is not what is scored here.
-    others = ~np.isin(reference.array, [*shared, 0, IGNORE])
+    others = ~np.isin(reference.array, [*labels.values, 0, IGNORE])
     if others.any():
         reference = Volume(np.where(others, np.uint8(0), reference.array), reference.geometry)
-    return score_case(predict(case), reference, labels, tolerance_mm, case=case.id, annotated=known & shared)
+    return score_case(prediction, reference, labels, tolerance_mm, case=case.id, annotated=known)
 
 
-def _reader(folder: Path) -> Predict:
-    """Read labelmaps that are there."""
+def _with_labelmap(folder: Path, cases: Sequence[Case], reporter: Reporter) -> list[Case]:
+    """The cases that have a labelmap; how many have none is said, since scores of a part may flatter.
+
+    Raises:
+        InputError: there is no such folder or it holds none.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.", "Name the folder that holds the labelmaps.")
+    found = [case for case in cases if _labelmap_of(folder, case)]
+    missing = [case.id for case in cases if not _labelmap_of(folder, case)]
+    if not found:
+        hint = f"They are named after the cases, such as {missing[0]}.nii.gz."
+        raise InputError(f"{folder} holds no labelmap of the {len(cases)} cases to score.", hint)
+    if missing:
+        reporter.warning(
+            f"{folder} holds no labelmap of {some(missing)}; only {len(found)} cases are scored."
+        )
+    return found
 
-    def predict(case: Case) -> Volume:
-        for ending in ENDINGS:
-            path = folder / f"{case.id}{ending}"
-            if path.exists():
-                return read_labelmap(path)
-        raise InputError(f"{folder} holds no labelmap of case {case.id}.", f"It should be {case.id}.nii.gz.")
 
-    return predict
+def _labelmap_of(folder: Path, case: Case) -> Path | None:
+    paths = (folder / f"{case.id}{ending}" for ending in ENDINGS)
+    return next((path for path in paths if path.exists()), None)
+
+
+def _reader(store: CaseStore, folder: Path) -> Compare:
+    """Read labelmaps that are there."""
+
+    def compare(case: Case) -> tuple[Volume, Volume]:
+        reference = store.read_labels(case)
+        path = _labelmap_of(folder, case)
+        if path is None:
+            raise InputError(f"The labelmap of {case.id} has gone from {folder}.")
+        return read_labelmap(path, like=reference.geometry), reference
+
+    return compare
 
 
 def _runner(
     model: str, store: CaseStore, cases: Sequence[Case], device: str, precision: str, reporter: Reporter
-) -> tuple[Predict, LabelSet]:
+) -> tuple[Compare, LabelSet]:
     """Run a model; its labels take the values that the data set gives to the same names."""
     predictor, loaded = make_predictor(model, device, precision, reporter)
     _warn_of_known_cases(loaded, cases, reporter)
     values, labels = _common_labels(loaded.card.label_set, store.labels, reporter)
 
-    def predict(case: Case) -> Volume:
-        reporter.case = case.id
-        try:
-            found = predictor.predict(store.read_image(case), reporter=reporter).labelmap
-        finally:
-            reporter.case = None
-        return Volume(values[found.array], found.geometry)
+    def compare(case: Case) -> tuple[Volume, Volume]:
+        image = store.read_image(case)
+        reference = store.read_labels(case, like=image.geometry)
+        found = predictor.predict(image, reporter=reporter).labelmap
+        return Volume(values[found.array], found.geometry), reference
 
-    return predict, labels
+    return compare, labels
 
 
 def _common_labels(model: LabelSet, data: LabelSet, reporter: Reporter) -> tuple[np.ndarray, LabelSet]:
@@ -231,9 +252,14 @@ def _warn_of_known_cases(model: LoadedModel, cases: Sequence[Case], reporter: Re
     seen = [case.id for case in cases if files_hash(case.images) in learnt] if learnt else []
     if seen:
         reporter.warning(
-            f"The model learnt from {len(seen)} of these {len(cases)} scans (such as {seen[0]}): "
-            "their scores say nothing about new ones."
+            f"The model learnt from {some(seen)} of the {len(cases)}: their scores say nothing about new scans."
         )
+
+
+def some(names: Sequence[str]) -> str:
+    """``3 cases (a, b, c)``, with at most three names."""
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} case{'s' if len(names) > 1 else ''} ({listed})"
 
 
 def _shown(value: float | None) -> float | str:

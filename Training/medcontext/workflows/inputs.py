@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medcontext.cards import resolve
+from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
-from medcontext.io import ImageSource, find_images
-from medcontext.library import read_card
+from medcontext.events import Reporter
+from medcontext.io import FORMATS, ImageSource, case_id, find_images
 
 
 def find_sources(
-    inputs: Sequence[Path | str], channels: Mapping[str, Path], model: str | Path
+    inputs: Sequence[Path | str], channels: Mapping[str, Path], card: ModelCard, reporter: Reporter
 ) -> list[ImageSource]:
     """The images to segment; each has a name of its own.
+
+    Args:
+        inputs: files, DICOM folders, folders of images.
+        channels: instead of inputs, one file for each channel of the model, by the channel's name.
+        card: the model; with several channels, files NAME_0000, NAME_0001 in a folder belong together.
+        reporter: told what was left out.
 
     Raises:
         InputError: nothing was given, a file is missing, two images share a name, or channels do not fit.
@@ -24,22 +30,18 @@ def find_sources(
             raise InputError(
                 "Images and --channel cannot be mixed.", "Give each channel of one case by --channel."
             )
-        return [_channel_source(channels, model)]
+        return [_one_case(channels, card)]
     if not inputs:
-        raise InputError("No image was given.", "Name image files, a DICOM folder, or a folder of images.")
+        raise InputError("No image was given.", f"Name a file or a folder; allowed are {FORMATS}.")
     sources: list[ImageSource] = []
     for given in map(Path, inputs):
-        if not given.exists():
-            raise InputError(f"{given} does not exist.")
-        found = find_images(given) if given.is_dir() else [image_source(given)]
-        if not found:
-            raise InputError(
-                f"{given} holds no image.", "Allowed: NIfTI, NRRD and MHA files and DICOM series."
-            )
-        sources += found
+        if given.is_dir():
+            sources += find_images(given, len(card.input.channels), reporter)
+        else:
+            sources.append(ImageSource(case_id(_existing(given)), (given,)))
     by_name: dict[str, ImageSource] = {}
     for source in sources:
-        other = by_name.setdefault(source.id, source)
+        other = by_name.setdefault(source.id.casefold(), source)
         if other is not source:
             raise InputError(
                 f"{other.paths[0]} and {source.paths[0]} would both become '{source.id}'.",
@@ -48,17 +50,20 @@ def find_sources(
     return sources
 
 
-def _channel_source(channels: Mapping[str, Path], model: str | Path) -> ImageSource:
+def _one_case(channels: Mapping[str, Path], card: ModelCard) -> ImageSource:
     """One case from one file a channel, in the order of the model."""
-    names = [channel.name for channel in read_card(resolve(model)).input.channels]
+    names = [channel.name for channel in card.input.channels]
     given = {name.casefold(): Path(path) for name, path in channels.items()}
     if sorted(given) != sorted(name.casefold() for name in names):
         raise InputError(
             f"Channels {', '.join(channels)} were given; the model needs {', '.join(names)}.",
             "Name each of them once: --channel NAME=FILE.",
         )
-    paths = [given[name.casefold()] for name in names]
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path} does not exist.")
-    return ImageSource(image_source(paths[0]).id, paths)
+    paths = tuple(_existing(given[name.casefold()]) for name in names)
+    return ImageSource(case_id(paths[0]), paths)
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path} does not exist.", "Check the path.")
+    return path

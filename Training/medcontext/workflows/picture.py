@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,8 +82,7 @@ def _draw_slice(
     window: tuple[float, float],
 ) -> None:
     """One slice: grey values, and each label as a veil with an outline."""
-    upwards = aspect < 0
-    origin = "lower" if upwards else "upper"
+    origin: Literal["lower", "upper"] = "lower" if aspect < 0 else "upper"
     axes.imshow(
         grey,
         cmap="gray",

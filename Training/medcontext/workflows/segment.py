@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 
 import medcontext
+from medcontext.cards import resolve
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.io import ImageSource, read_image, write_labelmap, write_segmentation, write_volume
 from medcontext.labels import IGNORE, LabelSet
-from medcontext.library import LoadedModel
+from medcontext.library import LoadedModel, read_card
 from medcontext.workflows.inputs import find_sources
 from medcontext.workflows.predictor import make_predictor
 from medcontext.workflows.roi import box_of
@@ -110,7 +111,9 @@ def segment(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise InputError(f"There is no format '{unknown[0]}'.", f"Allowed: {', '.join(FORMATS)}.")
-    sources = find_sources([inputs] if isinstance(inputs, str | Path) else inputs, channels or {}, model)
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    # Before torch is asked for anything: a wrong path should not cost ten seconds.
+    sources = find_sources(given, channels or {}, read_card(resolve(model)), reporter)
     predictor, loaded = make_predictor(model, device, precision, reporter)
     job = _Job(
         predictor=predictor,
