@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medcontext.devices import Precision, torch_dtype
 from medcontext.inference.finish import Certainty
 from medcontext.inference.forward import Forward
-from medcontext.inference.labelling import ScoreMeaning
+from medcontext.inference.labelling import ScoreMeaning, log_softmax
 from medcontext.masking import MaskConfig, complementary_masks
 from medcontext.plan import Size
 
@@ -39,12 +40,12 @@ def entropy_certainty(meaning: ScoreMeaning) -> Certainty:
     """
 
     def certainty(scores: Tensor, _classes: Tensor) -> Tensor:
-        probabilities = meaning.probabilities(scores[..., : meaning.channels])
+        calibrated = scores[..., : meaning.channels] / meaning.temperature
         if not meaning.sigmoid:
-            return 1 + torch.special.xlogy(probabilities, probabilities).sum(-1) / math.log(meaning.channels)
-        rest = 1 - probabilities
-        terms = torch.special.xlogy(probabilities, probabilities) + torch.special.xlogy(rest, rest)
-        return 1 + terms.amin(-1) / math.log(2)
+            logarithms = log_softmax(calibrated)
+            return 1 + (logarithms.exp() * logarithms).sum(-1) / math.log(meaning.channels)
+        yes, no = functional.logsigmoid(calibrated), functional.logsigmoid(-calibrated)
+        return 1 + (yes.exp() * yes + no.exp() * no).amin(-1) / math.log(2)
 
     return certainty
 

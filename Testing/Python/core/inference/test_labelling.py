@@ -41,3 +41,10 @@ def test_temperature_calibrates_probabilities_only(make_card) -> None:
     meaning = ScoreMeaning(make_card(1, inference={"temperature": 2.0}))
     probabilities = meaning.probabilities(torch.tensor([[0.0, 4.0]]))
     torch.testing.assert_close(probabilities[0, 1], torch.tensor(2.0).sigmoid())
+
+
+@pytest.mark.parametrize("channels", [2, 15, 16, 40])
+def test_probabilities_are_those_of_softmax_without_overflow(make_card, channels: int) -> None:
+    scores = torch.randn(7, channels) * 200
+    given = ScoreMeaning(make_card(channels - 1)).probabilities(scores)
+    torch.testing.assert_close(given, scores.softmax(-1))
