@@ -46,8 +46,7 @@ class LineSink:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._spoke: dict[str, float] = {}
-        self._shown: set[str] = set()
+        self._stages: dict[str, tuple[float, bool]] = {}  # when it began or spoke last, whether it spoke
 
     def __call__(self, event: Event) -> None:
         if event["event"] == "progress":
@@ -56,15 +55,18 @@ class LineSink:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _progress(self, event: Event) -> None:
-        name, now = stage_name(event), time.monotonic()
-        last = self._spoke.setdefault(name, now)
-        over = event["value"] >= 1 and name in self._shown
-        if not over and now - last < LINE_EVERY_S:
+        name, value, now = stage_name(event), event["value"], time.monotonic()
+        if value <= 0 or name not in self._stages:
+            self._stages[name] = (now, False)
+        last, spoken = self._stages[name]
+        if value >= 1:
+            del self._stages[name]
+        if now - last < LINE_EVERY_S and not (spoken and value >= 1):
             return
-        self._spoke[name] = now
-        self._shown.add(name)
+        if value < 1:
+            self._stages[name] = (now, True)
         left = remaining(event.get("eta_s"))
-        text = f"{name}: {event['value']:.0%}{', ' + left if left else ''}"
+        text = f"{name}: {value:.0%}{', ' + left if left else ''}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:

@@ -73,8 +73,8 @@ def surface_distances(
 def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not len(points) or not len(others):
         return np.full(len(points), np.inf)
-    # Where torch flushes denormal numbers to zero (tune_cpu), scipy's tree never ends splitting at a coordinate 0,
-    # since the next number after it is a denormal one, and crashes. From 1 mm on there are none.
+    # Where torch flushes denormal numbers to zero (tune_cpu), scipy's tree never ends splitting at the
+    # coordinate 0, since the number after it is denormal, and crashes. From 1 mm on there are none.
     shift = 1.0 - np.minimum(points.min(0), others.min(0))
     # Bigger leaves than the default 16: the tree is asked once, for all points.
     distances, _ = KDTree(others + shift, leafsize=32).query(points + shift)

@@ -252,7 +252,7 @@ def _warn_of_known_cases(model: LoadedModel, cases: Sequence[Case], reporter: Re
     seen = [case.id for case in cases if files_hash(case.images) in learnt] if learnt else []
     if seen:
         reporter.warning(
-            f"The model learnt from {some(seen)} of the {len(cases)}: their scores say nothing about new scans."
+            f"It learnt from {some(seen)} of these {len(cases)}: their scores say little about new ones."
         )
 
 
