@@ -116,7 +116,8 @@ def test_the_teacher_has_no_gradient_and_is_not_optimised():
 
 def test_the_mask_token_learns_only_when_something_is_hidden():
     for ratio, learns in ((0.0, False), (0.5, True)):
-        method, student = a_method(views="paired", mask=MaskConfig(ratio=ratio, geometry="random", cell=4))
+        mask = MaskConfig(ratio=ratio, geometry="random", cell=4)
+        method, student = a_method(views="paired", mask=mask, mask_space="token")
         total(method.loss(student, Batch(some_views(), None), CLOCK)).backward()
         assert bool(student.mask_token.grad.any()) is learns
 
@@ -137,6 +138,11 @@ def test_hooks_are_removed_when_the_network_fails():
         student(torch.zeros(2, 1, *PATCH), torch.ones(3, *PATCH, dtype=torch.bool))
     image = some_views().image
     assert torch.equal(student(image)[0], student.network.forward_deep(image)[0])
+
+
+def test_tokens_are_hidden_where_a_network_has_them_and_voxels_otherwise():
+    for network, space in ((unetr(), "token"), (a_network(), "input")):
+        assert MedContext(MedContextConfig()).build(network, None).space == space
 
 
 @pytest.mark.parametrize("space", ["token", "input"])

@@ -44,9 +44,13 @@ class MedContext:
     def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
         self._network = network
         self._teacher = AveragedNetwork(network)
+        space = self.config.mask_space
+        if space == "auto":
+            has_tokens = max(network.mask_points().cell) > 1  # type: ignore[operator]
+            space = "token" if has_tokens else "input"
         return MaskedNetwork(
             network,  # type: ignore[arg-type]
-            self.config.mask_space,
+            space,
             mask_before_position=self.config.mask_before_position,
             mask_image_skips=self.config.mask_image_skips,
         )

@@ -31,6 +31,7 @@ def preset(name: str) -> MedContextConfig:
         masked_weight=1.0,
         consistency_weight=0.5,
         consistency_norm="frobenius",
+        mask_space="token",
         mask=MaskConfig(ratio=0.6, geometry="tube", tube_axis=2, cell=16),
         mask_per_sample=False,
         mask_before_position=False,
