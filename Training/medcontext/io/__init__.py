@@ -1,7 +1,7 @@
 """Images in (NIfTI, NRRD, MetaImage, DICOM series); images, labelmaps and segmentations out."""
 
 from medcontext.io.atomic import replacing
-from medcontext.io.dicom import list_series
+from medcontext.io.dicom_folder import scan_folder
 from medcontext.io.images import describe, read_image, read_labelmap, read_volume
 from medcontext.io.names import FORMATS, ImageSource, case_id, find_images
 from medcontext.io.segmentation import read_segmentation, write_segmentation
@@ -13,12 +13,12 @@ __all__ = [
     "case_id",
     "describe",
     "find_images",
-    "list_series",
     "read_image",
     "read_labelmap",
     "read_segmentation",
     "read_volume",
     "replacing",
+    "scan_folder",
     "write_labelmap",
     "write_segmentation",
     "write_volume",

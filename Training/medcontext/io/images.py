@@ -10,7 +10,8 @@ import numpy as np
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
-from medcontext.io.dicom import choose_series, list_series, load_series, looks_like_dicom
+from medcontext.io.dicom import load_series
+from medcontext.io.dicom_folder import choose_series, looks_like_dicom, scan_folder
 from medcontext.io.itk import Loaded, load_itk
 from medcontext.io.names import FORMATS, format_of
 from medcontext.io.nifti import load_nifti
@@ -122,9 +123,7 @@ def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
     try:
         check_readable(path)
         if path.is_dir():
-            return Loaded(
-                load_series(choose_series(list_series(path, reporter), path, series, reporter), reporter)
-            )
+            return Loaded(_load_folder(path, reporter, series))
         kind = format_of(path)
         if kind == "nifti":
             return load_nifti(path)
@@ -139,9 +138,17 @@ def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
     raise InputError(f"{path} is not an image that can be read; allowed are {FORMATS}.", "Convert it first.")
 
 
+def _load_folder(path: Path, reporter: Reporter, series: str | None) -> Volume:
+    scan = scan_folder(path, reporter)
+    scan.check()
+    return load_series(choose_series(scan.series, path, series, reporter), reporter)
+
+
 def _load_series_of(path: Path, reporter: Reporter) -> Volume:
     """The DICOM series to which one file belongs."""
-    for series in list_series(path.parent, reporter):
+    scan = scan_folder(path.parent, reporter)
+    scan.check()
+    for series in scan.series:
         if any(image.path == path for image in series.files):
             if series.slices < 2:
                 raise InputError(

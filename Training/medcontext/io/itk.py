@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,17 +75,49 @@ def execute(path: Path) -> sitk.Image:
     """Read a file with whichever ITK reader its ending and content name.
 
     Raises:
-        InputError: ITK refuses the file.
+        InputError: ITK refuses the file, or its checksum shows damage that ITK does not notice.
     """
+    _check_packed(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         return reader.Execute()
     except RuntimeError as error:
-        kind = path.suffix.lstrip(".").upper()
-        raise InputError(
-            f"{path} cannot be read: it is truncated, damaged or not {kind}.", "Copy or export it again."
-        ) from error
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> InputError:
+    kind = path.suffix.lstrip(".").upper()
+    return InputError(f"{path} is truncated, damaged or not {kind}.", "Copy or export it again.")
+
+
+def _check_packed(path: Path) -> None:
+    """Unpack the voxels of a compressed NRRD or MetaImage once for their checksum; about 0.3 s for 100 MB."""
+    with path.open("rb") as stream:
+        start = _packed_voxels(stream.read(1 << 20))
+        if start is None:
+            return
+        stream.seek(start)
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # zlib or gzip
+        try:
+            while not unpacker.eof and (part := stream.read(1 << 16)):
+                unpacker.decompress(part)
+        except zlib.error as error:
+            raise _damaged(path) from error
+    if not unpacker.eof:
+        raise _damaged(path)
+
+
+def _packed_voxels(head: bytes) -> int | None:
+    """Where packed voxels begin in an NRRD or MetaImage, or None where they are raw or elsewhere."""
+    nrrd = head.startswith(b"NRRD")
+    end = re.search(rb"\n\r?\n" if nrrd else rb"\nElementDataFile *= *LOCAL\r?\n", head)
+    header = head[: end.start() + 1] if end else b""
+    packed = rb"^encoding: *gz(ip)?\s*$" if nrrd else rb"^CompressedData *= *True\s*$"
+    elsewhere = rb"^(data ?file|(line|byte) ?skip):"
+    if not end or not re.search(packed, header, re.MULTILINE) or re.search(elsewhere, header, re.MULTILINE):
+        return None
+    return end.end()
 
 
 def save_itk(path: Path, volume: Volume) -> None:

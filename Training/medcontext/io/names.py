@@ -74,13 +74,13 @@ def _grouped(images: list[Path]) -> list[ImageSource]:
 
 def _dicom_sources(folder: Path, reporter: Reporter) -> list[ImageSource]:
     """Each series as the folder that holds it alone, else as one of its files, which stands for all of it."""
-    from medcontext.io.dicom import list_series
+    from medcontext.io.dicom_folder import scan_folder
 
     sources = []
     for where, below, _ in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         place = Path(where)
-        found = [series for series in list_series(place, reporter) if series.slices > 1]
+        found = [series for series in scan_folder(place, reporter).series if series.slices > 1]
         name = _safe("_".join(place.relative_to(folder).parts) or place.resolve().name)
         for series in found:
             first = series.files[0]
