@@ -17,6 +17,7 @@ from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.inference.accumulate import predict_planes
 from medcontext.inference.certainty import (
+    VIEWS,
     CertaintyKind,
     Masked,
     entropy_certainty,
@@ -156,7 +157,7 @@ class ModelRun:
         with torch.inference_mode(False):  # parameters moved in inference mode could not be trained any more
             for network in self._networks:
                 network.to(setting.device)
-        plan = self._plan(setting, grid, image)
+        plan = self._plan(setting, grid, image, VIEWS if targets.certainty_kind == "masked" else 0)
         clock.lap("plan")
         forward = self._forward(setting.device, plan)
         if targets.certainty_kind == "masked":
@@ -189,7 +190,7 @@ class ModelRun:
         reporter.progress("segment", 1)
         return plan
 
-    def _plan(self, setting: _Setting, grid: WindowGrid, image: Tensor) -> ExecutionPlan:
+    def _plan(self, setting: _Setting, grid: WindowGrid, image: Tensor, views: int) -> ExecutionPlan:
         if setting.device != self._device.torch_device:
             return ExecutionPlan()
         if not setting.measured:
@@ -197,7 +198,7 @@ class ModelRun:
         middle = [starts[len(starts) // 2] for starts in grid.starts]
         region = tuple(slice(s, s + p) for s, p in zip(middle, grid.patch, strict=True))
         window = grid.pad(image)[(slice(None), *region)].contiguous()
-        calls = grid.count * len(self._networks) * 2 ** len(self._card.inference.flips)
+        calls = grid.count * (len(self._networks) * 2 ** len(self._card.inference.flips) + views)
         return measured_plan(self._networks[0], self._meaning, self._device, window, self._precision, calls)
 
     def _forward(self, device: torch.device, plan: ExecutionPlan) -> Forward:
