@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.library.folder import README_FILE, commit, disk_errors, staging, write_file
-from medcontext.library.monai_config import inference, metadata, required_packages
+from medcontext.library.monai_config import inference, metadata
+from medcontext.library.monai_readme import bundle_readme, differences
 from medcontext.library.read import LoadedModel, load_model
 from medcontext.library.readme import model_readme
 
@@ -90,18 +91,19 @@ def _contents(
     """The files of the bundle, whose folder is called ``name``."""
     card, facts = loaded.card, metadata(loaded.card)
     equivalent = network.monai_equivalent()
-    contents = {"configs/metadata.json": _json(facts)}
+    contents, sentences = {"configs/metadata.json": _json(facts)}, differences(card)
+    if equivalent is None or torchscript:
+        contents["models/model.ts"], fixed = _scripted(network, card, facts)
+        if fixed:
+            sentences.append("`model.ts` runs on the CPU only: TorchScript fixes where its masks are made.")
     if equivalent is None:
-        contents["configs/inference.json"] = _json(inference(card, _TORCHSCRIPT))
+        contents["configs/inference.json"] = _json(inference(card, _TORCHSCRIPT, cpu_only=fixed))
     else:
         definition = {"_target_": equivalent.class_name, **equivalent.kwargs}
         contents["configs/inference.json"] = _json(inference(card, definition))
         contents["models/model.pt"] = _saved(equivalent.state)
-    if equivalent is None or torchscript:
-        contents["models/model.ts"] = _scripted(network, card, facts)
-    contents[f"docs/{README_FILE}"] = (
-        _bundle_readme(card, name, equivalent is not None) + _own_readme(loaded)
-    ).encode()
+    about = bundle_readme(card, name, sentences, torchscript=equivalent is None)
+    contents[f"docs/{README_FILE}"] = (about + _own_readme(loaded)).encode()
     contents["LICENSE"] = _licence(loaded).encode()
     return contents
 
@@ -118,8 +120,12 @@ def _saved(state: Mapping[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str, Any]) -> bytes:
-    """The network traced at the model's patch size, with the metadata inside as MONAI keeps it."""
+def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str, Any]) -> tuple[bytes, bool]:
+    """The network traced at the model's patch size, with the metadata inside as MONAI keeps it.
+
+    Returns:
+        The file, and whether a device became a constant, so that it runs on no other.
+    """
     import torch
     from monai.data import save_net_with_metadata
 
@@ -141,7 +147,7 @@ def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str,
         traced = torch.jit.trace(Unchecked().eval(), example, check_trace=False)
     stream = io.BytesIO()
     save_net_with_metadata(traced, stream, meta_values=dict(facts))
-    return stream.getvalue()
+    return stream.getvalue(), 'value="cpu"' in str(traced.inlined_graph)
 
 
 def _own_readme(loaded: LoadedModel) -> str:
@@ -155,41 +161,3 @@ def _licence(loaded: LoadedModel) -> str:
             return (loaded.folder / name).read_text(encoding="utf-8", errors="replace")
     card = loaded.card
     return f"The weights of '{card.id}' {card.version} are given under this licence: {card.license}\n"
-
-
-def _bundle_readme(card: ModelCard, name: str, plain: bool) -> str:
-    several = len(card.input.channels) > 1
-    names = ", ".join(f"`_{index:04d}` {c.name}" for index, c in enumerate(card.input.channels))
-    images = f"one file a channel: `case_0000.nii.gz`, ... ({names})" if several else "`*.nii.gz`"
-    load = f'monai.bundle.load("{name}", bundle_dir="..", workflow_type="inference")'
-    if not plain:
-        load = f'monai.bundle.load("{name}", bundle_dir="..", load_ts_module=True)'
-    differences = _differences(card)
-    return (
-        f"# {card.title} as a MONAI bundle\n\n"
-        f"Segment every image of a folder (needs {_needed(card)}):\n\n"
-        "```\npython -m monai.bundle run --config_file configs/inference.json --bundle_root . "
-        "--dataset_dir IMAGES --output_dir OUT\n```\n\n"
-        f"Images are {images}. From Python: `{load}`.\n\n"
-        "What this bundle does differently from `medcontext segment`:\n\n"
-        + "\n".join(f"- {sentence}" for sentence in differences)
-        + "\n\nThe model's own card follows.\n\n---\n\n"
-    )
-
-
-def _needed(card: ModelCard) -> str:
-    names = ["monai", *(name for name, _ in required_packages(card)), "fire"]
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _differences(card: ModelCard) -> list[str]:
-    sentences = [
-        "Images whose spacing differs from the model's are resampled by MONAI's `Spacing`, whose voxels are "
-        "exactly of that size; ours divide the image evenly. Labels differ at some borders.",
-        "Windows lie at a fixed distance; ours are spread evenly.",
-    ]
-    if card.inference.resample.separate_z is not None:
-        sentences.append("The coarse axis is interpolated linearly; ours takes the nearest slice.")
-    if card.inference.flips:
-        sentences.append("Predictions are not averaged over mirrored images.")
-    return sentences

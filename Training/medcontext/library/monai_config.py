@@ -62,7 +62,7 @@ def metadata(card: ModelCard) -> Config:
     }
 
 
-def inference(card: ModelCard, network: Config | str) -> Config:
+def inference(card: ModelCard, network: Config | str, *, cpu_only: bool = False) -> Config:
     """``configs/inference.json``: every image of ``dataset_dir`` to a labelmap in ``output_dir``.
 
     ``run`` needs MONAI and nibabel only; ``evaluator`` is there for programs that drive bundles through
@@ -71,7 +71,9 @@ def inference(card: ModelCard, network: Config | str) -> Config:
     Args:
         card: the model.
         network: ``network_def``: a component, or an expression that loads TorchScript.
+        cpu_only: whether the network can run on the CPU only.
     """
+    best = "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')"
     load = "$@network.load_state_dict(torch.load(@checkpoint, map_location=@device, weights_only=True))"
     return {
         "imports": ["$import glob", "$import os", "$import torch"],
@@ -79,7 +81,7 @@ def inference(card: ModelCard, network: Config | str) -> Config:
         "dataset_dir": "$os.path.join(@bundle_root, 'images')",
         "output_dir": "$os.path.join(@bundle_root, 'eval')",
         "checkpoint": "$os.path.join(@bundle_root, 'models', 'model.pt')",
-        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "device": "$torch.device('cpu')" if cpu_only else best,
         "datalist": _datalist(len(card.input.channels)),
         "network_def": network,
         "network": "$@network_def.to(@device)",

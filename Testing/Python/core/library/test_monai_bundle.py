@@ -133,6 +133,9 @@ def test_a_network_of_our_own_travels_as_torchscript(tmp_path: Path, a_card: Mod
     with torch.no_grad():
         torch.testing.assert_close(theirs(image), load_model(model).networks[0](image), rtol=1e-4, atol=1e-4)
     assert facts["network_data_format"]["inputs"]["image"]["spatial_shape"] == [16, 16, 16]
+    config = json.loads((tmp_path / "bundle" / "configs" / "inference.json").read_text())
+    # A trace keeps the device on which its attention masks were made.
+    assert ('value="cpu"' in str(theirs.inlined_graph)) == (config["device"] == "$torch.device('cpu')")
     write(tmp_path / "images" / "case.nii.gz", an_image((18, 16, 17), (1.0, 1.0, 1.0)))
     run_bundle(tmp_path / "bundle", tmp_path / "images", tmp_path / "out")
     assert (tmp_path / "out" / "case_seg.nii.gz").is_file()

@@ -164,9 +164,7 @@ def test_a_replacement_broken_off_at_any_moment_leaves_a_whole_model(
     assert all(torch.equal(value, found[key]) for key, value in expected.items())
 
 
-def test_a_process_killed_while_writing_leaves_no_model(
-    tmp_path: Path, a_model: Path, own_home: Path
-) -> None:
+def test_a_process_killed_while_writing_leaves_no_model(a_model: Path, own_home: Path) -> None:
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
