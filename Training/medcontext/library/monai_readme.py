@@ -37,9 +37,9 @@ def differences(card: ModelCard) -> list[str]:
     """What MONAI's transforms do not do as we do, in sentences."""
     sentences = [
         "Images whose spacing differs from the model's are resampled by MONAI's `Spacing`, whose voxels are "
-        "exactly of that size; ours divide the image evenly. Labels differ at some borders (Dice 0.97 to 0.99 "
+        "exactly of that size; ours divide the image evenly. Borders differ a little (Dice 0.97 to 0.99 "
         "between the two on hippocampus crops at 1.2 mm; 1.00 where nothing is resampled).",
-        "Windows lie at a fixed distance and count at least 0.001 everywhere; ours are spread evenly.",
+        "Windows lie at a fixed distance and weigh at least 0.001 everywhere; ours lie evenly.",
     ]
     if card.inference.resample.separate_z is not None:
         sentences.append("The coarse axis is interpolated linearly; ours takes the nearest slice.")
