@@ -19,7 +19,7 @@ class MaskedNetwork(nn.Module):
     """A segmentation network with a mask input.
 
     In ``token`` space the output of the network's embedding is replaced by one learnable token where the mask
-    hides it (MedContext, Hanafi et al., MICCAI 2024); the image that full-resolution skips see is blanked too,
+    hides it (MedContext, Gani et al., MICCAI 2024); the image that full-resolution skips see is blanked too,
     unless ``mask_image_skips`` is off. In ``input`` space the voxels themselves are replaced by zero, the mean
     of a normalised image; this works for any module.
 

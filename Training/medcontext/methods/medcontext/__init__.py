@@ -1,4 +1,4 @@
-"""MedContext: learning to segment what a mask hides (Hanafi et al., MICCAI 2024, arXiv 2402.17725)."""
+"""MedContext: learning to segment what a mask hides (Gani et al., MICCAI 2024, arXiv 2402.17725)."""
 
 from medcontext.methods.medcontext.config import MedContextConfig
 from medcontext.methods.medcontext.method import MedContext
