@@ -12,7 +12,7 @@ from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io.dicom import load_series
 from medcontext.io.dicom_folder import choose_series, looks_like_dicom, scan_folder
-from medcontext.io.itk import Loaded, load_itk
+from medcontext.io.itk import Loaded, load_itk, reading
 from medcontext.io.names import FORMATS, format_of
 from medcontext.io.nifti import load_nifti
 from medcontext.io.segmentation import read_segmentation
@@ -91,7 +91,6 @@ def read_labelmap(path: Path, like: Geometry | None = None) -> Volume:
             channels; or the grids differ.
     """
     if path.name.lower().endswith(".seg.nrrd"):
-        check_readable(path)
         labelmap, _ = read_segmentation(path)
         return labelmap if like is None else _fitted(labelmap, like, path)
     stored = _load(path, Reporter(), None).volume
@@ -111,17 +110,8 @@ def describe(geometry: Geometry) -> str:
     return f"{size} voxels of {spacing} mm, {geometry.orientation}, first voxel at ({origin})"
 
 
-def check_readable(path: Path) -> None:
-    """Raise InputError unless ``path`` is a file with something in it."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", "Check the path.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes).", "Copy or export it again.")
-
-
 def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
-    try:
-        check_readable(path)
+    with reading(path):
         if path.is_dir():
             return Loaded(_load_folder(path, reporter, series))
         kind = format_of(path)
@@ -131,10 +121,6 @@ def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
             return load_itk(path)
         if looks_like_dicom(path):
             return Loaded(_load_series_of(path, reporter))
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read: {error.strerror or error}.", "Check the file's rights."
-        ) from error
     raise InputError(f"{path} is not an image that can be read; allowed are {FORMATS}.", "Convert it first.")
 
 

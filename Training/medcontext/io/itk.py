@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,23 @@ from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # the readers check for themselves, in one sentence
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Refuse a missing or empty file, and say what the system says against reading it, in one sentence.
+
+    Raises:
+        InputError: as above.
+    """
+    try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist.", "Check the path.")
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes).", "Copy or export it again.")
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.", "Check its rights.") from error
 
 
 class Loaded(NamedTuple):

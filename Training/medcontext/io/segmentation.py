@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from medcontext.errors import InputError
 from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
-from medcontext.io.itk import execute, itk_volume
+from medcontext.io.itk import execute, itk_volume, reading
 from medcontext.io.nrrd import save_nrrd
 from medcontext.labels import IGNORE, TISSUE, Code, Label, LabelSet, Terminology, default_color
 
@@ -113,7 +113,8 @@ def read_segmentation(path: Path) -> tuple[Volume, LabelSet]:
     Raises:
         InputError: the file is damaged, holds no segments, or segments overlap.
     """
-    image = execute(path)
+    with reading(path):
+        image = execute(path)
     stored = itk_volume(image, path)
     segments = list(_segments(image))
     if not segments:

@@ -28,6 +28,12 @@ def refused(path: Path) -> str:
     return message
 
 
+def test_a_missing_segmentation_is_refused_alike(tmp_path: Path) -> None:
+    for read in (io.read_segmentation, io.read_labelmap):
+        with pytest.raises(InputError, match="does not exist"):
+            read(tmp_path / "a.seg.nrrd")
+
+
 @pytest.fixture(params=ENDINGS)
 def good(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """An image of noise in each format."""

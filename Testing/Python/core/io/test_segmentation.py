@@ -118,13 +118,13 @@ def test_a_segmentation_cropped_by_3d_slicer_fits_its_image(tmp_path: Path, labe
 
 def layered(path: Path, overlap: bool) -> None:
     """Two segments of value 1 in two layers, as 3D Slicer stores segments that overlap or once did."""
-    array = np.zeros((2, 3, 4, 5), np.uint8)
-    array[0, 0], array[1, 0 if overlap else 1] = 1, 1
-    fields = {}
-    for number, name in enumerate(("liver", "vessel")):
-        fields |= {f"Segment{number}_ID": f"S{number}", f"Segment{number}_Name": name}
-        fields |= {f"Segment{number}_LabelValue": "1", f"Segment{number}_Layer": str(number)}
-    save_nrrd(path, Volume(array, Geometry.from_spacing((3, 4, 5))), fields)
+    voxels = np.zeros((2, 5, 4, 3), np.uint8)
+    voxels[0, ..., 0], voxels[1, ..., 0 if overlap else 1] = 1, 1
+    segments = [
+        {"id": name, "name": name, "labelValue": 1, "layer": layer, "color": [1.0, 0.5, 0.0]}
+        for layer, name in enumerate(("liver", "vessel"))
+    ]
+    slicerio.write_segmentation(str(path), {"voxels": voxels, "ijkToLPS": OBLIQUE, "segments": segments})
 
 
 def test_layers_are_numbered_anew(tmp_path: Path) -> None:
@@ -132,6 +132,7 @@ def test_layers_are_numbered_anew(tmp_path: Path) -> None:
     labelmap, labels = io.read_segmentation(tmp_path / "a.seg.nrrd")
     assert {label.value: label.name for label in labels} == {1: "liver", 2: "vessel"}
     np.testing.assert_array_equal(labelmap.array[0, :, 0, 0], [1, 2, 0])
+    np.testing.assert_allclose(labelmap.geometry.affine, OBLIQUE, atol=1e-12)
 
 
 def test_overlapping_segments_are_refused(tmp_path: Path) -> None:
