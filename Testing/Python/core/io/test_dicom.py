@@ -106,6 +106,17 @@ def test_one_missing_slice_is_filled_and_told(tmp_path: Path, write_series: Writ
     assert "2.0 to 4.0 mm apart" in messages[0]
 
 
+def test_tilted_gantry_gives_a_sheared_grid(tmp_path: Path, write_slice: Writer, warned: Warned) -> None:
+    reporter, messages = warned
+    for z in (0, 3, 6):
+        write_slice(tmp_path / f"{z}.dcm", np.full((6, 5), z, np.int16), (0, z / 3, z), {})
+    volume = io.read_volume(tmp_path, reporter)
+    np.testing.assert_allclose(volume.geometry.affine[:3], [[0.5, 0, 0, 0], [0, 0.8, 1, 0], [0, 0, 3, 0]])
+    np.testing.assert_array_equal(volume.array[0, :, 0, 0], [0, 3, 6])
+    assert len(messages) == 1
+    assert "tilted by 18.4 degrees" in messages[0]
+
+
 def test_rounded_positions_are_not_called_uneven(
     tmp_path: Path, write_series: Writer, warned: Warned
 ) -> None:
