@@ -45,7 +45,7 @@ def predict_classes(
     Returns:
         uint8 class indices ``(K, J, I)``.
     """
-    tensor = torch.as_tensor(image).float()
+    tensor = torch.as_tensor(image if isinstance(image, Tensor) else np.ascontiguousarray(image)).float()
     grid = WindowGrid.cover(tensor.shape[1:], patch_size, overlap)
     device = next((p.device for p in network.parameters()), tensor.device)
     forward = mirrored_forward(network_forward(network, precision), flips, left_right, channel_order)
