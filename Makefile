@@ -18,14 +18,14 @@ demo: env
 	@$(VENV)/medcontext demo -o out/demo
 
 test: env
-	@$(PYTEST) -m "not bench"
+	@$(PYTEST)
 
 lint: env
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy
 
 bench: env
-	@$(PYTEST) -m bench Testing/Benchmarks
+	@$(VENV)/python Testing/Benchmarks/inference_speed.py
 
 clean:
 	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache

@@ -67,6 +67,20 @@ class StrictModel(BaseModel):
             target[leaf] = yaml.safe_load(text)
         return type(self).parse(data, "--set")
 
+    def merged(self, changes: Any, source: str) -> Self:
+        """A copy with nested ``changes`` applied; what they do not name stays.
+
+        Raises:
+            InputError: the changes are not a mapping, name an unknown setting, or give it a wrong value.
+        """
+        return type(self).parse(_merge(self.model_dump(mode="json"), changes), source)
+
+
+def _merge(data: Any, changes: Any) -> Any:
+    if not isinstance(data, dict) or not isinstance(changes, dict):
+        return changes
+    return data | {key: _merge(data.get(key), value) for key, value in changes.items()}
+
 
 def read_data(path: Path) -> Any:
     """The content of a JSON or YAML file as plain Python data.

@@ -22,7 +22,7 @@ from medcontext.card_schema import (
     Reference,
     TrainingRecord,
 )
-from medcontext.config import StrictModel
+from medcontext.config import StrictModel, read_data
 from medcontext.data.cache import prepare_cases
 from medcontext.data.case import Case
 from medcontext.data.preprocess import PreparedCase
@@ -53,6 +53,7 @@ class TrainRequest:
         network: registered network; the parent's when ``init_from`` is given and this is None.
         size: class of network width.
         preset: saved configuration of the method.
+        config: JSON or YAML file with changes to the preset; unknown keys are errors.
         settings: ``key=value`` changes of the method's configuration; ``plan.key=value`` changes the plan.
         init_from: parent model, by library id or folder.
         unlabelled: folder of scans without labels, or a case store whose test cases are left out.
@@ -65,6 +66,7 @@ class TrainRequest:
         resume: continue the run that was stopped in ``output``.
         title: title of the model; made from the data set's name when empty.
         license: licence of the weights.
+        model_id: library id; made from the folder's name when empty.
     """
 
     data: Path
@@ -73,6 +75,7 @@ class TrainRequest:
     network: str | None = None
     size: Literal["small", "medium", "large"] = "small"
     preset: str = "default"
+    config: Path | None = None
     settings: Sequence[str] = ()
     init_from: str | None = None
     unlabelled: Path | None = None
@@ -185,6 +188,8 @@ def _check_output(request: TrainRequest, run_folder: Path) -> None:
 
 def _method_config(request: TrainRequest) -> StrictModel:
     config = methods.make_config(request.method, request.preset)
+    if request.config is not None:
+        config = config.merged(read_data(request.config), str(request.config))
     return config.updated([s for s in request.settings if not s.startswith("plan.")])
 
 
