@@ -75,7 +75,13 @@ class Console:
         table = Table(title=title, title_justify="left", header_style="bold")
         for index, name in enumerate(columns):
             numbers = any(isinstance(row[index], int | float) for row in rows)
-            table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+            # A number that is cut is a wrong number; texts may go over several lines.
+            table.add_column(
+                name,
+                justify="right" if numbers else "left",
+                overflow="fold",
+                min_width=6 if numbers else None,
+            )
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         self._people.print(table)
