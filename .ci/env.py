@@ -48,9 +48,11 @@ def create() -> None:
         sys.exit("This Python has neither venv nor pip. On Debian or Ubuntu: sudo apt install python3-venv")
 
 
-def pip(*arguments: str) -> int:
+def pip(*arguments: str, silent: bool = False) -> bool:
+    """Install something into .venv; whether it worked."""
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    errors = subprocess.DEVNULL if silent else None
+    return subprocess.run(command, cwd=ROOT, check=False, stderr=errors).returncode == 0
 
 
 def torch_requirement() -> str:
@@ -73,9 +75,11 @@ def install() -> None:
     """
     if not has_torch() and sys.platform == "linux" and not shutil.which("nvidia-smi"):
         say("Installing torch for the CPU (about 200 MB) ...")
-        pip("--no-deps", "--retries", "1", "--timeout", "20", "--index-url", CPU_INDEX, torch_requirement())
+        patience = ("--retries", "1", "--timeout", "20")
+        if not pip("--no-deps", *patience, "--index-url", CPU_INDEX, torch_requirement(), silent=True):
+            say(f"{CPU_INDEX} has none or does not answer; torch comes from the usual place (larger).")
     say("Installing the pinned libraries and medcontext ...")
-    if pip("-c", "constraints.txt", "-e", ".[test]"):
+    if not pip("-c", "constraints.txt", "-e", ".[test]"):
         sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")
 
 

@@ -14,9 +14,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import medcontext
 from record import SHARED, write_result
 
+import medcontext
 from medcontext.api import CaseStore, Reporter, TrainRequest, evaluate, load_model, train
 from medcontext.library import save_model
 
@@ -35,7 +35,9 @@ def main() -> None:
         folder = arguments.trained or train_it(arguments.data, Path(scratch) / "hippocampus")
         package(folder, {})
         scores = evaluate(arguments.data, model=TARGET, precision="fp32").summary
-        package(folder, {"test": {"cases": scores["cases"], "mean": scores["mean"], "labels": scores["labels"]}})
+        package(
+            folder, {"test": {"cases": scores["cases"], "mean": scores["mean"], "labels": scores["labels"]}}
+        )
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
     card = load_model(TARGET).card
     facts = {
@@ -66,7 +68,9 @@ def train_it(data: Path, output: Path) -> Path:
 def package(folder: Path, metrics: dict) -> None:
     """Write the model into the package, half the size (float16), with labels, licence and scores."""
     model = load_model(folder)
-    codes = {label.name.casefold(): label for label in CaseStore.open(RESOURCES / "samples" / "hippocampus").labels}
+    codes = {
+        label.name.casefold(): label for label in CaseStore.open(RESOURCES / "samples" / "hippocampus").labels
+    }
     labels = [
         {**codes[entry["name"].casefold()].to_json(), "value": entry["value"]} for entry in model.card.labels
     ]

@@ -50,7 +50,9 @@ def summary(rows: list, dice: list[float]) -> dict[str, float]:
     """Means over the cases and the rank correlation with Dice."""
     return {
         "auroc": round(float(np.nanmean([np.nan if r.auroc is None else r.auroc for r in rows])), 4),
-        "auroc_within_3_mm": round(float(np.nanmean([np.nan if r.auroc_near is None else r.auroc_near for r in rows])), 4),
+        "auroc_within_3_mm": round(
+            float(np.nanmean([np.nan if r.auroc_near is None else r.auroc_near for r in rows])), 4
+        ),
         "spearman_mean_certainty_with_dice": rank_correlation([r.mean for r in rows], dice).rho,
     }
 

@@ -2,9 +2,10 @@
 
     python Testing/Benchmarks/inference_speed.py
 
-MONAI's side is its documented fast form: ``sliding_window_inference`` with Gaussian blending (its weight map is computed
-once per call), logits interpolated by torch to the image's grid, ``torch.max`` for the labels. Prints and writes the
-median seconds of each side, their ratio, the agreement of the labels and the peak memory of each in a process of its own.
+MONAI's side is its documented fast form: ``sliding_window_inference`` with Gaussian blending (its weight map is
+computed once per call), logits interpolated by torch to the image's grid, ``torch.max`` for the labels. Prints and
+writes the median seconds of each side, their ratio, the agreement of the labels, and the peak memory of each side in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -83,7 +84,12 @@ def monai_labels(network: nn.Module, card: ModelCard, image: Volume) -> np.ndarr
     )
     with torch.inference_mode():
         logits = sliding_window_inference(
-            torch.from_numpy(np.ascontiguousarray(low.array))[None], PATCH, 4, network, overlap=0.5, mode="gaussian"
+            torch.from_numpy(np.ascontiguousarray(low.array))[None],
+            PATCH,
+            4,
+            network,
+            overlap=0.5,
+            mode="gaussian",
         )
         if low.shape != image.shape:
             logits = F.interpolate(logits, image.shape, mode="trilinear", align_corners=False)

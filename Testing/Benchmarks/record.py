@@ -24,7 +24,9 @@ def write_result(name: str, facts: dict[str, Any]) -> Path:
         "date": date.today().isoformat(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load_at_the_end": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "load_at_the_end": [round(value, 2) for value in os.getloadavg()]
+        if hasattr(os, "getloadavg")
+        else None,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in ("torch", "monai", "numpy")},
     }

@@ -2,9 +2,9 @@
 
     python Testing/Benchmarks/whole_head.py
 
-For each hippocampus of two heads the region is the bounding box of the reference plus 5 mm a side. The reference draws the
-hippocampus as one structure (AAL atlas and FreeSurfer), so the union of anterior and posterior is scored. These protocols differ
-from the Decathlon's: the Dice says that the region works, not how good the model is.
+For each hippocampus of two heads the region is the bounding box of the reference plus 5 mm a side. The reference draws
+the hippocampus as one structure (AAL atlas and FreeSurfer), so the union of anterior and posterior is scored. These
+protocols differ from the Decathlon's: the Dice says that the region works, not how good the model is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main() -> None:
             found = predictor.predict(image, box=box).labelmap.array[0] > 0
             dice = 2 * float((found & wanted).sum()) / float(found.sum() + wanted.sum())
             rows[f"{head} {side}"] = {
-                "box_mm": [round((s.stop - s.start) * mm, 1) for s, mm in zip(box, image.spacing, strict=True)],
+                "box_mm": [
+                    round((s.stop - s.start) * mm, 1) for s, mm in zip(box, image.spacing, strict=True)
+                ],
                 "dice_of_the_union": round(dice, 4),
                 "reference_ml": round(float(wanted.sum() * np.prod(image.spacing)) / 1000, 2),
                 "found_ml": round(float(found.sum() * np.prod(image.spacing)) / 1000, 2),
@@ -60,7 +62,9 @@ def around(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice
     for axis in range(3):
         inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         margin = round(MARGIN_MM / spacing[axis])
-        parts.append(slice(max(0, int(inside[0]) - margin), min(mask.shape[axis], int(inside[-1]) + 1 + margin)))
+        parts.append(
+            slice(max(0, int(inside[0]) - margin), min(mask.shape[axis], int(inside[-1]) + 1 + margin))
+        )
     return parts[0], parts[1], parts[2]
 
 

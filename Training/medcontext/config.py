@@ -18,7 +18,9 @@ from medcontext.errors import InputError
 class StrictModel(BaseModel):
     """Base of every configuration: unknown keys are errors and values do not change after the check."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
 
     @classmethod
     def parse(cls, data: Any, source: str) -> Self:
@@ -56,7 +58,9 @@ class StrictModel(BaseModel):
         for assignment in assignments:
             key, separator, text = assignment.partition("=")
             if not separator:
-                raise InputError(f"'{assignment}' is not of the form key=value.", "Example: --set mask_ratio=0.4")
+                raise InputError(
+                    f"'{assignment}' is not of the form key=value.", "Example: --set mask_ratio=0.4"
+                )
             target = data
             *parents, leaf = key.strip().split(".")
             for parent in parents:

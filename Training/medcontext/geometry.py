@@ -76,7 +76,9 @@ class Geometry:
     def orientation(self) -> str:
         """Closest anatomical code of ``(i, j, k)``, such as ``"LPS"``."""
         axes = self._closest_axes()
-        return "".join(_CODES[axis][int(self.direction[axis, column] > 0)] for column, axis in enumerate(axes))
+        return "".join(
+            _CODES[axis][int(self.direction[axis, column] > 0)] for column, axis in enumerate(axes)
+        )
 
     def _closest_axes(self) -> Triple:
         """The LPS axis that each of ``i``, ``j``, ``k`` follows best, as one permutation."""
@@ -97,7 +99,9 @@ class Geometry:
 
     def same_grid(self, other: Geometry, tolerance_mm: float = GRID_TOLERANCE_MM) -> bool:
         """Whether both grids have the same shape and their corners coincide."""
-        return self.shape == other.shape and bool(np.abs(self.corners() - other.corners()).max() <= tolerance_mm)
+        return self.shape == other.shape and bool(
+            np.abs(self.corners() - other.corners()).max() <= tolerance_mm
+        )
 
     def cropped(self, start: Triple, shape: Triple) -> Geometry:
         """The grid of ``shape`` voxels that begins at index ``start``; a negative start pads."""

@@ -52,7 +52,9 @@ def _parameters(values: np.ndarray, intensity: Intensity, name: str) -> tuple[fl
     if intensity.kind == "ct":
         numbers = (intensity.mean, intensity.std, intensity.low, intensity.high)
         if any(n is None for n in numbers):
-            raise InputError(f"Channel {name} is normalised as CT but has no statistics.", "Run the planner again.")
+            raise InputError(
+                f"Channel {name} is normalised as CT but has no statistics.", "Run the planner again."
+            )
         mean, std, low, high = (float(n) for n in numbers if n is not None)
         return mean, max(std, 1e-6), low, high
     flat = values.reshape(-1)

@@ -50,7 +50,12 @@ class Terminology:
         return cls(Code.from_json(data["category"]), Code.from_json(data["type"]), **optional)
 
     def to_json(self) -> dict[str, Any]:
-        parts = {"category": self.category, "type": self.type, "modifier": self.modifier, "region": self.region}
+        parts = {
+            "category": self.category,
+            "type": self.type,
+            "modifier": self.modifier,
+            "region": self.region,
+        }
         return {name: code.to_json() for name, code in parts.items() if code}
 
 
@@ -98,7 +103,9 @@ class LabelSet:
         if any(not 0 < v < IGNORE for v in values):
             raise InputError(f"Label values must lie in 1..{IGNORE - 1}, not {sorted(values)}.")
         if len(set(values)) != len(values) or len(set(names)) != len(names) or not all(names):
-            raise InputError(f"Each label needs a value and a name of its own: {dict(zip(values, names, strict=True))}.")
+            raise InputError(
+                f"Each label needs a value and a name of its own: {dict(zip(values, names, strict=True))}."
+            )
 
     @classmethod
     def from_names(cls, names: dict[int, str]) -> LabelSet:

@@ -36,7 +36,7 @@ def test_a_wrong_assignment_is_named(assignment, said):
 def test_an_unknown_key_in_a_file_is_named(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("mask:\n  ratoi: 0.3\n")
-    with pytest.raises(InputError, match="mask.ratoi"):
+    with pytest.raises(InputError, match=r"mask\.ratoi"):
         make_config("medcontext").merged(read_data(file), str(file))
 
 

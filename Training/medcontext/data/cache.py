@@ -94,7 +94,7 @@ def _write(folder: Path, parts: tuple[Volume, np.ndarray | None, np.ndarray, lis
             np.save(scratch / "labels.npy", np.ascontiguousarray(labels))
             np.savez(scratch / "locations.npz", *locations)
         (scratch / "facts.json").write_text(json.dumps({"known": known.tolist(), "classes": len(locations)}))
-        os.replace(scratch, folder)
+        scratch.replace(folder)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
         if not (folder / "facts.json").exists():  # else another process wrote the same case meanwhile

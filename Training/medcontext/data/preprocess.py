@@ -49,7 +49,9 @@ def to_model_grid(
     return _resampled(normalised.reorient(orientation), spacing, 1, resample)
 
 
-def labels_to_model_grid(labelmap: Volume, *, orientation: str, spacing: Spacing, resample: ResamplePlan) -> Volume:
+def labels_to_model_grid(
+    labelmap: Volume, *, orientation: str, spacing: Spacing, resample: ResamplePlan
+) -> Volume:
     """Reorient and resample a labelmap the way :func:`to_model_grid` moves its image; labels never mix."""
     return _resampled(labelmap.reorient(orientation), spacing, 0, resample)
 
@@ -68,7 +70,7 @@ class PreparedCase:
     Attributes:
         id: case id.
         image: float16 ``(C, K, J, I)`` on the model's grid.
-        labels: uint8 ``(K, J, I)`` class indices in the order of the plan, 255 where nobody looked; None without labels.
+        labels: uint8 ``(K, J, I)`` class indices in the order of the plan, 255 where nobody looked; or None.
         known: bool per class (background first): False where the case's annotation does not speak of the label.
         locations: per class, up to :data:`LOCATIONS_PER_CLASS` voxel indices ``(n, 3)``, for balanced sampling.
         content_hash: hash of the image file, for the record of what a model has seen.

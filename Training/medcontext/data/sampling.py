@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +70,9 @@ def draw_patch(
     return cut(case, (k, j, i), grown)
 
 
-def _start(axis: int, length: int, width: int, center: np.ndarray | None, generator: np.random.Generator) -> int:
+def _start(
+    axis: int, length: int, width: int, center: np.ndarray | None, generator: np.random.Generator
+) -> int:
     if length <= width:
         return -((width - length) // 2)
     if center is None:
@@ -98,4 +99,3 @@ def margin_of(size: Size, share: float) -> Size:
     """Voxels added on each side so that rotated and shrunk patches find image at their corners."""
     k, j, i = (round(n * share / 2) for n in size)
     return k, j, i
-

@@ -121,7 +121,9 @@ class BatchSource:
     ) -> Views:
         plan, config = self._plan, self._config.augment
         channels = len(plan.channels)
-        draws = [draw(config, g, plan.patch_size, plan.spacing, plan.allowed_flips, channels) for g in generators]
+        draws = [
+            draw(config, g, plan.patch_size, plan.spacing, plan.allowed_flips, channels) for g in generators
+        ]
         image, labels = apply_spatial(
             torch.from_numpy(np.stack([p.image for p in patches])),
             torch.from_numpy(np.stack([p.labels for p in patches])[:, None]),

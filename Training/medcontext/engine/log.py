@@ -104,7 +104,13 @@ def draw_curve(records: list[dict[str, Any]], path: Path) -> None:
     if scores:
         right = axes.twinx()
         for name in scores[0]["dice"]:
-            right.plot([r["step"] for r in scores], [r["dice"][name] for r in scores], "o--", markersize=3, label=name)
+            right.plot(
+                [r["step"] for r in scores],
+                [r["dice"][name] for r in scores],
+                "o--",
+                markersize=3,
+                label=name,
+            )
         right.set(ylabel="held-out Dice", ylim=(0, 1))
         right.legend(loc="lower right", fontsize=8)
     if losses:

@@ -19,7 +19,7 @@ from medcontext.engine.batches import BatchSource, Shard, to_device
 from medcontext.engine.checkpoint import load_checkpoint, save_checkpoint
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.log import TrainingLog, draw_curve
-from medcontext.engine.method import Method, Stage
+from medcontext.engine.method import Method
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.engine.schedule import clock_at, ema_momentum, learning_rate
 from medcontext.engine.validation import missing_labels, validate
@@ -279,7 +279,8 @@ class _Session:
         for key, mine in (("plan", self.given.plan.hash()), ("method", self.given.method.name)):
             if state[key] != mine:
                 raise InputError(
-                    f"The checkpoint was made with another {key}.", "Use the same data and options, or start anew."
+                    f"The checkpoint was made with another {key}.",
+                    "Use the same data and options, or start anew.",
                 )
         self.accelerator.unwrap_model(self.student).load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -18,7 +18,9 @@ LEAST_GAIN = 1e-4
 """Mean Dice that keeping the largest piece must add to be worth switching on."""
 
 
-def validate(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, precision: str) -> dict[str, float]:
+def validate(
+    network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, precision: str
+) -> dict[str, float]:
     """Mean Dice of each label over the cases that show it or claim it; 255 ignored."""
     names = [label.name for label in plan.label_set]
     scores: dict[str, list[float]] = {name: [] for name in names}
@@ -30,7 +32,9 @@ def validate(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, prec
     return {name: float(np.mean(values)) for name, values in scores.items() if values}
 
 
-def missing_labels(network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, precision: str) -> list[str]:
+def missing_labels(
+    network: nn.Module, cases: Sequence[PreparedCase], plan: Plan, precision: str
+) -> list[str]:
     """Labels that are annotated in some case but predicted nowhere in one case that shows them most."""
     missing = []
     for index, label in enumerate(plan.label_set, start=1):

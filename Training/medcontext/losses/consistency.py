@@ -13,7 +13,9 @@ from medcontext.losses.reduction import global_mean
 ConsistencyNorm = Literal["relative", "frobenius", "mean", "prob", "kl"]
 
 
-def consistency(teacher: Tensor, student: Tensor, norm: ConsistencyNorm, region: Tensor | None = None) -> Tensor:
+def consistency(
+    teacher: Tensor, student: Tensor, norm: ConsistencyNorm, region: Tensor | None = None
+) -> Tensor:
     """Distance of two logit fields ``(B, C, K, J, I)`` in segmentation space; the teacher carries no gradient.
 
     * ``relative``: per sample ``sum (s - t)^2 / sum t^2``; invariant to the scale of the logits.

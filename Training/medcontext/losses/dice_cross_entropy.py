@@ -51,7 +51,9 @@ class DiceCrossEntropy:
         for weight, logits in zip(weights, heads, strict=True):
             target = labels
             if logits.shape[2:] != labels.shape[1:]:
-                target = F.interpolate(labels[:, None].float(), size=logits.shape[2:], mode="nearest-exact")[:, 0]
+                target = F.interpolate(labels[:, None].float(), size=logits.shape[2:], mode="nearest-exact")[
+                    :, 0
+                ]
             total = total + weight / sum(weights) * self(logits, target, known)
         return total
 
@@ -78,7 +80,9 @@ class DiceCrossEntropy:
             loss = loss + config.dice_weight * (1 - dice)
         return loss
 
-    def _dice(self, log_probability: Tensor, log_true: Tensor, target: Tensor, valid: Tensor, classes: int) -> Tensor:
+    def _dice(
+        self, log_probability: Tensor, log_true: Tensor, target: Tensor, valid: Tensor, classes: int
+    ) -> Tensor:
         """Mean Dice over classes (and samples, unless of the batch)."""
         config = self.config
         probability = log_probability.exp()

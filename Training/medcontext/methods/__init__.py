@@ -34,7 +34,9 @@ def make_config(name: str, preset: str = "default") -> StrictModel:
         return config_class()
     if name == "medcontext" and preset in medcontext_presets.NAMES:
         return medcontext_presets.preset(preset)
-    raise InputError(f"Method '{name}' has no preset '{preset}'.", "Allowed: default, and repo for medcontext.")
+    raise InputError(
+        f"Method '{name}' has no preset '{preset}'.", "Allowed: default, and repo for medcontext."
+    )
 
 
 def make_method(name: str, config: StrictModel) -> Method:

@@ -178,10 +178,13 @@ def _check_output(request: TrainRequest, run_folder: Path) -> None:
         raise InputError(f"There is no stopped run in {request.output}.", "Start without --resume.")
     if not request.resume and (run_folder / CHECKPOINT).exists():
         raise InputError(
-            f"{request.output} holds a run that was stopped.", "Continue it with --resume or choose another folder."
+            f"{request.output} holds a run that was stopped.",
+            "Continue it with --resume or choose another folder.",
         )
     if (request.output / "model.json").exists():
-        raise InputError(f"{request.output} holds a model already.", "Choose another folder or remove it first.")
+        raise InputError(
+            f"{request.output} holds a model already.", "Choose another folder or remove it first."
+        )
     if request.minutes is not None and request.steps is not None:
         raise InputError("Give --minutes or --steps, not both.")
 
@@ -242,7 +245,9 @@ def _like_parent(plan: Plan, request: TrainRequest) -> Plan:
 def _start_from(network: torch.nn.Module, parent: torch.nn.Module, reporter: Reporter) -> None:
     """Copy every tensor of the parent whose name and shape fit."""
     mine, theirs = network.state_dict(), parent.state_dict()
-    fitting = {name: value for name, value in theirs.items() if name in mine and mine[name].shape == value.shape}
+    fitting = {
+        name: value for name, value in theirs.items() if name in mine and mine[name].shape == value.shape
+    }
     network.load_state_dict(mine | fitting)
     new = [name for name in mine if name not in fitting]
     if len(fitting) < len(mine) / 2:

@@ -30,7 +30,12 @@ def a_case(seed: int, labelled: bool = True) -> PreparedCase:
     image = np.choose(labels, [0.0, 2.0, -2.0]) + 0.3 * generator.standard_normal(SIZE)
     locations = class_locations(labels, 3) if labelled else []
     return PreparedCase(
-        f"case{seed}", image[None].astype(np.float16), labels if labelled else None, np.ones(3, bool), locations, str(seed)
+        f"case{seed}",
+        image[None].astype(np.float16),
+        labels if labelled else None,
+        np.ones(3, bool),
+        locations,
+        str(seed),
     )
 
 

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from conftest import a_plan, a_run
-
 from medcontext.engine.loop import train
 from medcontext.events import Reporter
 

@@ -21,7 +21,9 @@ def test_equal_fields_have_no_distance(two_fields, norm):
 
 def test_frobenius_grows_with_the_logits(two_fields):
     t, s = two_fields
-    assert consistency(3 * t, 3 * s, "frobenius").item() == pytest.approx(3 * consistency(t, s, "frobenius").item())
+    assert consistency(3 * t, 3 * s, "frobenius").item() == pytest.approx(
+        3 * consistency(t, s, "frobenius").item()
+    )
 
 
 def test_frobenius_is_the_mean_square_over_the_norm_of_the_batch(two_fields):
@@ -42,7 +44,9 @@ def test_only_the_region_counts(two_fields, norm):
     region[:, :2] = True
     elsewhere = s.clone()
     elsewhere[:, 0, 2:] += 10
-    assert consistency(t, s, norm, region).item() == pytest.approx(consistency(t, elsewhere, norm, region).item())
+    assert consistency(t, s, norm, region).item() == pytest.approx(
+        consistency(t, elsewhere, norm, region).item()
+    )
     assert consistency(t, s, norm).item() != pytest.approx(consistency(t, elsewhere, norm).item())
 
 

@@ -50,7 +50,9 @@ def test_ignoring_a_region_equals_cutting_it_away(a_field):
     ignored = labels.clone()
     ignored[:, 2:] = 255
     loss = DiceCrossEntropy()
-    assert loss(logits, ignored).item() == pytest.approx(loss(logits[:, :, :2], labels[:, :2]).item(), abs=1e-6)
+    assert loss(logits, ignored).item() == pytest.approx(
+        loss(logits[:, :, :2], labels[:, :2]).item(), abs=1e-6
+    )
 
 
 def test_nothing_annotated_gives_a_finite_loss_without_gradient(a_field):
@@ -85,6 +87,8 @@ def test_deep_supervision_weights_fall_by_half_and_sum_to_one(a_field):
     logits, labels = a_field
     loss = DiceCrossEntropy()
     coarse = logits[:, :, ::2, ::2, ::2]
-    target = torch.nn.functional.interpolate(labels[:, None].float(), coarse.shape[2:], mode="nearest-exact")[:, 0]
+    target = torch.nn.functional.interpolate(labels[:, None].float(), coarse.shape[2:], mode="nearest-exact")[
+        :, 0
+    ]
     expected = 2 / 3 * loss(logits, labels) + 1 / 3 * loss(coarse, target)
     assert loss.deep([logits, coarse], labels).item() == pytest.approx(expected.item(), abs=1e-6)

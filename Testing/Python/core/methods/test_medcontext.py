@@ -1,5 +1,7 @@
 """The checks that tie MedContext to its definition: special cases, gradients, leaks, teacher."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -191,7 +193,7 @@ def test_published_momentum_rises_from_0996_to_1():
     values = [momentum_at(config, step, 1000, 0.0) for step in range(1001)]
     assert values[0] == pytest.approx(0.996)
     assert values[-1] == pytest.approx(1.0)
-    assert all(a <= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a <= b for a, b in itertools.pairwise(values))
 
 
 def test_the_repo_preset_updates_the_teacher_once_an_epoch_at_0019():

@@ -66,7 +66,7 @@ class MedContextConfig(StrictModel):
     mask_space: Literal["auto", "token", "input"] = "auto"
     """token: hide the network's embedding (first features of a CNN); input: hide voxels; auto: tokens where the
     network has them, voxels for a CNN, whose first features already look two voxels past the mask."""
-    mask: MaskConfig = MaskConfig(ratio=0.4, geometry="random", cell=8)
+    mask: MaskConfig = MaskConfig(ratio=0.3, geometry="random", cell=8)
     mask_per_sample: bool = True
     """A mask of its own for each patch, or one for the whole batch."""
     mask_before_position: bool = True
