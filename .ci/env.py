@@ -55,6 +55,14 @@ def pip(*arguments: str, silent: bool = False) -> bool:
     return subprocess.run(command, cwd=ROOT, check=False, stderr=errors).returncode == 0
 
 
+def has_pip() -> bool:
+    """Whether .venv is there and complete: making it may have been interrupted."""
+    if not PYTHON.exists():
+        return False
+    command = [str(PYTHON), "-m", "pip", "--version"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
 def torch_requirement() -> str:
     """The pinned torch, such as ``torch==2.13.0``."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -89,7 +97,7 @@ def main() -> None:
     target = wanted()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == target:
         return
-    if not PYTHON.exists():
+    if not has_pip():
         say("Making .venv ...")
         create()
     install()
