@@ -61,7 +61,7 @@ class StrictModel(BaseModel):
                 raise InputError(
                     f"'{assignment}' is not of the form key=value.", "Example: --set mask_ratio=0.4"
                 )
-            target = data
+            target: Any = data
             *parents, leaf = key.strip().split(".")
             for parent in parents:
                 target = target.get(parent) if isinstance(target, dict) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -124,7 +125,7 @@ class BatchSource:
         draws = [
             draw(config, g, plan.patch_size, plan.spacing, plan.allowed_flips, channels) for g in generators
         ]
-        image, labels = apply_spatial(
+        image, moved = apply_spatial(
             torch.from_numpy(np.stack([p.image for p in patches])),
             torch.from_numpy(np.stack([p.labels for p in patches])[:, None]),
             [d.spatial for d in draws],
@@ -144,7 +145,8 @@ class BatchSource:
                 for p, d in zip(patches, draws, strict=True)
             ]
         )
-        return Views(strong, weak_image, labels[:, 0].long(), known, torch.tensor(samples))
+        labels = cast(Tensor, moved)[:, 0].long()  # labels that are given come back
+        return Views(strong, weak_image, labels, known, torch.tensor(samples))
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

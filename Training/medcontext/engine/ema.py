@@ -20,7 +20,7 @@ class AveragedNetwork:
     @torch.no_grad()
     def update(self, source: nn.Module, momentum: float) -> None:
         """Move towards ``source``; two calls over all tensors at once."""
-        averaged = list(self.network.parameters())
+        averaged: list[Tensor] = list(self.network.parameters())
         current = [parameter.detach().float() for parameter in source.parameters()]
         torch._foreach_lerp_(averaged, current, 1 - momentum)
         buffers = list(self.network.buffers())
