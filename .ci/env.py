@@ -50,14 +50,17 @@ def create() -> None:
 
 def pip(*arguments: str, silent: bool = False) -> bool:
     """Install something into .venv; whether it worked."""
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "-q", *arguments]
+    command = [str(PYTHON), "-m", "pip", "--require-virtualenv", "install", "-q", *arguments]
     errors = subprocess.DEVNULL if silent else None
     return subprocess.run(command, cwd=ROOT, check=False, stderr=errors).returncode == 0
 
 
 def has_pip() -> bool:
-    """Whether .venv is there and complete: making it may have been interrupted."""
-    if not PYTHON.exists():
+    """Whether .venv is there and complete: making it may have been interrupted.
+
+    Without pyvenv.cfg its Python would be the system's, and pip would install there.
+    """
+    if not PYTHON.exists() or not (VENV / "pyvenv.cfg").exists():
         return False
     command = [str(PYTHON), "-m", "pip", "--version"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
