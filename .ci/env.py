@@ -37,11 +37,11 @@ def wanted() -> str:
 def create() -> None:
     """Make .venv, also where the system's Python came without ensurepip (Debian without python3-venv)."""
     if util.find_spec("ensurepip"):
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     elif util.find_spec("virtualenv"):
-        subprocess.run([sys.executable, "-m", "virtualenv", "-q", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "virtualenv", "-q", "--clear", str(VENV)], check=True)
     elif util.find_spec("pip"):
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], check=True)
         outside = [sys.executable, "-m", "pip", "--python", str(PYTHON)]
         subprocess.run([*outside, "install", "-q", "pip"], check=True)
     else:
