@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 
 import typer
 
-from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LineSink
+from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LineSink, SilentSink
 from medcontext.errors import CancelledError, MedContextError, ResourceError
 from medcontext.events import Event, Reporter
 from medcontext.jobs import JobControl
@@ -37,11 +38,15 @@ class Console:
 
         self._as_json = as_json
         self._stopped = False
+        # Of several processes that torchrun started, the first one speaks; the others only report errors.
+        self._silent = os.environ.get("RANK", "0") != "0"
         self._people = RichConsole(stderr=as_json, highlight=False)
         self._errors = RichConsole(stderr=True, highlight=False)
         run_id = uuid.uuid4().hex[:8]
         self._sink: EventSink
-        if as_json:
+        if self._silent:
+            self._sink = SilentSink()
+        elif as_json:
             self._sink = JsonSink(sys.stdout, run_id)
         elif self._errors.is_terminal:
             self._sink = BarSink(self._errors)
@@ -66,7 +71,8 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print text for people: on standard output, with ``--json`` on standard error."""
-        self._people.print(text, markup=False, soft_wrap=True)
+        if not self._silent:
+            self._people.print(text, markup=False, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
         """Print a table for people; numbers are right-aligned."""
@@ -84,7 +90,8 @@ class Console:
             )
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
-        self._people.print(table)
+        if not self._silent:
+            self._people.print(table)
 
     def forward(self, event: Event) -> None:
         """Show an event that came from elsewhere, such as from a job."""
@@ -107,7 +114,8 @@ class Console:
     def stop(self) -> None:
         """Ask the work to stop at the next safe place."""
         self._stopped = True
-        self._errors.print(STOPPING, markup=False)
+        if not self._silent:
+            self._errors.print(STOPPING, markup=False)
 
     @property
     def stopped(self) -> bool:

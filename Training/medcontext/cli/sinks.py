@@ -41,6 +41,16 @@ class JsonSink:
         """Nothing is held open."""
 
 
+class SilentSink:
+    """Drops everything."""
+
+    def __call__(self, event: Event) -> None:
+        """Drop an event."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
 class LineSink:
     """Plain lines, few of them: for log files and for what follows a pipe."""
 

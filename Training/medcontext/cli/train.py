@@ -73,6 +73,14 @@ Settings = Annotated[
         "--set", metavar="KEY=VALUE", help="Change one setting of the method.", rich_help_panel=METHOD
     ),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="JSON or YAML file with changes to the preset; --set wins over it.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background; follow it with 'medcontext jobs'.")
@@ -90,11 +98,13 @@ def train(
     output: Output,
     method: Method = MethodName.MEDCONTEXT,
     network: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="dynunet, segresnet, mednext, unetr, swin_unetr or nnformer.", rich_help_panel=METHOD
+            help="dynunet (the default), segresnet, mednext, unetr, swin_unetr or nnformer.",
+            rich_help_panel=METHOD,
+            show_default=False,
         ),
-    ] = "dynunet",
+    ] = None,
     size: Annotated[
         SizeName, typer.Option(help="Size of the network.", rich_help_panel=METHOD)
     ] = SizeName.SMALL,
@@ -108,6 +118,7 @@ def train(
         ),
     ] = None,
     preset: Preset = PresetName.DEFAULT,
+    config: Config = None,
     settings: Settings = None,
     unlabelled: Unlabelled = None,
     shots: Shots = None,
@@ -141,6 +152,7 @@ def train(
                 size=size.value,
                 init_from=init_from,
                 preset=preset.value,
+                config=config,
                 settings=settings or [],
                 unlabelled=unlabelled,
                 shots=shots,

@@ -196,3 +196,18 @@ def test_a_job_records_how_it_ended(monkeypatch: pytest.MonkeyPatch, tmp_path) -
     assert json.loads((tmp_path / "exit.json").read_text(encoding="utf-8"))["exit_code"] == 0
     run_command(raising(MedContextError("no")), "--json")
     assert json.loads((tmp_path / "exit.json").read_text(encoding="utf-8"))["exit_code"] == 1
+
+
+def test_of_several_processes_only_the_first_one_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def body(console) -> None:
+        console.reporter.warning("Look closely.")
+        console.say("Done")
+        console.result(ok=True)
+
+    monkeypatch.setenv("RANK", "1")
+    for arguments in ([], ["--json"]):
+        result = run_command(body, *arguments)
+        assert (result.stdout, result.stderr) == ("", "")
+    assert "broken" in run_command(raising(InputError("broken"))).stderr
+    monkeypatch.setenv("RANK", "0")
+    assert "Done" in run_command(body).stdout

@@ -56,5 +56,7 @@ def a_model(tmp_path_factory: pytest.TempPathFactory, a_store: Path) -> Path:
         folder = tmp_path_factory.mktemp("models") / "balls"
         settings = ["plan.network.kwargs.filters=[8,16,16]", "plan.allowed_flips=[]"]
         settings += ["engine.optimiser.learning_rate=1e-2"]
-        request = TrainRequest(a_store, folder, "supervised", settings=settings, steps=40, device="cpu")
+        request = TrainRequest(
+            a_store, folder, "supervised", settings=settings, steps=40, device="cpu", precision="fp32"
+        )
         return train(request).folder
