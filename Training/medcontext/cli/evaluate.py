@@ -25,6 +25,7 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Argument(
+            metavar="LABELMAPS",
             help="Folder of labelmaps <case>.nii.gz to score; leave it out to run a model.",
             show_default=False,
         ),

@@ -32,7 +32,9 @@ COMPUTING = "Computing"
 
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", help="Model: its id (see 'medcontext model list') or its folder."),
+    typer.Option(
+        "--model", "-m", metavar="MODEL", help="Its id (see 'medcontext model list') or its folder."
+    ),
 ]
 Store = Annotated[
     Path, typer.Option("--data", help="Data set: a folder with dataset.json, as the Decathlon has it.")
@@ -40,6 +42,7 @@ Store = Annotated[
 Device = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="auto (graphics card where one works, else the processor), cuda, cuda:1, mps or cpu.",
         rich_help_panel=COMPUTING,
     ),

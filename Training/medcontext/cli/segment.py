@@ -34,6 +34,7 @@ def segment(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
+            metavar="IMAGE...",
             help="Images: NIfTI, NRRD or MHA files, folders with a DICOM series, or folders full of images.",
             show_default=False,
         ),
@@ -52,6 +53,7 @@ def segment(
     roi: Annotated[
         str | None,
         typer.Option(
+            metavar="FILE|BOX",
             help="Look only here: a label file (its bounding box), a Slicer ROI (.mrk.json), "
             "or voxels k0:k1,j0:j1,i0:i1 counted from 0.",
             show_default=False,

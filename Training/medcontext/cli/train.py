@@ -70,7 +70,10 @@ Steps = Annotated[
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one setting of the method.", rich_help_panel=METHOD
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as mask.ratio=0.3; repeat it.",
+        rich_help_panel=METHOD,
     ),
 ]
 Config = Annotated[

@@ -30,6 +30,8 @@ from medcontext.plan import Plan
 
 CHECKPOINT = "checkpoint.pt"
 TIMED_STEPS = 20
+LEAST_STEPS = 50
+"""Even the shortest budget trains for so long."""
 VALIDATION_SHARE = 0.08
 """Share of a time budget kept for segmenting held-out cases."""
 
@@ -118,6 +120,7 @@ class _Session:
                 )
         self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
         self.step, self.seconds, self.total = 0, 0.0, run.steps or 0
+        self.pace = 0.0  # mean cost of a step over that of the first stage's; 0 once the steps are settled
         self._began = time.monotonic()
         self.best: dict[str, Any] | None = None
         self._saved_at = time.monotonic()
@@ -149,22 +152,31 @@ class _Session:
         return Outcome(network, self.step, self.seconds / 60, dice)
 
     def _all_steps(self) -> None:
+        while self.step < self.total:
+            total = self.total
+            for batch in self.source.iterate(self.step, total, self.stages):
+                self.reporter.check_cancelled()
+                if not self._obey(self.given.control()):
+                    return
+                self._one_step(to_device(batch, self.accelerator.device))
+                self.seconds = time.monotonic() - self._began
+                self._after_step()
+                if self.total != total:
+                    break
+
+    def _after_step(self) -> None:
         run = self.given
+        if self.step % 5 == 0 or self.step == self.total:
+            self.reporter.progress("train", self.step / self.total)
+        if self.step == max(1, self.total // 4):
+            self._warn_of_missing_labels()
         interval = max(1, self.total // run.config.validations)
-        for batch in self.source.iterate(self.step, self.total, self.stages):
-            self.reporter.check_cancelled()
-            if not self._obey(run.control()):
-                break
-            self._one_step(to_device(batch, self.accelerator.device))
-            self.seconds = time.monotonic() - self._began
-            if self.step % 5 == 0 or self.step == self.total:
-                self.reporter.progress("train", self.step / self.total)
-            if self.step == max(1, self.total // 4):
-                self._warn_of_missing_labels()
-            if run.validation and (self.step % interval == 0 or self.step == self.total):
-                self._validate()
-            if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
-                self._checkpoint()
+        if run.validation and (self.step % interval == 0 or self.step == self.total):
+            self._validate()
+        if self.pace and self.step >= max(TIMED_STEPS, self.total // 10):
+            self._correct_steps()
+        if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
+            self._checkpoint()
 
     def _one_step(self, batch: Any) -> None:
         run, config = self.given, self.given.config
@@ -221,7 +233,7 @@ class _Session:
         """How many steps fit: times some of each stage, then puts everything back as it was."""
         run = self.given
         before = deepcopy(self._state())
-        seconds = 0.0
+        seconds, first = 0.0, 0.0
         self.total = 10**6
         self.log = _NoLog()  # type: ignore[assignment]
         begin = 0.0
@@ -237,10 +249,24 @@ class _Session:
                 if self.accelerator.device.type == "cuda":
                     torch.cuda.synchronize()
                 times.append(time.monotonic() - start)
-            seconds += stage.share * sorted(times)[len(times) // 2]
+            median = sorted(times)[len(times) // 2]
+            seconds, first = seconds + stage.share * median, first or median
         self._restore(before)
-        budget = 60 * minutes * (1 - VALIDATION_SHARE if run.validation else 1)
-        steps = torch.tensor(max(50, int(budget / seconds)), device=self.accelerator.device)
+        self.pace = seconds / first
+        return self._agreed_steps(minutes, seconds)
+
+    def _correct_steps(self) -> None:
+        """Count the steps anew, once, from the time of the first tenth: twenty steps may have met a busy moment."""
+        if self.given.minutes is not None:
+            self.total = max(
+                self.step, self._agreed_steps(self.given.minutes, self.pace * self.seconds / self.step)
+            )
+        self.pace = 0.0
+
+    def _agreed_steps(self, minutes: float, seconds: float) -> int:
+        """Steps of ``seconds`` each that fit into the budget, the same in all processes."""
+        budget = 60 * minutes * (1 - VALIDATION_SHARE if self.given.validation else 1)
+        steps = torch.tensor(max(LEAST_STEPS, int(budget / seconds)), device=self.accelerator.device)
         if self.accelerator.num_processes > 1:
             torch.distributed.broadcast(steps, 0)
         self.reporter.info(
@@ -257,6 +283,7 @@ class _Session:
             "step": self.step,
             "total": self.total,
             "seconds": self.seconds,
+            "pace": self.pace,
             "student": self.accelerator.unwrap_model(self.student).state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
@@ -287,7 +314,8 @@ class _Session:
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.given.method.load_state_dict(state["method_state"])
-        self.step, self.total, self.seconds = state["step"], state["total"], state["seconds"]
+        self.step, self.total = state["step"], state["total"]
+        self.seconds, self.pace = state["seconds"], state["pace"]
         self.best = state["best"]
 
 

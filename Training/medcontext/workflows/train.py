@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Callable, Sequence
@@ -124,7 +125,8 @@ def train(
         CancelledError: stopped; ``resume`` continues.
         TrainingDivergedError: a loss term was not finite.
     """
-    reporter = reporter or Reporter()
+    main = is_main_process()
+    reporter = reporter if reporter and main else Reporter()
     run_folder = request.output / "training"
     _check_output(request, run_folder)
     device = choose_device(request.device, reporter)
@@ -166,10 +168,17 @@ def train(
     card = _card(request, store, plan, config, data, outcome)
     if parent is not None:
         card = card.model_copy(update={"parent": Reference(id=parent.card.id, sha256=parent.sha256)})
+    if not main:
+        return TrainResult(request.output, card, outcome.dice)
     card = save_model(request.output, card, [outcome.network.state_dict()], plan, replace=True)
     (run_folder / CHECKPOINT).unlink(missing_ok=True)
     (run_folder / PLAN_FILE).unlink(missing_ok=True)
     return TrainResult(request.output, card, outcome.dice)
+
+
+def is_main_process() -> bool:
+    """Whether this process writes and speaks: the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _check_output(request: TrainRequest, run_folder: Path) -> None:
@@ -215,8 +224,9 @@ def _plan(
         plan = _like_parent(plan, request)
     plan = plan.updated([s.removeprefix("plan.") for s in request.settings if s.startswith("plan.")])
     networks.check_patch(plan.network.name, plan.network.kwargs, plan.patch_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.write(folder / PLAN_FILE)
+    if is_main_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        plan.write(folder / PLAN_FILE)
     return plan
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import torch
 
-from medcontext.engine.loop import CHECKPOINT, train
+from medcontext.engine.loop import CHECKPOINT, LEAST_STEPS, TIMED_STEPS, _Session, train
 from medcontext.engine.validation import validate
 from medcontext.errors import CancelledError, InputError, TrainingDivergedError
 from medcontext.events import Reporter
@@ -48,7 +49,7 @@ def test_timing_the_first_steps_does_not_change_the_run(tmp_path, run_of):
     events = []
     run = run_of(tmp_path / "timed", steps=None, minutes=0.005)
     outcome = train(run, Reporter(events.append))
-    assert outcome.steps >= 50
+    assert outcome.steps == LEAST_STEPS
     train(run_of(tmp_path / "counted", steps=outcome.steps), Reporter())
     assert losses(tmp_path / "timed")[:3] == losses(tmp_path / "counted")[:3]
 
@@ -115,3 +116,23 @@ def test_a_foreign_checkpoint_is_refused_without_running_it(tmp_path, run_of):
     torch.save({"format": Planted()}, tmp_path / CHECKPOINT)
     with pytest.raises(InputError, match="not a readable checkpoint"):
         train(run_of(tmp_path, resume=True), Reporter())
+
+
+def test_a_busy_start_does_not_shorten_the_run(tmp_path, run_of, monkeypatch):
+    """Twenty slow steps promise few steps; the first tenth shows that more fit into the time."""
+    plain = _Session._one_step
+    timing = iter(range(10**6))
+
+    def slow_at_first(session, batch):
+        if next(timing) < TIMED_STEPS:
+            time.sleep(0.3)
+        plain(session, batch)
+
+    monkeypatch.setattr(_Session, "_one_step", slow_at_first)
+    events = []
+    run = run_of(tmp_path, "supervised", steps=None, minutes=0.4)
+    outcome = train(run, Reporter(events.append))
+    promised = [event["steps"] for event in events if event["event"] == "info"]
+    assert len(promised) == 2
+    assert promised[1] > promised[0]
+    assert outcome.steps == promised[1]
