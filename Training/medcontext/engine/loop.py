@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from medcontext.data.preprocess import PreparedCase
@@ -100,6 +101,10 @@ class _Session:
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.given = run
         self.reporter = reporter
+        # accelerate keeps device and precision of a process's first training; this one may differ. A process group
+        # that torchrun made stays.
+        grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+        AcceleratorState._reset_state(reset_partial_state=not grouped)
         self.accelerator = Accelerator(
             cpu=run.device.torch_device.type == "cpu",
             mixed_precision={"fp32": "no"}.get(run.precision, run.precision),

@@ -1,0 +1,90 @@
+"""Training from the command line: interrupted and resumed, or in the background."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from medcontext import jobs
+from medcontext.cli.app import app
+from medcontext.data.adding import NewCase
+from medcontext.data.store import CaseStore
+from medcontext.geometry import Geometry, Volume
+from medcontext.labels import LabelSet
+
+
+@pytest.fixture
+def a_store(tmp_path: Path) -> Path:
+    """Two scans with a bright box each."""
+    store = CaseStore.create(tmp_path / "my store", LabelSet.from_names({1: "Box"}), [("T1", "MRI")])
+    geometry = Geometry.from_spacing((12, 12, 12))
+    for seed in (1, 2):
+        labels = np.zeros((1, 12, 12, 12), np.uint8)
+        labels[0, 3:8, 4:9, 2 + seed : 7 + seed] = 1
+        image = np.random.default_rng(seed).normal(0, 0.2, labels.shape).astype(np.float32) + labels
+        store.add_case(NewCase([Volume(image, geometry)], Volume(labels, geometry), case_id=f"box_{seed}"))
+    return store.folder
+
+
+def arguments(store: Path, output: Path, steps: int) -> list[str]:
+    small = ["--set", "plan.network.kwargs.filters=[4,8,8]"]
+    where = ["--data", str(store), "-o", str(output), "--device", "cpu", "--precision", "fp32"]
+    return ["train", *where, "--method", "supervised", "--steps", str(steps), *small]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_the_run(tmp_path: Path, a_store: Path) -> None:
+    command = arguments(a_store, tmp_path / "model", 150)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medcontext", *command, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress" and event["stage"] == "train":
+            process.send_signal(signal.SIGINT)
+            break
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    stopped = json.loads(output.splitlines()[-1])
+    assert (stopped["event"], stopped["kind"]) == ("error", "cancelled")
+    assert "--resume" in stopped["hint"]
+    assert not (tmp_path / "model" / "model.json").exists()
+
+    result = CliRunner().invoke(app, [*command, "--resume"])
+    assert result.exit_code == 0, result.stderr
+    card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert card["training"]["steps"] == 150
+    log = (tmp_path / "model" / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in log] == list(range(150))
+
+
+def test_a_detached_training_is_a_job_that_ends_with_a_model(
+    tmp_path: Path, a_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*arguments(a_store, tmp_path / "model", 2), "--detach", "--json"]
+    monkeypatch.setattr(sys, "argv", ["medcontext", *command])
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    folder = Path(json.loads(result.stdout.splitlines()[-1])["folder"])
+    deadline = time.monotonic() + 60
+    while jobs.read(folder).active and time.monotonic() < deadline:
+        time.sleep(0.1)
+    job = jobs.read(folder)
+    assert job.state == "finished", job.message
+    assert job.title == "Train model"
+    assert job.result is not None
+    assert (Path(job.result["model"]) / "model.json").is_file()
+    assert jobs.list_jobs()[0].id == job.id
