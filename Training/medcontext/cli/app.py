@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 import medcontext
-from medcontext.cli import data, demo, doctor, evaluate, jobs, model, plan, segment, train
+from medcontext.cli.data import app as data
+from medcontext.cli.demo import demo
+from medcontext.cli.doctor import doctor
+from medcontext.cli.evaluate import evaluate
+from medcontext.cli.jobs import app as jobs
+from medcontext.cli.model import app as model
+from medcontext.cli.plan import plan
+from medcontext.cli.segment import segment
+from medcontext.cli.train import finetune, train
 
 EVERY_DAY, LEARN, MANAGE = "Segment", "Learn", "Look after"
 
@@ -36,13 +44,13 @@ def options(
     """Segment 3D medical images, and teach the program new structures from a few annotated scans."""
 
 
-app.command("demo", rich_help_panel=EVERY_DAY)(demo.demo)
-app.command("segment", rich_help_panel=EVERY_DAY)(segment.segment)
-app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate.evaluate)
-app.command("train", rich_help_panel=LEARN)(train.train)
-app.command("finetune", rich_help_panel=LEARN)(train.finetune)
-app.add_typer(data.app, name="data", rich_help_panel=LEARN)
-app.command("plan", rich_help_panel=LEARN)(plan.plan)
-app.add_typer(model.app, name="model", rich_help_panel=MANAGE)
-app.add_typer(jobs.app, name="jobs", rich_help_panel=MANAGE)
-app.command("doctor", rich_help_panel=MANAGE)(doctor.doctor)
+app.command("demo", rich_help_panel=EVERY_DAY)(demo)
+app.command("segment", rich_help_panel=EVERY_DAY)(segment)
+app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate)
+app.command("train", rich_help_panel=LEARN)(train)
+app.command("finetune", rich_help_panel=LEARN)(finetune)
+app.add_typer(data, name="data", rich_help_panel=LEARN)
+app.command("plan", rich_help_panel=LEARN)(plan)
+app.add_typer(model, name="model", rich_help_panel=MANAGE)
+app.add_typer(jobs, name="jobs", rich_help_panel=MANAGE)
+app.command("doctor", rich_help_panel=MANAGE)(doctor)
