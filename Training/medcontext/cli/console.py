@@ -70,14 +70,16 @@ class Console:
             self._job.finish(exit_code)
 
     def say(self, text: str) -> None:
-        """Print text for people: on standard output, with ``--json`` on standard error."""
+        """Print text for people: on standard output, with ``--json`` on standard error. Ends the bars."""
+        self._sink.close()
         if not self._silent:
             self._people.print(text, markup=False, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-        """Print a table for people; numbers are right-aligned."""
+        """Print a table for people; numbers are right-aligned. Ends the bars."""
         from rich.table import Table
 
+        self._sink.close()
         table = Table(title=title, title_justify="left", header_style="bold")
         for index, name in enumerate(columns):
             numbers = any(isinstance(row[index], int | float) for row in rows)

@@ -114,6 +114,14 @@ class BarSink:
                 self._progress.update(task, note=self._note)
         elif text := describe(event):
             self._progress.console.print(text, markup=False, highlight=False)
+        if kind == "case" and "status" in event:  # a case that failed leaves stages that never end
+            for name in [name for name in self._tasks if name.startswith(f"{event['case']}: ")]:
+                self._progress.remove_task(self._tasks.pop(name))
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the bars that are shown."""
+        return list(self._tasks)
 
     def _show(self, event: Event) -> None:
         if self._waiting is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 
 import pytest
+import rich.console
 import typer
 from typer.testing import CliRunner, Result
 
@@ -24,6 +26,7 @@ from medcontext.errors import (
     SomeCasesFailedError,
     TrainingDivergedError,
 )
+from medcontext.events import Reporter
 
 
 def run_command(body, *arguments: str) -> Result:
@@ -211,3 +214,34 @@ def test_of_several_processes_only_the_first_one_speaks(monkeypatch: pytest.Monk
     assert "broken" in run_command(raising(InputError("broken"))).stderr
     monkeypatch.setenv("RANK", "0")
     assert "Done" in run_command(body).stdout
+
+
+def test_bars_are_there_while_a_stage_lasts_and_no_longer() -> None:
+    terminal = io.StringIO()
+    bars = sinks.BarSink(rich.console.Console(file=terminal, force_terminal=True, width=100))
+    reporter = Reporter(bars)
+    reporter.progress("scans", 0.0)
+    reporter.case = "a"
+    reporter.progress("segment", 0.25, eta_s=200)
+    assert bars.stages == ["Scans", "a: Segment"]
+    reporter.progress("segment", 1.0)
+    assert bars.stages == ["Scans"]
+    reporter.progress("write", 0.0)
+    reporter.emit("case", status="failed", message="The disk is full.")
+    assert bars.stages == ["Scans"]
+    bars.close()
+    assert "Failed: a: The disk is full." in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (0.2, "1 s left"),
+        (42, "42 s left"),
+        (200, "about 3 min left"),
+        (9000, "about 2.5 h left"),
+    ],
+)
+def test_time_left_is_as_exact_as_it_is_worth(seconds: float | None, words: str) -> None:
+    assert sinks.remaining(seconds) == words
