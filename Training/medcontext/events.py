@@ -66,9 +66,18 @@ class Reporter:
         """Report the error that ends the work."""
         self.emit("error", kind=error.kind, message=error.message, hint=error.hint)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether someone asked to stop."""
+        return self._cancelled is not None and self._cancelled()
+
+    def silent(self) -> Reporter:
+        """A reporter that says nothing but is stopped by the same request."""
+        return Reporter(None, self._cancelled, self.run_id)
+
     def check_cancelled(self) -> None:
         """Raise :class:`CancelledError` if someone asked to stop."""
-        if self._cancelled is not None and self._cancelled():
+        if self.cancelled:
             raise CancelledError("Stopped on request.")
 
 

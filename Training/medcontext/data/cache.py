@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.home import home
+from medcontext.labels import IGNORE
 from medcontext.plan import Plan
 
 CACHE_VERSION = 1
@@ -57,9 +59,14 @@ def prepare_cases(
         reporter.progress("prepare", index / len(cases))
         content = files_hash(case.images)
         folder = root / _key(case, content, plan, labelled)
-        if not (folder / "facts.json").exists():
+        entry = _read(folder, case.id, content)
+        if entry is None:
+            shutil.rmtree(folder, ignore_errors=True)
             _write(folder, _prepare(store, case, plan, labelled))
-        prepared.append(_read(folder, case.id, content))
+            entry = _read(folder, case.id, content)
+        if entry is None:
+            raise ResourceError(f"What was written to {folder} cannot be read back.", "Check that disk.")
+        prepared.append(entry)
     reporter.progress("prepare", 1.0)
     return prepared
 
@@ -79,38 +86,46 @@ def _prepare(
         raise InputError(f"Image and labels of case {case.id} do not lie on the same grid.")
     if case.annotated.labels is not None:
         known[1:] = [value in case.annotated.labels for value in plan.label_set.values]
+        # What was painted of a label that is not declared annotated says nothing sure: it is ignored.
+        labels[~np.append(known, np.ones(256 - len(known), bool))[labels]] = IGNORE
     return grid, labels, known, class_locations(labels, plan.classes)
 
 
 def _write(folder: Path, parts: tuple[Volume, np.ndarray | None, np.ndarray, list[np.ndarray]]) -> None:
     grid, labels, known, locations = parts
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    scratch = folder
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
         # fp16 has 11 bits: 0.002 at the 3 SD end of a z-scored image, far below its noise.
         np.save(scratch / "image.npy", np.ascontiguousarray(grid.array, dtype=np.float16))
         if labels is not None:
             np.save(scratch / "labels.npy", np.ascontiguousarray(labels))
             np.savez(scratch / "locations.npz", *locations)
-        (scratch / "facts.json").write_text(json.dumps({"known": known.tolist(), "classes": len(locations)}))
+        facts = {"known": known.tolist(), "classes": len(locations), "labelled": labels is not None}
+        (scratch / "facts.json").write_text(json.dumps(facts))
         scratch.replace(folder)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
         if not (folder / "facts.json").exists():  # else another process wrote the same case meanwhile
             raise ResourceError(
-                f"The preprocessed case could not be written to {folder.parent}: {error.strerror}.",
+                f"The preprocessed case could not be written to {folder.parent}: {error}.",
                 "Free some space or set MEDCONTEXT_HOME to another disk.",
             ) from error
 
 
-def _read(folder: Path, case_id: str, content: str) -> PreparedCase:
-    facts = json.loads((folder / "facts.json").read_text())
-    labels, locations = None, []
-    if (folder / "labels.npy").exists():
-        labels = np.load(folder / "labels.npy", mmap_mode="r")
-        with np.load(folder / "locations.npz") as archive:
-            locations = [archive[f"arr_{index}"] for index in range(facts["classes"])]
-    image = np.load(folder / "image.npy", mmap_mode="r")
+def _read(folder: Path, case_id: str, content: str) -> PreparedCase | None:
+    """The entry, or None where there is none or it is damaged."""
+    try:
+        facts = json.loads((folder / "facts.json").read_text())
+        labels, locations = None, []
+        if facts["labelled"]:
+            labels = np.load(folder / "labels.npy", mmap_mode="r")
+            with np.load(folder / "locations.npz") as archive:
+                locations = [archive[f"arr_{index}"] for index in range(facts["classes"])]
+        image = np.load(folder / "image.npy", mmap_mode="r")
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
     return PreparedCase(case_id, image, labels, np.array(facts["known"]), locations, content)
 
 

@@ -35,7 +35,7 @@ class TrainingLog:
         self.records: list[dict[str, Any]] = []
         if write:
             folder.mkdir(parents=True, exist_ok=True)
-            self.records = [r for r in _read(self.path) if r["step"] < step]
+            self.records = [r for r in _read(self.path) if r["step"] < step + ("dice" in r)]
             self.path.write_text("".join(json.dumps(r) + "\n" for r in self.records), encoding="utf-8")
 
     def step(self, step: int, terms: Mapping[str, Tensor], **facts: Any) -> None:

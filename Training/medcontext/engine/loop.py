@@ -3,85 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
-from torch import nn
 
-from medcontext.data.preprocess import PreparedCase
-from medcontext.devices import Device
 from medcontext.engine.batches import BatchSource, Shard, to_device
 from medcontext.engine.checkpoint import load_checkpoint, save_checkpoint
-from medcontext.engine.config import EngineConfig
 from medcontext.engine.log import TrainingLog, draw_curve
-from medcontext.engine.method import Method
+from medcontext.engine.method import Batch
 from medcontext.engine.optimiser import make_optimiser
+from medcontext.engine.processes import from_main_process, largest_of_all, make_accelerator
+from medcontext.engine.run import Outcome, Run
 from medcontext.engine.schedule import clock_at, ema_momentum, learning_rate
 from medcontext.engine.validation import missing_labels, validate
 from medcontext.errors import CancelledError, InputError, ResourceError
 from medcontext.events import Reporter
-from medcontext.networks import SegmentationNetwork
-from medcontext.plan import Plan
 
 CHECKPOINT = "checkpoint.pt"
 TIMED_STEPS = 20
-LEAST_STEPS = 50
-"""Even the shortest budget trains for so long."""
+LEAST_STEPS, FEW_STEPS = 50, 1000
+"""Even the shortest budget trains for so many steps; fewer than the second number are warned about."""
+_REQUESTS = {None: 0, "pause": 1, "stop": 2}
 VALIDATION_SHARE = 0.08
 """Share of a time budget kept for segmenting held-out cases."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything a training run needs.
-
-    Attributes:
-        folder: receives log.jsonl, curve.png and the checkpoint.
-        plan: of the data.
-        network: initialised network.
-        method: how it learns.
-        labelled, unlabelled, validation: prepared cases.
-        config: settings of the loop.
-        device: where it runs.
-        precision: "fp32", "bf16" or "fp16".
-        seed: of all draws.
-        steps: step budget; or None.
-        minutes: time budget, turned into steps by timing twenty; or None.
-        resume: continue from the checkpoint in ``folder``.
-        control: asked between steps for "stop" (keep what is there), "pause" or None.
-    """
-
-    folder: Path
-    plan: Plan
-    network: SegmentationNetwork
-    method: Method
-    labelled: Sequence[PreparedCase]
-    unlabelled: Sequence[PreparedCase]
-    validation: Sequence[PreparedCase]
-    config: EngineConfig
-    device: Device
-    precision: str
-    seed: int = 0
-    steps: int | None = None
-    minutes: float | None = None
-    resume: bool = False
-    control: Callable[[], str | None] = field(default=lambda: None)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run delivers: the network on the CPU in fp32, the steps done, the minutes spent, the best Dice."""
-
-    network: nn.Module
-    steps: int
-    minutes: float
-    dice: dict[str, float]
 
 
 def train(run: Run, reporter: Reporter) -> Outcome:
@@ -101,15 +46,7 @@ class _Session:
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.given = run
         self.reporter = reporter
-        # accelerate keeps device and precision of a process's first training; this one may differ. A process group
-        # that torchrun made stays.
-        grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
-        AcceleratorState._reset_state(reset_partial_state=not grouped)
-        self.accelerator = Accelerator(
-            cpu=run.device.torch_device.type == "cpu",
-            mixed_precision={"fp32": "no"}.get(run.precision, run.precision),
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        self.accelerator = make_accelerator(run.device, run.precision)
         torch.manual_seed(run.seed)
         run.network.to(self.accelerator.device)
         student = run.method.build(run.network, run.plan).to(self.accelerator.device)
@@ -126,7 +63,9 @@ class _Session:
         self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
         self.step, self.seconds, self.total = 0, 0.0, run.steps or 0
         self.pace = 0.0  # mean cost of a step over that of the first stage's; 0 once the steps are settled
-        self._began = time.monotonic()
+        self._began = self._first_step_at = time.monotonic()
+        self._first_step = 0
+        self.log: TrainingLog | None = None
         self.best: dict[str, Any] | None = None
         self._saved_at = time.monotonic()
 
@@ -136,7 +75,8 @@ class _Session:
             self._restore(load_checkpoint(run.folder / CHECKPOINT))
         elif run.minutes is not None:
             self.total = self._steps_in(run.minutes)
-        self.log = TrainingLog(run.folder, self.reporter, self.step, main)
+        self._first_step, self._first_step_at = self.step, time.monotonic()
+        self.log = log = TrainingLog(run.folder, self.reporter, self.step, main)
         self._began = time.monotonic() - self.seconds
         try:
             self._all_steps()
@@ -146,22 +86,27 @@ class _Session:
                 f"Stopped at step {self.step} of {self.total}; the checkpoint is kept in {run.folder}.",
                 "Continue with --resume.",
             ) from stop
-        self.log.flush()
         self._checkpoint()
         if main:
-            draw_curve(self.log.records, run.folder / "curve.png")
+            self._draw(log)
         network = deepcopy(run.method.deliver()).cpu().float().eval()
         if self.best is not None:
             network.load_state_dict(self.best["weights"])
         dice = {} if self.best is None else dict(self.best["dice"])
         return Outcome(network, self.step, self.seconds / 60, dice)
 
+    def _draw(self, log: TrainingLog) -> None:
+        """Draw the curve; a full disk must not cost the model."""
+        try:
+            draw_curve(log.records, self.given.folder / "curve.png")
+        except OSError as error:
+            self.reporter.warning(f"The curve was not drawn: {error}.")
+
     def _all_steps(self) -> None:
         while self.step < self.total:
             total = self.total
             for batch in self.source.iterate(self.step, total, self.stages):
-                self.reporter.check_cancelled()
-                if not self._obey(self.given.control()):
+                if not self._goes_on():
                     return
                 self._one_step(to_device(batch, self.accelerator.device))
                 self.seconds = time.monotonic() - self._began
@@ -178,12 +123,12 @@ class _Session:
         interval = max(1, self.total // run.config.validations)
         if run.validation and (self.step % interval == 0 or self.step == self.total):
             self._validate()
-        if self.pace and self.step >= max(TIMED_STEPS, self.total // 10):
+        if self.pace and self.step - self._first_step >= max(TIMED_STEPS, self.total // 10):
             self._correct_steps()
         if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
             self._checkpoint()
 
-    def _one_step(self, batch: Any) -> None:
+    def _one_step(self, batch: Batch) -> None:
         run, config = self.given, self.given.config
         clock = clock_at(self.step, self.total, self.stages, run.seed)
         rate = learning_rate(config.optimiser, clock)
@@ -202,19 +147,30 @@ class _Session:
             self.accelerator.unwrap_model(self.student),
             ema_momentum(self.step, self.total, config.ema_maximum),
         )
-        self.log.step(self.step, terms, rate=rate)
+        if self.log is not None:
+            self.log.step(self.step, terms, rate=rate)
         self.step += 1
 
-    def _obey(self, request: str | None) -> bool:
-        """False when the run shall end and keep what is there; sleeps while paused."""
-        if request == "pause":
+    def _goes_on(self) -> bool:
+        """False when the run shall end and keep what is there; sleeps while paused.
+
+        All processes do what any of them was asked to, at the same step.
+
+        Raises:
+            CancelledError: someone asked to stop at once.
+        """
+        mine = 3 if self.reporter.cancelled else _REQUESTS[self.given.control()]
+        asked = largest_of_all(self.accelerator, mine)
+        if asked == 3:
+            raise CancelledError("Stopped on request.")
+        if asked == _REQUESTS["pause"]:
             self._checkpoint()
             paused = time.monotonic()
             while self.given.control() == "pause":
                 self.reporter.check_cancelled()
                 time.sleep(0.2)
             self._began += time.monotonic() - paused
-        return request != "stop"
+        return asked != _REQUESTS["stop"]
 
     def _warn_of_missing_labels(self) -> None:
         run = self.given
@@ -228,63 +184,71 @@ class _Session:
         run = self.given
         network = run.method.deliver()
         dice = validate(network, run.validation, run.plan, run.precision)
-        self.log.validation(self.step, dice)
+        if self.log is not None:
+            self.log.validation(self.step, dice)
         score = sum(dice.values()) / max(1, len(dice))
         if self.best is None or score >= self.best["score"]:
             weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
             self.best = {"score": score, "dice": dice, "weights": weights}
 
     def _steps_in(self, minutes: float) -> int:
-        """How many steps fit: times some of each stage, then puts everything back as it was."""
-        run = self.given
+        """How many steps fit: times some of each stage, waiting for data included, then puts all back as it was."""
         before = deepcopy(self._state())
-        seconds, first = 0.0, 0.0
-        self.total = 10**6
-        self.log = _NoLog()  # type: ignore[assignment]
-        begin = 0.0
+        started = time.monotonic()
+        seconds, first, begin = 0.0, 0.0, 0.0
+        self.total, self.log = 10**6, None
         count = max(4, TIMED_STEPS // len(self.stages))
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             # The middle of a stage: a method may ramp terms up from zero, which would be too cheap.
             self.step = round((begin + stage.share / 2) * self.total)
             begin += stage.share
-            times = []
+            times, last = [], time.monotonic()
             for batch in self.source.iterate(self.step, self.step + count, [stage]):
-                start = time.monotonic()
+                self.reporter.check_cancelled()
                 self._one_step(to_device(batch, self.accelerator.device))
                 if self.accelerator.device.type == "cuda":
                     torch.cuda.synchronize()
-                times.append(time.monotonic() - start)
+                times.append(time.monotonic() - last)
+                last = time.monotonic()
+                self.reporter.progress("time", (index + len(times) / count) / len(self.stages))
             median = sorted(times)[len(times) // 2]
             seconds, first = seconds + stage.share * median, first or median
         self._restore(before)
+        self.seconds = time.monotonic() - started
         self.pace = seconds / first
         return self._agreed_steps(minutes, seconds)
 
     def _correct_steps(self) -> None:
         """Count the steps anew, once, from the time of the first tenth: twenty steps may have met a busy moment."""
+        seconds = (time.monotonic() - self._first_step_at) / (self.step - self._first_step)
         if self.given.minutes is not None:
-            self.total = max(
-                self.step, self._agreed_steps(self.given.minutes, self.pace * self.seconds / self.step)
-            )
+            self.total = max(self.step, self._agreed_steps(self.given.minutes, self.pace * seconds))
         self.pace = 0.0
+        if self.total < FEW_STEPS:
+            self.reporter.warning(
+                f"Only {self.total} steps fit into the time; {FEW_STEPS} or more are advised. "
+                "Give more --minutes or take a smaller network (--size small)."
+            )
 
     def _agreed_steps(self, minutes: float, seconds: float) -> int:
         """Steps of ``seconds`` each that fit into the budget, the same in all processes."""
         budget = 60 * minutes * (1 - VALIDATION_SHARE if self.given.validation else 1)
-        steps = torch.tensor(max(LEAST_STEPS, int(budget / seconds)), device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            torch.distributed.broadcast(steps, 0)
+        steps = from_main_process(self.accelerator, max(LEAST_STEPS, int(budget / seconds)))
         self.reporter.info(
-            f"{minutes:g} minutes are enough for {int(steps)} steps of {seconds:.3f} s.", steps=int(steps)
+            f"{minutes:g} minutes are enough for {steps} steps of {seconds:.3f} s.", steps=steps
         )
-        return int(steps)
+        return steps
+
+    def _state_of_run(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the stopped one."""
+        run = self.given
+        cases = [case.content_hash for case in (*run.labelled, *run.unlabelled, *run.validation)]
+        return {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, "cases": cases}
 
     def _state(self) -> dict[str, Any]:
         return {
             "format": "medcontext-checkpoint-1",
-            "plan": self.given.plan.hash(),
-            "method": self.given.method.name,
-            "seed": self.given.seed,
+            **self._state_of_run(),
             "step": self.step,
             "total": self.total,
             "seconds": self.seconds,
@@ -299,7 +263,8 @@ class _Session:
     def _checkpoint(self) -> None:
         """Save; a full disk keeps the last good checkpoint, says so and goes on."""
         self._saved_at = time.monotonic()
-        self.log.flush()
+        if self.log is not None:
+            self.log.flush()
         if not self.accelerator.is_main_process:
             return
         try:
@@ -308,7 +273,8 @@ class _Session:
             self.reporter.warning(str(error))
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for key, mine in (("plan", self.given.plan.hash()), ("method", self.given.method.name)):
+        current = self._state_of_run()
+        for key, mine in current.items():
             if state[key] != mine:
                 raise InputError(
                     f"The checkpoint was made with another {key}.",
@@ -322,10 +288,3 @@ class _Session:
         self.step, self.total = state["step"], state["total"]
         self.seconds, self.pace = state["seconds"], state["pace"]
         self.best = state["best"]
-
-
-class _NoLog:
-    """Takes the place of the log while steps are timed."""
-
-    def step(self, *_values: Any, **_facts: Any) -> None:
-        """Drop the values."""

@@ -51,6 +51,8 @@ def helped_by_largest_component(network: nn.Module, cases: Sequence[PreparedCase
     for index, value in enumerate(plan.label_set.values, start=1):
         gains = []
         for case, predicted in zip(cases, predictions, strict=True):
+            if not case.known[index]:
+                continue
             cleaned = predicted.copy()
             keep_largest_component(cleaned, [index])
             gains.append(_dice(cleaned, case, index) - _dice(predicted, case, index))

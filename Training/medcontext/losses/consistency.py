@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcontext.losses.reduction import global_mean
+from medcontext.losses.reduction import global_mean, global_sum
 
 ConsistencyNorm = Literal["relative", "frobenius", "mean", "prob", "kl"]
 
@@ -33,7 +33,9 @@ def consistency(
     """
     teacher, student = teacher.detach().float(), student.float()
     if norm == "frobenius":
-        return F.mse_loss(student, teacher) / teacher.norm()
+        count = global_sum(student.new_tensor(float(student.numel())))
+        squares = global_sum((student - teacher).square().sum())
+        return squares / count / global_sum(teacher.square().sum()).sqrt()
     weight = None if region is None else region.unsqueeze(1).float()
     if norm == "relative":
         error = _per_sample_sum((student - teacher) ** 2, weight)

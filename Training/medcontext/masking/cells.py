@@ -26,6 +26,12 @@ class MaskConfig(StrictModel):
     cell: int | tuple[int, int, int] = 8
     """Voxels per cell on each axis. Small cells are inpainted from their neighbours without context."""
 
+    def on_tokens(self, token: Size) -> MaskConfig:
+        """The same mask on cells that are whole tokens of ``token`` voxels: half a token cannot be hidden."""
+        cell = (self.cell,) * 3 if isinstance(self.cell, int) else self.cell
+        k, j, i = (-(-c // t) * t for c, t in zip(cell, token, strict=True))
+        return self.model_copy(update={"cell": (k, j, i)})
+
     def cells(self, patch_size: Size) -> Size:
         """Number of cells on each axis of a patch, the last one possibly cut."""
         cell = (self.cell,) * 3 if isinstance(self.cell, int) else self.cell

@@ -61,7 +61,8 @@ def score_certainty(
     check_same_grid(certainty, reference)
     check_same_grid(prediction, reference)
     predicted, truth = label_array(prediction, "prediction"), label_array(reference, "reference")
-    sure = certainty.array[0]
+    # Maps are stored as uint8, whose negative wraps around: the least sure voxel would become the surest.
+    sure = certainty.array[0].astype(np.float32)
     if certainty.channels != 1 or not np.isfinite(sure).all():
         raise InputError("A certainty map must be one channel of finite numbers.")
     known = truth != IGNORE

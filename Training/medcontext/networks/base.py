@@ -68,6 +68,8 @@ class SegmentationNetwork(nn.Module, ABC):
     """Name in the registry."""
     title: ClassVar[str]
     """One line for people who choose a network."""
+    differences: ClassVar[tuple[str, ...]] = ()
+    """Sentences on what differs from the published network; they go into the card of every model."""
     options_type: ClassVar[type[StrictModel]]
     """Form of the keyword arguments."""
 

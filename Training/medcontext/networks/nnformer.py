@@ -76,6 +76,12 @@ class NNFormer(SegmentationNetwork):
 
     name = "nnformer"
     title = "nnFormer: window attention between convolutions, with attention across the skip connections"
+    differences = (
+        "Sizes follow the patch: tokens of 2 voxels below 96 voxels a side, up to four stages, merging that spares a "
+        "coarse axis, windows that divide the grid where possible.",
+        "Any size that fits the strides is taken; tokens of the padding are masked.",
+        "The first stage has 24, 48 or 96 channels; the authors' networks have 96 or 192.",
+    )
     options_type = NNFormerOptions
 
     def __init__(self, in_channels: int, classes: int, options: NNFormerOptions) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Callable, Sequence
@@ -24,15 +23,17 @@ from medcontext.card_schema import (
     TrainingRecord,
 )
 from medcontext.config import StrictModel, read_data
-from medcontext.data.cache import prepare_cases
+from medcontext.data.cache import files_hash, prepare_cases
 from medcontext.data.case import Case
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.splits import Split, select
 from medcontext.data.store import CaseStore
 from medcontext.devices import Device, choose_device, choose_precision, tune_cpu
-from medcontext.engine.loop import CHECKPOINT, Outcome, Run
+from medcontext.engine.loop import CHECKPOINT
 from medcontext.engine.loop import train as run_loop
 from medcontext.engine.planner import make_plan
+from medcontext.engine.processes import is_main_process, main_process_first
+from medcontext.engine.run import Outcome, Run
 from medcontext.engine.validation import helped_by_largest_component
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -55,6 +56,7 @@ class TrainRequest:
         size: class of network width.
         preset: saved configuration of the method.
         config: JSON or YAML file with changes to the preset; unknown keys are errors.
+        plan: plan file made by ``medcontext plan``; made from the data when None.
         settings: ``key=value`` changes of the method's configuration; ``plan.key=value`` changes the plan.
         init_from: parent model, by library id or folder.
         unlabelled: folder of scans without labels, or a case store whose test cases are left out.
@@ -77,6 +79,7 @@ class TrainRequest:
     size: Literal["small", "medium", "large"] = "small"
     preset: str = "default"
     config: Path | None = None
+    plan: Path | None = None
     settings: Sequence[str] = ()
     init_from: str | None = None
     unlabelled: Path | None = None
@@ -125,8 +128,9 @@ def train(
         CancelledError: stopped; ``resume`` continues.
         TrainingDivergedError: a loss term was not finite.
     """
-    main = is_main_process()
-    reporter = reporter if reporter and main else Reporter()
+    reporter = reporter or Reporter()
+    if not is_main_process():
+        reporter = reporter.silent()
     run_folder = request.output / "training"
     _check_output(request, run_folder)
     device = choose_device(request.device, reporter)
@@ -139,12 +143,13 @@ def train(
         reporter.warning("There is one labelled case: the model will know this scan and little else.")
     parent = load_model(request.init_from) if request.init_from else None
     config = _method_config(request)
-    plan = _plan(request, store, split, device, run_folder, reporter)
+    with main_process_first(device):
+        plan = _plan(request, store, split, device, run_folder, reporter)
+        data = _prepare(request, store, split, plan, reporter)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
     if parent is not None:
         _start_from(network, parent.networks[0], reporter)
-    data = _prepare(request, store, split, plan, reporter)
     outcome = run_loop(
         Run(
             folder=run_folder,
@@ -168,17 +173,14 @@ def train(
     card = _card(request, store, plan, config, data, outcome)
     if parent is not None:
         card = card.model_copy(update={"parent": Reference(id=parent.card.id, sha256=parent.sha256)})
-    if not main:
+    if not is_main_process():
         return TrainResult(request.output, card, outcome.dice)
-    card = save_model(request.output, card, [outcome.network.state_dict()], plan, replace=True)
+    card = save_model(
+        request.output, card, [outcome.network.state_dict()], plan, differences=network.differences
+    )
     (run_folder / CHECKPOINT).unlink(missing_ok=True)
     (run_folder / PLAN_FILE).unlink(missing_ok=True)
     return TrainResult(request.output, card, outcome.dice)
-
-
-def is_main_process() -> bool:
-    """Whether this process writes and speaks: the only one, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _check_output(request: TrainRequest, run_folder: Path) -> None:
@@ -208,25 +210,26 @@ def _method_config(request: TrainRequest) -> StrictModel:
 def _plan(
     request: TrainRequest, store: CaseStore, split: Split, device: Device, folder: Path, reporter: Reporter
 ) -> Plan:
-    """The plan of the stopped run, of the parent, or a new one; stored at once."""
-    if request.resume:
+    """The plan of the stopped run, of the parent, or a new one; stored at once for later runs and other processes."""
+    if request.resume or not is_main_process():
         return Plan.read(folder / PLAN_FILE)
-    cases = [*split.train, *split.validation]
-    plan = make_plan(
-        store,
-        request.network or "dynunet",
-        size=request.size,
-        device_name=device.torch_device.type,
-        cases=cases,
-        reporter=reporter,
-    )
+    if request.plan is not None:
+        plan = Plan.read(request.plan)
+    else:
+        plan = make_plan(
+            store,
+            request.network or "dynunet",
+            size=request.size,
+            device_name=str(device.torch_device),
+            cases=[*split.train, *split.validation, *split.unlabelled],
+            reporter=reporter,
+        )
     if request.init_from:
         plan = _like_parent(plan, request)
     plan = plan.updated([s.removeprefix("plan.") for s in request.settings if s.startswith("plan.")])
     networks.check_patch(plan.network.name, plan.network.kwargs, plan.patch_size)
-    if is_main_process():
-        folder.mkdir(parents=True, exist_ok=True)
-        plan.write(folder / PLAN_FILE)
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.write(folder / PLAN_FILE)
     return plan
 
 
@@ -267,7 +270,11 @@ def _start_from(network: torch.nn.Module, parent: torch.nn.Module, reporter: Rep
 
 
 def _prepare(request: TrainRequest, store: CaseStore, split: Split, plan: Plan, reporter: Reporter) -> _Data:
-    unlabelled = _unlabelled_cases(request, store, split) if request.method == "medcontext" else []
+    if request.unlabelled is not None and request.method == "supervised":
+        raise InputError(
+            "Method supervised cannot learn from scans without labels.", "Use --method medcontext."
+        )
+    unlabelled = _unlabelled_cases(request, store, split, reporter) if request.method == "medcontext" else []
     return _Data(
         prepare_cases(store, split.train, plan, labelled=True, reporter=reporter),
         prepare_cases(store, split.validation, plan, labelled=True, reporter=reporter),
@@ -275,7 +282,9 @@ def _prepare(request: TrainRequest, store: CaseStore, split: Split, plan: Plan, 
     )
 
 
-def _unlabelled_cases(request: TrainRequest, store: CaseStore, split: Split) -> list[Case]:
+def _unlabelled_cases(
+    request: TrainRequest, store: CaseStore, split: Split, reporter: Reporter
+) -> list[Case]:
     """The store's own unlabelled scans and those of ``--unlabelled``; never a test or held-out case."""
     cases = list(split.unlabelled)
     folder = request.unlabelled
@@ -288,10 +297,23 @@ def _unlabelled_cases(request: TrainRequest, store: CaseStore, split: Split) -> 
     if (folder / "dataset.json").exists():
         other = select_free(CaseStore.open(folder))
         return [*cases, *(replace(case, id=f"unlabelled_{case.id}") for case in other)]
-    found = find_images(folder)
+    found = [
+        Case(f"unlabelled_{source.id}", list(source.paths))
+        for source in find_images(folder, len(store.channels))
+    ]
     if not found:
         raise InputError(f"--unlabelled {folder} holds no image.")
-    return [*cases, *(Case(f"unlabelled_{source.id}", list(source.paths)) for source in found)]
+    kept = _never_scored(found, [*store.cases], split)
+    if len(kept) < len(found):
+        reporter.info(f"{len(found) - len(kept)} scans of {folder} are used with labels or kept for scoring.")
+    return [*cases, *kept]
+
+
+def _never_scored(found: list[Case], known: list[Case], split: Split) -> list[Case]:
+    """The cases whose image is none of the store's test, held-out, validation or training images."""
+    taken = [*split.train, *split.validation, *(c for c in known if c.split == "test" or c.held_out)]
+    hashes = {files_hash(case.images) for case in taken}
+    return [case for case in found if files_hash(case.images) not in hashes]
 
 
 def select_free(store: CaseStore) -> list[Case]:

@@ -38,16 +38,19 @@ class MedContext:
         self._segmentation = DiceCrossEntropy(config.segmentation)
         self._teacher: AveragedNetwork | None = None
         self._network: nn.Module | None = None
+        self._cell = (1, 1, 1)
         self._step = 0
         self._total = 1
 
     def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
         self._network = network
+        points = network.mask_points()  # type: ignore[operator]
         self._teacher = AveragedNetwork(network)
         space = self.config.mask_space
         if space == "auto":
-            has_tokens = max(network.mask_points().cell) > 1  # type: ignore[operator]
-            space = "token" if has_tokens else "input"
+            space = "token" if max(points.cell) > 1 else "input"
+        if space == "token":
+            self._cell = points.cell
         return MaskedNetwork(
             network,  # type: ignore[arg-type]
             space,
@@ -83,7 +86,7 @@ class MedContext:
             return {"supervised": self._segmentation.deep(student(views.image), views.labels, views.known)}
         mask = self._mask(views, config.mask, clock, MASK_STREAM)
         if config.views == "split":
-            return self._split(student, views, mask)
+            return self._split(student, views, mask, clock.step)
         both = torch.cat([views.image, views.image])
         heads = student(both, torch.cat([torch.zeros_like(mask), mask]))
         count = len(views.image)
@@ -98,9 +101,9 @@ class MedContext:
             terms["consistency"] = self._consistency(views, hidden[0], mask)
         return terms
 
-    def _split(self, student: nn.Module, views: Views, mask: Tensor) -> dict[str, Tensor]:
+    def _split(self, student: nn.Module, views: Views, mask: Tensor, step: int) -> dict[str, Tensor]:
         """Every second patch is masked: one forward, so as many steps as plain supervision."""
-        odd = (views.samples % 2 == 1).to(mask.device)
+        odd = ((views.samples + step) % 2 == 1).to(mask.device)
         mask = mask & odd.view(-1, 1, 1, 1)
         heads = student(views.image, mask)
         terms = {}
@@ -149,6 +152,7 @@ class MedContext:
 
     def _mask(self, views: Views, config: MaskConfig, clock: Clock, stream: int) -> Tensor:
         size = tuple(views.image.shape[2:])
+        config = config.on_tokens(self._cell)
         samples = views.samples if self.config.mask_per_sample else views.samples * 0
         masks = [draw_mask(config, size, g) for g in clock.generators(samples, stream)]  # type: ignore[arg-type]
         return torch.from_numpy(np.stack(masks)).to(views.image.device)
@@ -156,7 +160,7 @@ class MedContext:
     def _ramp(self, clock: Clock) -> float:
         config = self.config.unlabelled
         done = clock.step / clock.total - config.start
-        return config.weight * (min(1.0, done / config.ramp) if config.ramp else 1.0)
+        return config.weight * (min(1.0, max(0.0, done) / config.ramp) if config.ramp else 1.0)
 
     @torch.no_grad()
     def _teach(self, image: Tensor) -> Tensor:

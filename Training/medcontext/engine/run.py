@@ -1,0 +1,63 @@
+"""What a training run needs and what it delivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from medcontext.data.preprocess import PreparedCase
+from medcontext.devices import Device
+from medcontext.engine.config import EngineConfig
+from medcontext.engine.method import Method
+from medcontext.networks import SegmentationNetwork
+from medcontext.plan import Plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a training run needs.
+
+    Attributes:
+        folder: receives log.jsonl, curve.png and the checkpoint.
+        plan: of the data.
+        network: initialised network.
+        method: how it learns.
+        labelled, unlabelled, validation: prepared cases.
+        config: settings of the loop.
+        device: where it runs.
+        precision: "fp32", "bf16" or "fp16".
+        seed: of all draws.
+        steps: step budget; or None.
+        minutes: time budget, turned into steps by timing twenty; or None.
+        resume: continue from the checkpoint in ``folder``.
+        control: asked between steps for "stop" (keep what is there), "pause" or None.
+    """
+
+    folder: Path
+    plan: Plan
+    network: SegmentationNetwork
+    method: Method
+    labelled: Sequence[PreparedCase]
+    unlabelled: Sequence[PreparedCase]
+    validation: Sequence[PreparedCase]
+    config: EngineConfig
+    device: Device
+    precision: str
+    seed: int = 0
+    steps: int | None = None
+    minutes: float | None = None
+    resume: bool = False
+    control: Callable[[], str | None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run delivers: the network on the CPU in fp32, the steps done, the minutes spent, the best Dice."""
+
+    network: nn.Module
+    steps: int
+    minutes: float
+    dice: dict[str, float]
