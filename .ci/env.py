@@ -1,15 +1,13 @@
 """Create or refresh .venv in the repository root from the pinned versions. Standard library only.
 
 A stamp inside .venv holds a hash of what the environment was made from: nothing is done, and no network is
-needed, while that has not changed. Needs Python 3.11 or newer; on Linux without an NVIDIA driver the CPU
-build of torch is taken, which is a tenth of the size.
+needed, while that has not changed. Needs Python 3.11 or newer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from importlib import util
@@ -19,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "medcontext.stamp"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 def say(text: str) -> None:
@@ -48,11 +45,10 @@ def create() -> None:
         sys.exit("This Python has neither venv nor pip. On Debian or Ubuntu: sudo apt install python3-venv")
 
 
-def pip(*arguments: str, silent: bool = False) -> bool:
+def pip(*arguments: str) -> bool:
     """Install something into .venv; whether it worked."""
     command = [str(PYTHON), "-m", "pip", "--require-virtualenv", "install", "-q", *arguments]
-    errors = subprocess.DEVNULL if silent else None
-    return subprocess.run(command, cwd=ROOT, check=False, stderr=errors).returncode == 0
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def has_pip() -> bool:
@@ -66,29 +62,8 @@ def has_pip() -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def torch_requirement() -> str:
-    """The pinned torch, such as ``torch==2.13.0``."""
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    return next(line for line in lines if line.startswith("torch=="))
-
-
-def has_torch() -> bool:
-    code = "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != sys.argv[1])"
-    command = [str(PYTHON), "-c", code, torch_requirement().removeprefix("torch==")]
-    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
-
-
 def install() -> None:
-    """Install the pinned versions and the package itself, editable.
-
-    The CPU build of torch is tried first where it is the smaller one; its place not answering is no error,
-    since the usual place has a torch as well.
-    """
-    if not has_torch() and sys.platform == "linux" and not shutil.which("nvidia-smi"):
-        say("Installing torch for the CPU (about 200 MB) ...")
-        patience = ("--retries", "1", "--timeout", "20")
-        if not pip("--no-deps", *patience, "--index-url", CPU_INDEX, torch_requirement(), silent=True):
-            say(f"{CPU_INDEX} has none or does not answer; torch comes from the usual place (larger).")
+    """Install the pinned versions and the package itself, editable."""
     say("Installing the pinned libraries and medcontext ...")
     if not pip("-c", "constraints.txt", "-e", ".[test]"):
         sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")

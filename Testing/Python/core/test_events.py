@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from medcontext import events
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from medcontext.events import Event, Reporter, json_lines
 
@@ -18,7 +17,7 @@ from medcontext.events import Event, Reporter, json_lines
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds that the reporter sees; change its only item."""
     now = [1000.0]
-    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 

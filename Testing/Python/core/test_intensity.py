@@ -137,6 +137,7 @@ def test_the_wrong_number_of_channels_names_those_needed(count: int) -> None:
         normalise(np.zeros((count, *SHAPE), np.float32), channels)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 @pytest.mark.parametrize("kind", ["zscore", "rescale"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_scan_that_is_not_finite_is_refused_with_its_channel(kind: str, value: float) -> None:
