@@ -13,6 +13,7 @@ from medcontext.cli.doctor import doctor
 from medcontext.cli.evaluate import evaluate
 from medcontext.cli.jobs import app as jobs
 from medcontext.cli.model import app as model
+from medcontext.cli.networks import networks
 from medcontext.cli.plan import plan
 from medcontext.cli.segment import segment
 from medcontext.cli.train import finetune, train
@@ -51,6 +52,7 @@ app.command("train", rich_help_panel=LEARN)(train)
 app.command("finetune", rich_help_panel=LEARN)(finetune)
 app.add_typer(data, name="data", rich_help_panel=LEARN)
 app.command("plan", rich_help_panel=LEARN)(plan)
+app.command("networks", rich_help_panel=LEARN)(networks)
 app.add_typer(model, name="model", rich_help_panel=MANAGE)
 app.add_typer(jobs, name="jobs", rich_help_panel=MANAGE)
 app.command("doctor", rich_help_panel=MANAGE)(doctor)

@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LineSink, SilentSink
-from medcontext.errors import CancelledError, MedContextError, ResourceError
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from medcontext.events import Event, Reporter
 from medcontext.jobs import JobControl
 
@@ -176,6 +176,11 @@ def expected(error: BaseException) -> MedContextError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "a file"
         return ResourceError(f"The disk is full: {name} was not written.", "Free some space.")
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError | PermissionError):
+        name = error.filename or "A file"
+        return InputError(
+            f"{name} cannot be written or opened: {error.strerror}.", "Choose another file or folder."
+        )
     if isinstance(error, MemoryError) or _torch_ran_out(error):
         return ResourceError(
             "There is not enough memory for this.",

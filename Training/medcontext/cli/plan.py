@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def plan(
     data: Store,
     network: Annotated[str, typer.Option(help="Network, such as dynunet.")] = "dynunet",
-    size: Annotated[SizeName, typer.Option(help="How large a network and patch.")] = SizeName.MEDIUM,
+    size: Annotated[SizeName, typer.Option(help="How large a network and patch.")] = SizeName.SMALL,
     out: Annotated[Path, typer.Option("--output", "-o", help="File to write the plan to.")] = Path(
         "plan.json"
     ),
@@ -38,7 +38,8 @@ def plan(
 ) -> None:
     """Look at the data and decide spacing, patch, intensity, batch and network.
 
-    'medcontext train' does this by itself; run it to see or change the plan first.
+    'medcontext train' does this by itself; run it to see the plan first, change it in the file, and hand that to
+    'medcontext train --plan'.
     """
     with session(json, gentle=True) as console:
         from medcontext.data.splits import select
@@ -47,13 +48,14 @@ def plan(
         from medcontext.engine.planner import Wishes, make_plan
 
         store = CaseStore.open(data)
+        split = select(store, shots, seed)
         made = make_plan(
             store,
             network,
             size=size.value,
             memory_gb=memory_gb,
             device_name=str(choose_device(device).torch_device),
-            cases=None if shots is None else select(store, shots, seed).train,
+            cases=[*split.train, *split.validation, *split.unlabelled],
             wishes=Wishes().updated(settings or []),
             reporter=console.reporter,
         )

@@ -84,6 +84,15 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        help="Plan made by 'medcontext plan'; otherwise one is made from the data.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background; follow it with 'medcontext jobs'.")
@@ -120,6 +129,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    plan: PlanFile = None,
     preset: Preset = PresetName.DEFAULT,
     config: Config = None,
     settings: Settings = None,
@@ -155,6 +165,7 @@ def train(
                 size=size.value,
                 init_from=init_from,
                 preset=preset.value,
+                plan=plan,
                 config=config,
                 settings=settings or [],
                 unlabelled=unlabelled,
