@@ -52,7 +52,11 @@ def test_the_case_is_named_while_it_is_worked_on_and_only_then() -> None:
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(InputError("m", "h"), "input"), (ResourceError("m", "h"), "resources"), (CancelledError("m"), "cancelled")],
+    [
+        (InputError("m", "h"), "input"),
+        (ResourceError("m", "h"), "resources"),
+        (CancelledError("m"), "cancelled"),
+    ],
 )
 def test_an_error_tells_its_kind_its_message_and_what_to_do(error: MedContextError, kind: str) -> None:
     seen: list[Event] = []
