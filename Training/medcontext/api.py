@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from medcontext.workflows.demo import demo
     from medcontext.workflows.doctor import examine
     from medcontext.workflows.evaluate import evaluate
+    from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
-    from medcontext.workflows.train import TrainRequest, train
+    from medcontext.workflows.train import train
 
 _HOMES = {
     "CaseStore": "medcontext.data.store",
     "Geometry": "medcontext.geometry",
     "Predictor": "medcontext.inference.predictor",
     "Reporter": "medcontext.events",
-    "TrainRequest": "medcontext.workflows.train",
+    "TrainRequest": "medcontext.workflows.request",
     "Volume": "medcontext.geometry",
     "choose_device": "medcontext.devices",
     "demo": "medcontext.workflows.demo",

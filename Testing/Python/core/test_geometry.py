@@ -211,6 +211,9 @@ def test_grids_of_another_shape_or_direction_differ() -> None:
     geometry = Geometry(SHAPE, STRAIGHT)
     assert not geometry.same_grid(Geometry((3, 4, 6), STRAIGHT))
     assert not geometry.same_grid(geometry.flipped((2,)))
+    finer = Geometry((5, 4, 5), STRAIGHT * np.array([1, 1, 0.5, 1]))  # its corners are the same
+    assert np.allclose(finer.corners(), geometry.corners())
+    assert not geometry.same_grid(finer)
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 5), (3, -1, 5), (3, 4), (3, 4, 5, 1)])

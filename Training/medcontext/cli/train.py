@@ -21,7 +21,7 @@ from medcontext.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from medcontext.workflows.train import TrainRequest
+    from medcontext.workflows.request import TrainRequest
 
 FINETUNE_MINUTES = 10.0
 BUDGET, DATA, METHOD = "How long", "Data", "Method"
@@ -153,7 +153,7 @@ def train(
         if detach:
             _detach(console, f"Train {output.name}")
             return
-        from medcontext.workflows.train import TrainRequest
+        from medcontext.workflows.request import TrainRequest
 
         _run(
             console,
@@ -209,7 +209,7 @@ def finetune(
         if detach:
             _detach(console, f"Fine-tune {output.name}")
             return
-        from medcontext.workflows.train import TrainRequest
+        from medcontext.workflows.request import TrainRequest
 
         _run(
             console,

@@ -19,8 +19,9 @@ from medcontext.io import read_labelmap
 from medcontext.library import read_card
 from medcontext.workflows.evaluate import Evaluation, choose_cases, evaluate
 from medcontext.workflows.picture import draw_overlay
+from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.segment import segment
-from medcontext.workflows.train import TrainRequest, train
+from medcontext.workflows.train import train
 
 SAMPLE = Path(medcontext.__file__).parent / "resources" / "samples" / "hippocampus"
 BUNDLED = "hippocampus"

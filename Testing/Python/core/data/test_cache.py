@@ -266,6 +266,16 @@ def test_a_damaged_entry_is_made_anew(store: CaseStore, root: Path, name: str, d
     assert len(list(root.iterdir())) == 1
 
 
+@pytest.mark.parametrize("facts", ["{}", '{"known": [true, true, true], "classes": 3}'])
+def test_an_entry_that_lacks_a_fact_is_made_anew(store: CaseStore, root: Path, facts: str) -> None:
+    prepare(store, root)
+    (path,) = root.glob("*/facts.json")
+    path.write_text(facts)
+    case = prepare(store, root)
+    assert case.labels is not None
+    assert len(case.locations) == 3
+
+
 @pytest.mark.parametrize("room", [0, 1000])
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(store: CaseStore, root: Path, room: int) -> None:
     with disk_with_room_for(room), pytest.raises(ResourceError, match="could not be written") as error:

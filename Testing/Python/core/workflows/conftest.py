@@ -12,7 +12,8 @@ from medcontext.data.adding import NewCase
 from medcontext.data.store import CaseStore
 from medcontext.geometry import Geometry, Volume
 from medcontext.labels import LabelSet
-from medcontext.workflows.train import TrainRequest, train
+from medcontext.workflows.request import TrainRequest
+from medcontext.workflows.train import train
 
 SHAPE, SPACING = (14, 16, 18), (2.0, 1.5, 1.0)
 

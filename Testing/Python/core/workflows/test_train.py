@@ -19,7 +19,8 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.io import write_volume
 from medcontext.labels import LabelSet
 from medcontext.library import load_model
-from medcontext.workflows.train import TrainRequest, TrainResult, train
+from medcontext.workflows.request import TrainRequest
+from medcontext.workflows.train import TrainResult, train
 
 SMALL = ["plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]"]
 Ball = Callable[..., tuple[Volume, Volume]]

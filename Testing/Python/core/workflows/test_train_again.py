@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from medcontext import devices
-from medcontext.workflows.train import TrainRequest, train
+from medcontext.workflows.request import TrainRequest
+from medcontext.workflows.train import train
 
 
 def test_two_trainings_in_one_process_may_differ_in_precision(
