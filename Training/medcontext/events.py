@@ -8,6 +8,7 @@ Every event is a flat JSON object with ``event``, ``id``, ``time`` and, where th
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -34,7 +35,7 @@ class Reporter:
     ) -> None:
         self._sink = sink
         self._cancelled = cancelled
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
         self.run_id = run_id
         self.case: str | None = None
 
@@ -49,9 +50,10 @@ class Reporter:
         """Report that ``value`` (0..1) of a stage is done; the time left is estimated when not given."""
         now = time.monotonic()
         if value <= 0 or stage not in self._started:
-            self._started[stage] = now
-        if eta_s is None and 0 < value < 1:
-            eta_s = (now - self._started[stage]) * (1 - value) / value
+            self._started[stage] = (now, value)
+        began, first = self._started[stage]
+        if eta_s is None and first < value < 1:
+            eta_s = (now - began) * (1 - value) / (value - first)
         self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s)
 
     def info(self, message: str, **facts: Any) -> None:
@@ -85,7 +87,20 @@ def json_lines(stream: TextIO) -> Sink:
     """A sink that writes one JSON object a line."""
 
     def write(event: Event) -> None:
-        stream.write(json.dumps(event, default=str) + "\n")
+        stream.write(json.dumps(_plain(event)) + "\n")
         stream.flush()
 
     return write
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: numbers of numpy and torch as numbers, what is not finite as null, paths as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "item") and callable(value.item):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -151,8 +151,9 @@ class Geometry:
         axes = self._closest_axes()
         columns = [axes.index(axis) for axis in target]
         permutation = (2 - columns[2], 2 - columns[1], 2 - columns[0])
-        moved = self.permuted(permutation).orientation
-        flips = tuple(2 - c for c in range(3) if moved[c] != code[c])
+        # From the same axes as the permutation: at exactly 45 degrees a second look could choose others.
+        along = [int(self.direction[target[c], columns[c]] > 0) for c in range(3)]
+        flips = tuple(2 - c for c in range(3) if _CODES[target[c]][along[c]] != code[c])
         return permutation, tuple(sorted(flips))
 
 

@@ -58,7 +58,7 @@ def _parameters(values: np.ndarray, intensity: Intensity, name: str) -> tuple[fl
         mean, std, low, high = (float(n) for n in numbers if n is not None)
         return mean, max(std, 1e-6), low, high
     flat = values.reshape(-1)
-    sample = flat[:: max(1, flat.size // MAXIMUM_SAMPLES)].astype(np.float64)
+    sample = flat[:: max(1, -(-flat.size // MAXIMUM_SAMPLES))].astype(np.float64)
     low, high = (float(p) for p in np.percentile(sample, intensity.percentiles))
     if not np.isfinite([low, high]).all():
         raise InputError(f"Channel {name} holds voxels that are not finite.", "Re-export the image.")

@@ -92,14 +92,14 @@ class LabelSet:
     """The structures of a data set or a model; background is 0 and is not listed.
 
     Raises:
-        InputError: a value is outside 1..254 or used twice, or a name is empty or used twice.
+        InputError: a value is outside 1..254 or used twice, or a name is empty or used twice (case does not count).
     """
 
     labels: tuple[Label, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
         values = [label.value for label in self.labels]
-        names = [label.name for label in self.labels]
+        names = [label.name.casefold() for label in self.labels]
         if any(not 0 < v < IGNORE for v in values):
             raise InputError(f"Label values must lie in 1..{IGNORE - 1}, not {sorted(values)}.")
         if len(set(values)) != len(values) or len(set(names)) != len(names) or not all(names):

@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
@@ -146,3 +147,24 @@ def test_json_lines_arrive_at_once(tmp_path: Path) -> None:
     with path.open("w", encoding="utf-8") as stream:
         Reporter(json_lines(stream)).info("now")
         assert json.loads(path.read_text(encoding="utf-8"))["message"] == "now"
+
+
+def test_a_resumed_stage_counts_from_where_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seen = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reporter = Reporter(seen.append)
+    reporter.progress("train", 0.5)
+    now[0] = 60
+    reporter.progress("train", 0.51)
+    assert seen[0]["eta_s"] is None
+    assert seen[1]["eta_s"] == pytest.approx(60 * 49)
+
+
+def test_what_json_has_no_word_for_is_null_or_a_plain_number() -> None:
+    stream = io.StringIO()
+    Reporter(json_lines(stream)).emit(
+        "metric", dice={"a": float("nan")}, loss=np.float32(0.5), path=Path("x")
+    )
+    assert "NaN" not in stream.getvalue()
+    event = json.loads(stream.getvalue())
+    assert (event["dice"], event["loss"], event["path"]) == ({"a": None}, 0.5, "x")

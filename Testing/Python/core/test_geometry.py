@@ -259,3 +259,16 @@ def test_an_array_that_does_not_fit_its_grid_is_refused(shape: tuple[int, ...]) 
         Volume(np.zeros(shape), Geometry(SHAPE, STRAIGHT))
     assert str(shape) in error.value.message
     assert str(SHAPE) in error.value.message
+
+
+@pytest.mark.parametrize("code", ["LPS", "LSP", "PLS", "SPL", "RAS"])
+def test_axes_at_exactly_45_degrees_are_never_turned_around(code: str) -> None:
+    half = np.sqrt(0.5)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[1, 0, 0], [0, half, -half], [0, half, half]]).T
+    geometry = Geometry((4, 5, 6), affine)
+    permutation, flips = geometry.reorientation(code)
+    moved = geometry.permuted(permutation).flipped(flips)
+    towards = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+    along = sum(towards[c][1] * moved.direction[towards[c][0], column] for column, c in enumerate(code))
+    assert along == pytest.approx(1 + 2 * half)

@@ -152,3 +152,12 @@ def test_a_single_voxel_that_is_not_a_number_is_enough_to_refuse() -> None:
     scan[0, 1, 2, 3] = np.nan
     with pytest.raises(InputError, match="not finite"):
         normalise(scan, [a_channel()])
+
+
+def test_percentiles_are_taken_of_no_more_voxels_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intensity, "MAXIMUM_SAMPLES", 1000)
+    seen, plain = [], np.percentile
+    monkeypatch.setattr(np, "percentile", lambda sample, q: seen.append(sample.size) or plain(sample, q))
+    image = np.random.default_rng(0).normal(size=(1, 19, 10, 10)).astype(np.float32)
+    normalise(image, [Channel(name="a", modality="MRI")])
+    assert 500 < seen[0] <= 1000

@@ -92,3 +92,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="no label 'spleen'") as error:
         a_set().named("spleen")
     assert error.value.hint == "Known labels: left kidney, Cyst."
+
+
+def test_names_that_differ_only_in_case_are_one_name_too_many() -> None:
+    with pytest.raises(InputError, match="name of its own"):
+        LabelSet.from_names({1: "Liver", 2: "liver"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import shutil
@@ -22,6 +23,7 @@ from medcontext.home import home
 from medcontext.labels import IGNORE
 from medcontext.plan import Plan
 
+DETACHED_HEADERS = (".mhd", ".nhdr")
 CACHE_VERSION = 1
 """Counted up when preprocessing changes what it writes."""
 
@@ -124,13 +126,13 @@ def _read(folder: Path, case_id: str, content: str) -> PreparedCase | None:
             with np.load(folder / "locations.npz") as archive:
                 locations = [archive[f"arr_{index}"] for index in range(facts["classes"])]
         image = np.load(folder / "image.npy", mmap_mode="r")
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
     return PreparedCase(case_id, image, labels, np.array(facts["known"]), locations, content)
 
 
 def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
-    parts = [content, plan.preprocessing_hash(), str(CACHE_VERSION)]
+    parts = [content, plan.preprocessing_hash(), str(CACHE_VERSION), str(labelled)]
     if labelled and case.label is not None:
         parts += [files_hash([case.label]), repr(case.annotated)]
         parts += [files_hash([case.annotated.mask])] if case.annotated.mask else []
@@ -138,10 +140,14 @@ def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
 
 
 def files_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 over the files, and over the files inside folders (DICOM series), in order."""
+    """SHA-256 over the files, in order; of a DICOM folder its files, of a detached header (MHD, NHDR) its data too."""
     digest = hashlib.sha256()
     for path in paths:
-        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.is_file())
+        elif path.suffix.lower() in DETACHED_HEADERS:
+            files = [path, *sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path)]
         for file in files:
             try:
                 with file.open("rb") as stream:

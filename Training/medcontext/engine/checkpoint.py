@@ -18,17 +18,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         ResourceError: the disk is full or not writable; an older checkpoint is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    scratch = Path(name)
+    scratch: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        scratch = Path(name)
         with os.fdopen(handle, "wb") as stream:
             torch.save(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
         scratch.replace(path)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into RuntimeError
-        scratch.unlink(missing_ok=True)
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
         raise ResourceError(
             f"The checkpoint could not be written to {path.parent}: {error}.",
             "Free some space; the last complete checkpoint is kept.",

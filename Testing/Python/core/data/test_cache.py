@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from medcontext.data.adding import NewCase
-from medcontext.data.cache import prepare_cases
+from medcontext.data.cache import files_hash, prepare_cases
 from medcontext.data.case import Annotation, Case
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.store import CaseStore
@@ -352,3 +353,12 @@ def test_every_channel_of_a_case_counts(tmp_path: Path, root: Path, scan: Maker,
     after = prepare(store, root, plan=plan)
     assert np.array_equal(after.image[0], before[0])
     assert not np.array_equal(after.image[1], before[1])
+
+
+def test_new_voxels_behind_the_same_header_are_new_content(tmp_path: Path) -> None:
+    header = tmp_path / "scan.mhd"
+    hashes = []
+    for value in (0, 1):
+        sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 3, 3), value, np.int16)), str(header))
+        hashes.append(files_hash([header]))
+    assert hashes[0] != hashes[1]

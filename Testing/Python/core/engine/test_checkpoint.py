@@ -127,3 +127,9 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable checkpoint"):
         load_checkpoint(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "training").write_text("a file where the folder should be")
+    with pytest.raises(ResourceError, match="could not be written"):
+        save_checkpoint(tmp_path / "training" / "checkpoint.pt", {})
