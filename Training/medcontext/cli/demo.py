@@ -16,7 +16,7 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "medcontext_demo"
     ),
-    minutes: Annotated[float, typer.Option(min=0.05, help="Time for each of the two trainings.")] = 1.0,
+    minutes: Annotated[float, typer.Option(min=0.05, help="Time for each of the two trainings.")] = 2.0,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,

@@ -128,7 +128,7 @@ class DemoResult:
 def demo(
     output: Path,
     *,
-    minutes: float = 1.0,
+    minutes: float = 2.0,
     seed: int = 0,
     device: str = "auto",
     reporter: Reporter | None = None,

@@ -1,0 +1,87 @@
+"""Writes the tables of README.md and the method page from the committed results.
+
+    python Testing/Benchmarks/tables.py
+
+A test compares the pages with the results, so that no number stands there that no result file holds.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from record import REPOSITORY, RESULTS
+
+PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "methods" / "medcontext.md")
+ROWS = {
+    "bundled_model": "bundled model `hippocampus`, {labels} labels",
+    "fewshot_5_supervised": "5 labels, plain supervision",
+    "fewshot_5_medcontext": "5 labels, MedContext",
+    "fewshot_5_every_4th_slice": "5 labels, every 4th slice painted, MedContext",
+    "fewshot_5_medcontext_unlabelled": "5 labels and {unlabelled} scans without, MedContext",
+}
+
+
+def dice_table() -> str:
+    """Scores on the 50 test cases."""
+    lines = [
+        "| trained on | minutes | steps | mean Dice | HD95 (mm) | surface Dice (1 mm) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title in ROWS.items():
+        facts = read(name)
+        training = facts.get("training", facts)
+        labels = training.get("shots", facts.get("labels_learnt_from"))
+        text = title.format(labels=labels, unlabelled=training.get("unlabelled", 0))
+        mean = {metric: entry["mean"] for metric, entry in facts["mean"].items()}
+        lines.append(
+            f"| {text} | {training['minutes']:.0f} | {training['steps']} | {mean['dice']:.3f} | "
+            f"{mean['hd95_mm']:.2f} | {mean['surface_dice']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def certainty_table() -> str:
+    """Which map finds wrong voxels."""
+    facts = read("certainty")
+    lines = [
+        "| map | AUROC, all voxels | AUROC within 3 mm of the surface | Spearman with Dice |",
+        "|---|---|---|---|",
+    ]
+    for kind in ("entropy", "masked"):
+        row = facts[kind]
+        lines.append(
+            f"| {kind} | {row['auroc']:.3f} | {row['auroc_within_3_mm']:.3f} | "
+            f"{row['spearman_mean_certainty_with_dice']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+TABLES = {"dice": dice_table, "certainty": certainty_table}
+
+
+def read(name: str) -> dict[str, Any]:
+    """A result file."""
+    data: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return data
+
+
+def rendered(text: str) -> str:
+    """A page with every table between ``<!-- name -->`` and ``<!-- end -->`` made anew."""
+    for name, make in TABLES.items():
+        begin, end = f"<!-- {name} -->", "<!-- end -->"
+        if begin in text:
+            head, _, rest = text.partition(begin)
+            _, _, tail = rest.partition(end)
+            text = f"{head}{begin}\n{make()}\n{end}{tail}"
+    return text
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
