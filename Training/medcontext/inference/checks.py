@@ -61,7 +61,7 @@ def _check_extent(extent: Sequence[float], card: ModelCard, boxed: bool) -> None
     raise InputError(
         f"The image measures {_sizes(extent)} mm; the model '{card.title}' was trained on images of about "
         f"{expected} mm (at most {_sizes(high)} mm).",
-        "Give a region of interest (ROI) of that size around the structure to segment.",
+        "Give a region of interest (--roi) of that size around the structure to segment.",
     )
 
 
