@@ -13,15 +13,12 @@ MAXIMUM_SAMPLES = 2_000_000
 """Percentiles are taken of at most this many voxels (a regular subset): 0.01 percentile points at 2 million."""
 
 
-def normalise(
-    array: np.ndarray, channels: Sequence[Channel], statistics_from: np.ndarray | None = None
-) -> np.ndarray:
+def normalise(array: np.ndarray, channels: Sequence[Channel]) -> np.ndarray:
     """Normalise an image of ``(C, K, J, I)`` channel by channel.
 
     Args:
         array: the image in scanner units.
         channels: one entry a channel of ``array``.
-        statistics_from: ``(C, ...)`` voxels that per-case statistics are taken from; ``array`` itself when None.
 
     Returns:
         float32 of the same shape.
@@ -35,10 +32,9 @@ def normalise(
             f"The image has {array.shape[0]} channel(s), {len(channels)} are needed: {names}.",
             "Give one file for each channel, in that order.",
         )
-    source = array if statistics_from is None else statistics_from
     result = np.empty(array.shape, np.float32)
     for index, channel in enumerate(channels):
-        shift, scale, low, high = _parameters(source[index], channel.intensity, channel.name)
+        shift, scale, low, high = _parameters(array[index], channel.intensity, channel.name)
         np.clip(array[index], low, high, out=result[index], casting="unsafe")
         result[index] -= np.float32(shift)
         result[index] *= np.float32(1 / scale)

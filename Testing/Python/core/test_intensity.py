@@ -104,14 +104,6 @@ def test_each_channel_is_normalised_by_itself() -> None:
         assert np.array_equal(out[index], alone[0])
 
 
-def test_numbers_can_come_from_a_part_and_apply_to_the_whole() -> None:
-    scan = np.concatenate([a_scan(), a_scan() + 5000], axis=3)
-    part = scan[..., : SHAPE[2]]
-    out = normalise(scan, [a_channel()], statistics_from=part)
-    assert np.allclose(out[..., : SHAPE[2]], normalise(part, [a_channel()]), atol=1e-6)
-    assert (out[..., SHAPE[2] :] == out[..., : SHAPE[2]].max()).all()
-
-
 def test_the_scan_given_is_not_changed() -> None:
     scan = a_scan()
     before = scan.copy()

