@@ -14,7 +14,7 @@ from medcontext.errors import SomeCasesFailedError
 
 
 class Certainty(StrEnum):
-    """Where a certainty map comes from."""
+    """Where a certainty map comes from; entropy finds wrong voxels better (docs/methods/medcontext.md)."""
 
     NONE = "none"
     ENTROPY = "entropy"

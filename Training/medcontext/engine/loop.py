@@ -11,7 +11,7 @@ import torch
 from medcontext.engine.batches import BatchSource, Shard, to_device
 from medcontext.engine.checkpoint import load_checkpoint, save_checkpoint
 from medcontext.engine.log import TrainingLog, draw_curve
-from medcontext.engine.method import Batch
+from medcontext.engine.method import Batch, Stage
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.engine.processes import from_main_process, largest_of_all, make_accelerator
 from medcontext.engine.run import Outcome, Run
@@ -21,7 +21,7 @@ from medcontext.errors import CancelledError, InputError, ResourceError
 from medcontext.events import Reporter
 
 CHECKPOINT = "checkpoint.pt"
-TIMED_STEPS = 20
+TIMED_STEPS, TIMED_TOTAL = 20, 10**6
 LEAST_STEPS, FEW_STEPS = 50, 1000
 """Even the shortest budget trains for so many steps; fewer than the second number are warned about."""
 _REQUESTS = {None: 0, "pause": 1, "stop": 2}
@@ -52,7 +52,7 @@ class _Session:
         student = run.method.build(run.network, run.plan).to(self.accelerator.device)
         self.student = self.accelerator.prepare(student)
         self.optimiser = self.accelerator.prepare(make_optimiser(self.student, run.config.optimiser))
-        self.stages = run.method.stages(run.plan.batch_size, len(run.unlabelled))
+        self.stages = self._stages(run.steps or TIMED_TOTAL)
         shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
         for count in [s.labelled for s in self.stages] + [s.unlabelled for s in self.stages]:
             if count % shard.processes:
@@ -62,12 +62,15 @@ class _Session:
                 )
         self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
         self.step, self.seconds, self.total = 0, 0.0, run.steps or 0
-        self.pace = 0.0  # mean cost of a step over that of the first stage's; 0 once the steps are settled
+        self.costs: dict[str, float] = {}  # seconds of a step of each stage; empty once the steps are settled
         self._began = self._first_step_at = time.monotonic()
         self._first_step = 0
         self.log: TrainingLog | None = None
         self.best: dict[str, Any] | None = None
         self._saved_at = time.monotonic()
+
+    def _stages(self, total: int) -> list[Stage]:
+        return self.given.method.stages(self.given.plan.batch_size, len(self.given.unlabelled), total)
 
     def run_to_end(self) -> Outcome:
         run, main = self.given, self.accelerator.is_main_process
@@ -93,7 +96,12 @@ class _Session:
         if self.best is not None:
             network.load_state_dict(self.best["weights"])
         dice = {} if self.best is None else dict(self.best["dice"])
-        return Outcome(network, self.step, self.seconds / 60, dice)
+        unlabelled = len(run.unlabelled) if any(stage.unlabelled for stage in self.stages) else 0
+        if unlabelled < len(run.unlabelled):
+            self.reporter.info(
+                f"The run was too short for the {len(run.unlabelled)} scans without labels; they were left out."
+            )
+        return Outcome(network, self.step, self.seconds / 60, dice, unlabelled)
 
     def _draw(self, log: TrainingLog) -> None:
         """Draw the curve; a full disk must not cost the model."""
@@ -123,7 +131,7 @@ class _Session:
         interval = max(1, self.total // run.config.validations)
         if run.validation and (self.step % interval == 0 or self.step == self.total):
             self._validate()
-        if self.pace and self.step - self._first_step >= max(TIMED_STEPS, self.total // 10):
+        if self.costs and self.step - self._first_step >= max(TIMED_STEPS, self.total // 10):
             self._correct_steps()
         if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
             self._checkpoint()
@@ -195,8 +203,8 @@ class _Session:
         """How many steps fit: times some of each stage, waiting for data included, then puts all back as it was."""
         before = deepcopy(self._state())
         started = time.monotonic()
-        seconds, first, begin = 0.0, 0.0, 0.0
-        self.total, self.log = 10**6, None
+        begin = 0.0
+        self.total, self.log = TIMED_TOTAL, None
         count = max(4, TIMED_STEPS // len(self.stages))
         for index, stage in enumerate(self.stages):
             # The middle of a stage: a method may ramp terms up from zero, which would be too cheap.
@@ -211,29 +219,38 @@ class _Session:
                 times.append(time.monotonic() - last)
                 last = time.monotonic()
                 self.reporter.progress("time", (index + len(times) / count) / len(self.stages))
-            median = sorted(times)[len(times) // 2]
-            seconds, first = seconds + stage.share * median, first or median
+            self.costs[stage.name] = sorted(times)[len(times) // 2]
+        costs = self.costs
         self._restore(before)
-        self.seconds = time.monotonic() - started
-        self.pace = seconds / first
-        return self._agreed_steps(minutes, seconds)
+        self.seconds, self.costs = time.monotonic() - started, costs
+        return self._agreed_steps(minutes, 1.0)
 
     def _correct_steps(self) -> None:
         """Count the steps anew, once, from the time of the first tenth: twenty steps may have met a busy moment."""
         seconds = (time.monotonic() - self._first_step_at) / (self.step - self._first_step)
         if self.given.minutes is not None:
-            self.total = max(self.step, self._agreed_steps(self.given.minutes, self.pace * seconds))
-        self.pace = 0.0
+            slower = seconds / self.costs[self.stages[0].name]
+            self.total = max(self.step, self._agreed_steps(self.given.minutes, slower))
+        self.costs = {}
         if self.total < FEW_STEPS:
             self.reporter.warning(
                 f"Only {self.total} steps fit into the time; {FEW_STEPS} or more are advised. "
                 "Give more --minutes or take a smaller network (--size small)."
             )
 
-    def _agreed_steps(self, minutes: float, seconds: float) -> int:
-        """Steps of ``seconds`` each that fit into the budget, the same in all processes."""
+    def _agreed_steps(self, minutes: float, slower: float) -> int:
+        """Steps that fit into the budget, the same in all processes, and the stages of such a run.
+
+        ``slower`` is how much longer a step takes than it did while it was timed.
+        """
         budget = 60 * minutes * (1 - VALIDATION_SHARE if self.given.validation else 1)
-        steps = from_main_process(self.accelerator, max(LEAST_STEPS, int(budget / seconds)))
+        stages, steps, seconds = self.stages, 0, 0.0
+        for _ in range(2):  # a short run may have fewer stages, and so room for other numbers of steps
+            seconds = slower * sum(stage.share * self.costs[stage.name] for stage in stages)
+            steps = max(LEAST_STEPS, int(budget / seconds))
+            stages = self._stages(steps)
+        steps = from_main_process(self.accelerator, steps)
+        self.stages = self._stages(steps)
         self.reporter.info(
             f"{minutes:g} minutes are enough for {steps} steps of {seconds:.3f} s.", steps=steps
         )
@@ -252,7 +269,7 @@ class _Session:
             "step": self.step,
             "total": self.total,
             "seconds": self.seconds,
-            "pace": self.pace,
+            "costs": self.costs,
             "student": self.accelerator.unwrap_model(self.student).state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
@@ -286,5 +303,6 @@ class _Session:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.given.method.load_state_dict(state["method_state"])
         self.step, self.total = state["step"], state["total"]
-        self.seconds, self.pace = state["seconds"], state["pace"]
+        self.seconds, self.costs = state["seconds"], state["costs"]
+        self.stages = self._stages(self.total or TIMED_TOTAL)
         self.best = state["best"]

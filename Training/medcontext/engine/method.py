@@ -95,8 +95,8 @@ class Method(Protocol):
         """Wrap the network; what is returned is optimised, its ``forward`` is what processes synchronise."""
         ...
 
-    def stages(self, batch_size: int, unlabelled_cases: int) -> list[Stage]:
-        """The stages of a run; shares sum to one."""
+    def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:
+        """The stages of a run of ``total`` steps; shares sum to one."""
         ...
 
     def loss(self, student: nn.Module, batch: Batch, clock: Clock) -> Mapping[str, Tensor]:

@@ -55,9 +55,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run delivers: the network on the CPU in fp32, the steps done, the minutes spent, the best Dice."""
+    """What a run delivers.
+
+    The network on the CPU in fp32, the steps done, the minutes spent, the best held-out Dice, and the number of scans
+    without labels that were learnt from.
+    """
 
     network: nn.Module
     steps: int
     minutes: float
     dice: dict[str, float]
+    unlabelled: int

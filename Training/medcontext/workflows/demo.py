@@ -153,17 +153,20 @@ def demo(
     _make_room(output)
     store = CaseStore.open(SAMPLE)
     rows = _bundled(output, store, device, reporter)
-    annotated, others = (sum(c.split == split for c in store.cases) for split in ("training", "unlabelled"))
-    for name, method, source in (
-        (WITHOUT, "supervised", f"{annotated} annotated"),
-        (WITH, "medcontext", f"{annotated} annotated + {others} others"),
-    ):
-        reporter.info(f"{name}: learning from {source} scans for {minutes:g} min")
+    annotated, unlabelled = (
+        sum(c.split == split for c in store.cases) for split in ("training", "unlabelled")
+    )
+    for name, method in ((WITHOUT, "supervised"), (WITH, "medcontext")):
+        others = f" and {unlabelled} others" if method == "medcontext" else ""
+        reporter.info(f"{name}: learning from {annotated} annotated scans{others} for {minutes:g} min")
         folder = output / f"model_{method}"
         request = TrainRequest(
             data=SAMPLE, output=folder, method=method, minutes=minutes, seed=seed, device=device, size="small"
         )
         card = train(request, reporter).card
+        source = f"{card.training.shots} annotated"
+        if card.training.unlabelled:
+            source += f" + {card.training.unlabelled} others"
         rows.append(_score(name, source, card, folder, output, store, device, reporter))
     files = _files(output, store, rows)
     result = DemoResult(output, rows, [label.name for label in store.labels], files)

@@ -58,7 +58,7 @@ def make_card(
         training=TrainingRecord(
             case_hashes=[case.content_hash for case in (*data.labelled, *data.validation)],
             shots=len(data.labelled) + len(data.validation),
-            unlabelled=len(data.unlabelled),
+            unlabelled=outcome.unlabelled,
             seed=request.seed,
             steps=outcome.steps,
             minutes=round(outcome.minutes, 2),

@@ -253,9 +253,13 @@ def test_pseudo_labels_ignore_what_lies_between_two_structures_only():
 
 @pytest.mark.parametrize("term", ["consistency", "pseudo", "mix"])
 def test_unlabelled_scans_add_terms_whose_weight_ramps_up(term):
-    method = MedContext(MedContextConfig(unlabelled={"term": term, "start": 0.0, "ramp": 0.5, "weight": 0.5}))
+    method = MedContext(
+        MedContextConfig(
+            unlabelled={"term": term, "start": 0.0, "least_steps": 0, "ramp": 0.5, "weight": 0.5}
+        )
+    )
     student = method.build(a_network(), None)
-    stage = method.stages(2, 5)[-1]
+    stage = method.stages(2, 5, 100)[-1]
     values = []
     for step in (0, 50):
         clock = Clock(step, 100, stage, 0, step / 100, 0)
@@ -268,9 +272,16 @@ def test_unlabelled_scans_add_terms_whose_weight_ramps_up(term):
 
 def test_unlabelled_scans_join_when_the_teacher_has_converged():
     method = MedContext(MedContextConfig())
-    assert [stage.unlabelled for stage in method.stages(2, 0)] == [0]
-    assert [stage.unlabelled for stage in method.stages(2, 7)] == [0, 2]
-    assert sum(stage.share for stage in method.stages(2, 7)) == 1
+    assert [stage.unlabelled for stage in method.stages(2, 0, 2000)] == [0]
+    assert [stage.unlabelled for stage in method.stages(2, 7, 2000)] == [0, 1]
+    assert sum(stage.share for stage in method.stages(2, 7, 2000)) == 1
+
+
+def test_a_run_too_short_for_the_teacher_to_converge_leaves_unlabelled_scans_out():
+    method = MedContext(MedContextConfig())
+    assert [stage.unlabelled for stage in method.stages(2, 7, 500)] == [0]
+    labelled, joined = method.stages(2, 7, 800)
+    assert (labelled.share, joined.share) == (pytest.approx(0.75), pytest.approx(0.25))
 
 
 def test_the_default_preset_trains_with_the_default_engine():

@@ -23,6 +23,7 @@ from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
 
 SMALL = ["plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]"]
+JOINING = [*SMALL, "unlabelled.least_steps=0"]  # scans without labels join however short the run is
 Ball = Callable[..., tuple[Volume, Volume]]
 
 
@@ -97,7 +98,7 @@ def test_unlabelled_scans_of_a_folder_join_but_never_those_kept_for_scoring(
         shutil.copy(case.images[0], folder / f"copy_{case.id}.nii.gz")
     for seed in (70, 71):
         write_volume(folder / f"new_{seed}.nii.gz", ball(seed)[0])
-    trained, events = run(short(a_store, tmp_path / "model", unlabelled=folder))
+    trained, events = run(short(a_store, tmp_path / "model", unlabelled=folder, settings=JOINING))
     assert trained.card.training.unlabelled == 2
     assert "5 scans" in messages(events, "info")
 
@@ -105,7 +106,7 @@ def test_unlabelled_scans_of_a_folder_join_but_never_those_kept_for_scoring(
 def test_the_unused_labelled_scans_of_the_store_can_be_learnt_from_without_labels(
     tmp_path: Path, a_store: Path
 ) -> None:
-    trained, _ = run(short(a_store, tmp_path / "model", shots=1, unlabelled=a_store))
+    trained, _ = run(short(a_store, tmp_path / "model", shots=1, unlabelled=a_store, settings=JOINING))
     assert (trained.card.training.shots, trained.card.training.unlabelled) == (1, 2)
 
 
@@ -182,3 +183,9 @@ def test_data_that_cannot_be_learnt_from_name_the_case(tmp_path: Path, ball: Bal
     for name, (scan, labelmap, said) in cases.items():
         with pytest.raises(InputError, match=said):
             run(short(broken_store(tmp_path / name, scan, labelmap), tmp_path / f"{name}_model"))
+
+
+def test_a_run_too_short_for_unlabelled_scans_says_so_and_counts_none(tmp_path: Path, a_store: Path) -> None:
+    trained, events = run(short(a_store, tmp_path / "model", shots=1, unlabelled=a_store))
+    assert trained.card.training.unlabelled == 0
+    assert "too short for the 2 scans without labels" in messages(events, "info")

@@ -42,6 +42,9 @@ class UnlabelledConfig(StrictModel):
     """Share of all steps over which the weight rises from zero."""
     start: float = Field(default=0.5, ge=0, lt=1)
     """Share of the steps trained on labels alone: a teacher that has not converged teaches its mistakes."""
+    least_steps: int = Field(default=600, ge=0)
+    """Steps on labels alone before other scans join, whatever ``start``; a shorter run leaves them out. With 300 steps
+    on each side Dice fell from 0.842 to 0.820 (5 cases), with 730 it did not."""
     restart: float = Field(default=0.67, gt=0)
     """Factor on the learning rate when unlabelled scans join."""
     mask: MaskConfig = MaskConfig(ratio=0.3, geometry="block", cell=1)

@@ -58,15 +58,18 @@ class MedContext:
             mask_image_skips=self.config.mask_image_skips,
         )
 
-    def stages(self, batch_size: int, unlabelled_cases: int) -> list[Stage]:
+    def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:
         config = self.config.unlabelled
         weak = self.config.consistency_weight > 0
-        if not unlabelled_cases or config.weight == 0:
+        start = max(config.start, min(1.0, config.least_steps / total))
+        if not unlabelled_cases or config.weight == 0 or start == 1:
             return [Stage("labelled", 1.0, 1.0, batch_size, weak_view=weak)]
-        joined = Stage("joined", 1 - config.start, config.restart, batch_size, batch_size, weak_view=weak)
-        if config.start == 0:
+        # A pair of scans gives two mixed patches: half as many pairs cost as much as the labelled stage.
+        pairs = max(1, batch_size // 2) if config.term == "mix" else batch_size
+        joined = Stage("joined", 1 - start, config.restart, pairs, pairs, weak_view=weak)
+        if start == 0:
             return [joined]
-        return [Stage("labelled", config.start, 1.0, batch_size, weak_view=weak), joined]
+        return [Stage("labelled", start, 1.0, batch_size, weak_view=weak), joined]
 
     def loss(self, student: nn.Module, batch: Batch, clock: Clock) -> Mapping[str, Tensor]:
         self._step, self._total = clock.step, clock.total
@@ -112,11 +115,18 @@ class MedContext:
             labels = views.labels.masked_fill(~chosen.view(-1, 1, 1, 1), IGNORE)
             terms[name] = 0.5 * weight * self._segmentation.deep(heads, labels, views.known)
         if self.config.consistency_weight:
-            terms["consistency"] = self._consistency(views, heads[0], mask)
+            terms["consistency"] = self._consistency(views, heads[0], mask, odd)
         return terms
 
-    def _consistency(self, views: Views, student_logits: Tensor, mask: Tensor) -> Tensor:
-        teacher = self._teach(views.weak if views.weak is not None else views.image)
+    def _consistency(
+        self, views: Views, student_logits: Tensor, mask: Tensor, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Distance from the teacher's answer on the clean view; of the ``chosen`` samples, all when None."""
+        image = views.weak if views.weak is not None else views.image
+        if chosen is not None:
+            image, student_logits, mask = image[chosen], student_logits[chosen], mask[chosen]
+        # A process may hold no masked sample of a small batch; it still takes part in the mean.
+        teacher = self._teach(image) if len(image) else student_logits.detach()
         region = mask if self.config.consistency_region == "masked" else None
         distance = consistency(teacher, student_logits, self.config.consistency_norm, region)
         return self.config.consistency_weight * distance
@@ -159,8 +169,8 @@ class MedContext:
 
     def _ramp(self, clock: Clock) -> float:
         config = self.config.unlabelled
-        done = clock.step / clock.total - config.start
-        return config.weight * (min(1.0, max(0.0, done) / config.ramp) if config.ramp else 1.0)
+        done = clock.stage_progress * clock.stage.share
+        return config.weight * (min(1.0, done / config.ramp) if config.ramp else 1.0)
 
     @torch.no_grad()
     def _teach(self, image: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Supervised:
         self._averaged = AveragedNetwork(network)
         return MaskedNetwork(network, "input")  # type: ignore[arg-type]
 
-    def stages(self, batch_size: int, unlabelled_cases: int) -> list[Stage]:  # noqa: ARG002
+    def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:  # noqa: ARG002
         return [Stage("supervised", 1.0, 1.0, labelled=batch_size)]
 
     def loss(self, student: nn.Module, batch: Batch, clock: Clock) -> Mapping[str, Tensor]:  # noqa: ARG002
