@@ -43,8 +43,8 @@ class UnlabelledConfig(StrictModel):
     start: float = Field(default=0.5, ge=0, lt=1)
     """Share of the steps trained on labels alone: a teacher that has not converged teaches its mistakes."""
     least_steps: int = Field(default=600, ge=0)
-    """Steps on labels alone before other scans join, whatever ``start``; a shorter run leaves them out. With 300 steps
-    on each side Dice fell from 0.842 to 0.820 (5 cases), with 730 it did not."""
+    """Steps on labels alone before other scans join, whatever ``start``; a shorter run leaves them out. In trials
+    on five cases mixing from a teacher of 300 steps cost about 0.02 Dice, from one of 730 steps nothing."""
     restart: float = Field(default=0.67, gt=0)
     """Factor on the learning rate when unlabelled scans join."""
     mask: MaskConfig = MaskConfig(ratio=0.3, geometry="block", cell=1)
