@@ -35,9 +35,7 @@ def main() -> None:
         folder = arguments.trained or train_it(arguments.data, Path(scratch) / "hippocampus")
         package(folder, {})
         scores = evaluate(arguments.data, model=TARGET, precision="fp32").summary
-        package(
-            folder, {"test": {"cases": scores["cases"], "mean": scores["mean"], "labels": scores["labels"]}}
-        )
+        package(folder, {f"{scores['cases']} test cases, mean": for_the_card(scores)})
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
     card = load_model(TARGET).card
     facts = {
@@ -63,6 +61,15 @@ def train_it(data: Path, output: Path) -> Path:
         config=RESOURCES / "configs" / "hippocampus.yaml",
     )
     return train(request, Reporter()).folder
+
+
+def for_the_card(scores: dict) -> dict:
+    """Mean of each metric, for each label and over the labels."""
+    metrics = ("dice", "hd95_mm", "surface_dice")
+    rows = {
+        name: {m: round(entry[m]["mean"], 4) for m in metrics} for name, entry in scores["labels"].items()
+    }
+    return rows | {"both": {m: round(scores["mean"][m]["mean"], 4) for m in metrics}}
 
 
 def package(folder: Path, metrics: dict) -> None:

@@ -19,8 +19,10 @@ SHARED = Path("../shared/data")
 def write_result(name: str, facts: dict[str, Any]) -> Path:
     """Write ``results/NAME.json`` with the command and the conditions it was made under."""
     RESULTS.mkdir(exist_ok=True)
+    # Where a folder lies on the machine that measured says nothing to others.
+    arguments = [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]]
     conditions = {
-        "command": "python " + " ".join([f"Testing/Benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": "python " + " ".join([f"Testing/Benchmarks/{Path(sys.argv[0]).name}", *arguments]),
         "date": date.today().isoformat(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
