@@ -54,6 +54,8 @@ class Reporter:
         began, first = self._started[stage]
         if eta_s is None and first < value < 1:
             eta_s = (now - began) * (1 - value) / (value - first)
+        if value >= 1:  # the same stage of the next piece of work starts its own clock
+            del self._started[stage]
         self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s)
 
     def info(self, message: str, **facts: Any) -> None:

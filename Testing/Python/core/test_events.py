@@ -168,3 +168,13 @@ def test_what_json_has_no_word_for_is_null_or_a_plain_number() -> None:
     assert "NaN" not in stream.getvalue()
     event = json.loads(stream.getvalue())
     assert (event["dice"], event["loss"], event["path"]) == ({"a": None}, 0.5, "x")
+
+
+def test_a_stage_that_comes_again_has_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, seen = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    reporter = Reporter(seen.append)
+    for value, moment in ((0.1, 0), (1.0, 100), (0.1, 200), (0.2, 210)):
+        now[0] = moment
+        reporter.progress("train", value)
+    assert seen[-1]["eta_s"] == pytest.approx(80)

@@ -235,7 +235,7 @@ class _Session:
         if self.total < FEW_STEPS:
             self.reporter.warning(
                 f"Only {self.total} steps fit into the time; {FEW_STEPS} or more are advised. "
-                "Give more --minutes or take a smaller network (--size small)."
+                "Give more --minutes or take a smaller network."
             )
 
     def _agreed_steps(self, minutes: float, slower: float) -> int:
