@@ -96,7 +96,9 @@ class _Session:
         if self.best is not None:
             network.load_state_dict(self.best["weights"])
         dice = {} if self.best is None else dict(self.best["dice"])
-        unlabelled = len(run.unlabelled) if any(stage.unlabelled for stage in self.stages) else 0
+        last = clock_at(max(0, self.step - 1), self.total, self.stages, run.seed).stage_index
+        joined = any(stage.unlabelled for stage in self.stages[: last + 1])
+        unlabelled = len(run.unlabelled) if joined else 0
         if unlabelled < len(run.unlabelled):
             self.reporter.info(
                 f"The run was too short for the {len(run.unlabelled)} scans without labels; they were left out."
