@@ -20,6 +20,8 @@ from medcontext.errors import CancelledError, InputError, MedContextError, Resou
 from medcontext.events import Event, Reporter
 from medcontext.jobs import JobControl
 
+LONGEST_WORD = 12
+"""Letters of a word that a table keeps on one line where it can."""
 STOPPING = "Stopping as soon as what is finished is safe. Press Ctrl-C again to stop at once."
 
 
@@ -83,12 +85,14 @@ class Console:
         table = Table(title=title, title_justify="left", header_style="bold")
         for index, name in enumerate(columns):
             numbers = any(isinstance(row[index], int | float) for row in rows)
-            # A number that is cut is a wrong number; texts may go over several lines.
+            # A number that is cut is a wrong number; texts may go over several lines, but whole words read better.
+            words = [len(word) for row in rows for word in str(row[index]).split()]
+            longest = min(max(words, default=0), LONGEST_WORD)
             table.add_column(
                 name,
                 justify="right" if numbers else "left",
                 overflow="fold",
-                min_width=6 if numbers else None,
+                min_width=6 if numbers else longest,
             )
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
