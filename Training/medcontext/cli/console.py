@@ -20,7 +20,7 @@ from medcontext.errors import CancelledError, InputError, MedContextError, Resou
 from medcontext.events import Event, Reporter
 from medcontext.jobs import JobControl
 
-LONGEST_WORD = 12
+LONGEST_WORD = 10
 """Letters of a word that a table keeps on one line where it can."""
 STOPPING = "Stopping as soon as what is finished is safe. Press Ctrl-C again to stop at once."
 
