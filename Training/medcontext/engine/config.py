@@ -8,6 +8,7 @@ from pydantic import Field
 
 from medcontext.config import StrictModel
 from medcontext.data.augment import AugmentConfig
+from medcontext.data.sampling import FOREGROUND_SHARE
 
 
 class OptimiserConfig(StrictModel):
@@ -31,7 +32,7 @@ class EngineConfig(StrictModel):
 
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: AugmentConfig = AugmentConfig()
-    foreground_share: float = Field(default=2 / 3, ge=0, le=1)
+    foreground_share: float = Field(default=FOREGROUND_SHARE, ge=0, le=1)
     """Share of the patches centred on an annotated structure."""
     ema_maximum: float | None = Field(default=None, gt=0, lt=1)
     """Largest momentum of the averaged weights; clip(1 - 10 / steps, 0.99, 0.9995) when not given."""
