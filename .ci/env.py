@@ -65,7 +65,7 @@ def has_pip() -> bool:
 def install() -> None:
     """Install the pinned versions and the package itself, editable."""
     say("Installing the pinned libraries and medcontext ...")
-    if not pip("-c", "constraints.txt", "-e", ".[test]"):
+    if not pip("-c", "constraints.txt", "-e", ".[test,dicom,slicer]"):
         sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")
 
 
