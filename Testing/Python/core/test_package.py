@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "monai", "SimpleITK", "scipy", "matplotlib", "accelerate", "pydicom", "slicerio"}
-FLOOR_0 = ["errors", "geometry", "labels", "events", "cards", "jobs", "home"]
+FLOOR_0 = ["errors", "geometry", "labels", "events", "cards", "jobs", "home", "exchange"]
 
 
 def loaded_after(code: str) -> set[str]:
