@@ -1,0 +1,28 @@
+"""The MRML of slicer-core, started once; every test leaves an empty scene behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness.missing import missing_for_mrml, skip_modules
+
+pytest_pycollect_makemodule = skip_modules(missing_for_mrml())
+
+
+@pytest.fixture(scope="session")
+def app() -> Any:
+    """``slicer.app``, without Qt unless a GUI test ran before in this process."""
+    from harness import application
+
+    return application.start()
+
+
+@pytest.fixture(autouse=True)
+def scene(app: Any) -> Iterator[Any]:
+    """``slicer.mrmlScene``, closed after the test."""
+    from harness import application
+
+    yield app.mrmlScene()
+    application.clear()
