@@ -1,0 +1,125 @@
+"""What a segmentation run gave: the worker's answer, parsed, with its arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from medcontext.errors import InputError
+from medcontext.exchange import SharedArray
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Half-open index ranges along ``(K, J, I)``."""
+
+
+@dataclass(frozen=True)
+class SegmentLabel:
+    """One label of a result.
+
+    Attributes:
+        value: voxel value in the label map.
+        name: display name.
+        color: red, green, blue, each 0 to 255.
+        terminology: DICOM codes {category, type, modifier, ...}, each {scheme, value, meaning}; None where the
+            model gives none.
+        extent: smallest box that holds the label; None when the label has no voxel.
+        voxels: number of voxels.
+        volumeMl: volume in mL.
+    """
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    terminology: dict[str, Any] | None
+    extent: Box | None
+    voxels: int
+    volumeMl: float
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationResult:
+    """The answer to a ``segment`` or ``redo`` request.
+
+    Attributes:
+        labelmap: uint8 ``(K, J, I)`` on the grid of the first channel.
+        certainty: uint8 of the same shape (255 sure, 0 where nothing was predicted); None unless asked for.
+        labels: the labels of the model, those without voxels included.
+        model: {id, version, title, sha256, license}.
+        device: where it was computed, such as "CPU".
+        precision: "fp32", "bf16" or "fp16".
+        seconds: time of each stage in s.
+        software: versions {medcontext, torch, python}.
+        warm: whether the model was in the worker's memory already.
+    """
+
+    labelmap: np.ndarray
+    certainty: np.ndarray | None
+    labels: tuple[SegmentLabel, ...]
+    model: dict[str, Any]
+    device: str
+    precision: str
+    seconds: dict[str, float]
+    software: dict[str, str]
+    warm: bool
+
+
+def readResult(event: Mapping[str, Any]) -> SegmentationResult:
+    """Parse a ``result`` event and read its arrays into memory, so that their files can be removed.
+
+    Args:
+        event: the event of a ``segment`` or ``redo`` request.
+
+    Raises:
+        InputError: a part is missing or malformed, or an array cannot be read.
+    """
+    try:
+        labelmap = _array(event["labelmap"])
+        certainty = _array(event["certainty"]) if event.get("certainty") else None
+        labels = tuple(_label(entry) for entry in event["labels"])
+        result = SegmentationResult(
+            labelmap=labelmap,
+            certainty=certainty,
+            labels=labels,
+            model=dict(event["model"]),
+            device=str(event["device"]),
+            precision=str(event["precision"]),
+            seconds={str(stage): float(value) for stage, value in event["seconds"].items()},
+            software={str(name): str(version) for name, version in event["software"].items()},
+            warm=bool(event.get("warm", False)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"The answer of the worker is malformed: {error!r}.") from error
+    if labelmap.ndim != 3 or (certainty is not None and certainty.shape != labelmap.shape):
+        raise InputError("The answer of the worker is malformed: its arrays do not have one shape (K, J, I).")
+    return result
+
+
+def _array(data: Any) -> np.ndarray:
+    """A copy in memory; the mapping is let go of at once, as Windows removes no file that is mapped."""
+    array: np.ndarray = np.array(SharedArray.from_json(data).open(), subok=False)
+    if array.dtype != np.uint8:
+        raise ValueError(f"an array of {array.dtype} instead of uint8")
+    return array
+
+
+def _label(entry: Mapping[str, Any]) -> SegmentLabel:
+    red, green, blue = (int(part) for part in entry["color"])
+    extent = entry.get("extent")
+    terminology = entry.get("terminology")
+    return SegmentLabel(
+        value=int(entry["value"]),
+        name=str(entry["name"]),
+        color=(red, green, blue),
+        terminology=dict(terminology) if terminology else None,
+        extent=_box(extent) if extent is not None else None,
+        voxels=int(entry["voxels"]),
+        volumeMl=float(entry["volume_ml"]),
+    )
+
+
+def _box(extent: Any) -> Box:
+    (k0, k1), (j0, j1), (i0, i1) = extent
+    return (int(k0), int(k1)), (int(j0), int(j1)), (int(i0), int(i1))
