@@ -235,6 +235,7 @@ def clear() -> None:
 def start() -> Any:
     """Start once per process; returns ``slicer.app``."""
     if not hasattr(slicer, "app"):
+        slicer.__path__.append(str(Path(__file__).parent / "slicer_python"))
         for alias, library in LIBRARIES.items():
             sys.modules.setdefault(alias, __import__(f"slicer_core.{library}", fromlist=[library]))
         CoreApplication().startCore()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from harness.missing import missing_for_mrml, skip_modules
 
 pytest_pycollect_makemodule = skip_modules(missing_for_mrml())
