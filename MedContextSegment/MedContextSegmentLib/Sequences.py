@@ -273,8 +273,11 @@ class FrameRuns:
 
 
 def _baseName(node: Any) -> str:
-    """The name of a proxy node without the frame that Slicer may write behind it."""
-    return str(node.GetAttribute("Sequences.BaseName") or node.GetName())
+    """The name of a proxy node, without the frame that Slicer may write behind it."""
+    browser = browserOf(node)
+    sequence = browser.GetSequenceNode(node) if browser is not None else None
+    renamed = sequence is not None and browser.GetOverwriteProxyName(sequence)
+    return str(sequence.GetName() if renamed else node.GetName())
 
 
 def _addHidden(className: str, name: str, hidden: list[Any]) -> Any:
@@ -289,7 +292,7 @@ def _addHidden(className: str, name: str, hidden: list[Any]) -> Any:
 
 def _placeBeside(node: Any, volume: Any) -> None:
     """In the subject hierarchy, under the study or folder of the volume."""
-    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     item, beside = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volume)
     if item and beside:
         hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
