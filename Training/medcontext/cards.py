@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,14 @@ from typing import Any
 
 from medcontext.errors import InputError
 from medcontext.home import home
+from medcontext.labels import default_color
 
 MODEL_FILE = "model.json"
 READABLE_SCHEMA = 1
 """Newest ``schema_version`` of model.json that this program reads, as in ``card_schema``."""
+
+Sizes = tuple[float, float, float]
+Color = tuple[int, int, int]
 
 MAXIMUM_BYTES = 16 * 2**20
 """A larger model.json is not read: real ones take a few kilobytes."""
@@ -42,6 +47,11 @@ class CardSummary:
         shots: number of labelled cases that it learnt from.
         bundled: whether it came with the program (and cannot be removed).
         problem: why it cannot be used, or None.
+        dims: 2 or 3: whether the network sees slices or volumes.
+        orientation: code of the axes ``(i, j, k)`` that the ranges refer to.
+        spacing_range: smallest and largest voxel size of the training images in mm along ``(K, J, I)``, or None.
+        field_of_view_range: smallest and largest extent of the training images in mm, likewise, or None.
+        label_colors: sRGB colour of each label, 0..255.
     """
 
     folder: Path
@@ -57,6 +67,11 @@ class CardSummary:
     shots: int
     bundled: bool
     problem: str | None = None
+    dims: int = 3
+    orientation: str = "LPS"
+    spacing_range: tuple[Sizes, Sizes] | None = None
+    field_of_view_range: tuple[Sizes, Sizes] | None = None
+    label_colors: tuple[Color, ...] = ()
 
 
 def user_models() -> Path:
@@ -82,7 +97,8 @@ def read_summary(folder: Path) -> CardSummary:
     data, problem = _read(folder)
     training, spec = _object(data.get("training")), _object(data.get("input"))
     channels = [_object(entry) for entry in _list(spec.get("channels"))]
-    shots = training.get("shots")
+    labels = [_object(entry) for entry in _list(data.get("labels"))]
+    ranges, shots = _object(spec.get("range")), training.get("shots")
     return CardSummary(
         folder=folder,
         id=_text(data.get("id")) or folder.name,
@@ -90,13 +106,18 @@ def read_summary(folder: Path) -> CardSummary:
         version=_text(data.get("version")) or "0",
         kind=_text(data.get("kind")) or "segmentation",
         method=_text(data.get("method")),
-        labels=tuple(_text(_object(entry).get("name")) for entry in _list(data.get("labels"))),
+        labels=tuple(_text(entry.get("name")) for entry in labels),
         channels=tuple(_text(entry.get("name")) for entry in channels),
         modalities=tuple(_text(entry.get("modality")) for entry in channels),
         license=_text(data.get("license")) or "unspecified",
         shots=shots if isinstance(shots, int) else 0,
         bundled=folder.resolve().is_relative_to(bundled_models()),
         problem=problem or _weights_problem(folder, data),
+        dims=2 if spec.get("dims") == 2 else 3,
+        orientation=_text(spec.get("orientation")) or "LPS",
+        spacing_range=_range(ranges.get("spacing")),
+        field_of_view_range=_range(ranges.get("field_of_view")),
+        label_colors=tuple(_color(entry) for entry in labels),
     )
 
 
@@ -198,3 +219,23 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _range(value: Any) -> tuple[Sizes, Sizes] | None:
+    """Smallest and largest sizes; None unless both are three positive numbers."""
+    low, high = (_sizes(entry) for entry in value) if len(_list(value)) == 2 else (None, None)
+    return (low, high) if low is not None and high is not None else None
+
+
+def _sizes(value: Any) -> Sizes | None:
+    numbers = [float(n) for n in _list(value) if isinstance(n, int | float) and 0 < n < math.inf]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == len(_list(value)) == 3 else None
+
+
+def _color(label: dict[str, Any]) -> Color:
+    """The label's colour, or the one it gets where the card says none."""
+    parts = [n for n in _list(label.get("color")) if isinstance(n, int) and 0 <= n <= 255]
+    if len(parts) == len(_list(label.get("color"))) == 3:
+        return parts[0], parts[1], parts[2]
+    value = label.get("value")
+    return default_color(value if isinstance(value, int) else 0)

@@ -14,6 +14,7 @@ import pytest
 from medcontext import cards
 from medcontext.cards import list_cards, read_summary, resolve
 from medcontext.errors import InputError
+from medcontext.labels import default_color
 
 
 def make_model(root: Path, folder: str, **changes: Any) -> Path:
@@ -122,6 +123,35 @@ def test_values_of_a_wrong_type_do_not_stop_the_list(library: Path, key: str, va
     card = read_summary(make_model(library, "a", **{key: value}))
     assert isinstance(card.id, str)
     assert isinstance(card.shots, int)
+
+
+def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
+    spec = {
+        "dims": 2,
+        "orientation": "RAS",
+        "range": {"spacing": [[1, 1, 1], [3, 2, 2]], "field_of_view": [[20, 30, 40], [50, 60.5, 70]]},
+    }
+    labels = [{"value": 1, "name": "a", "color": [1, 2, 3]}, {"value": 2, "name": "b"}]
+    card = read_summary(make_model(library, "a", input=spec, labels=labels))
+    assert (card.dims, card.orientation) == (2, "RAS")
+    assert card.spacing_range == ((1, 1, 1), (3, 2, 2))
+    assert card.field_of_view_range == ((20, 30, 40), (50, 60.5, 70))
+    assert card.label_colors == ((1, 2, 3), default_color(2))
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, [], [[1, 1, 1]], [[1, 1], [2, 2]], [[1, 1, 0], [1, 1, 1]], [["1"], 3]]
+)
+def test_a_range_that_is_none_is_left_out(library: Path, value: Any) -> None:
+    ranges = {"spacing": value, "field_of_view": value}
+    card = read_summary(make_model(library, "a", input={"range": ranges, "dims": value}))
+    assert (card.spacing_range, card.field_of_view_range, card.dims) == (None, None, 3)
+
+
+@pytest.mark.parametrize("color", [None, 7, [1, 2], [1, 2, 300], [1.5, 2, 3], ["red", 2, 3]])
+def test_a_color_that_is_none_is_replaced(library: Path, color: Any) -> None:
+    card = read_summary(make_model(library, "a", labels=[{"value": 3, "name": "a", "color": color}, "text"]))
+    assert card.label_colors == (default_color(3), default_color(0))
 
 
 def test_an_id_finds_the_newest_and_then_the_users_own(library: Path, bundled: Path) -> None:
