@@ -225,3 +225,11 @@ class Volume:
         """This volume with its axes in the order and direction closest to ``code`` (no resampling)."""
         permutation, flips = self.geometry.reorientation(code)
         return self.permute(permutation).flip(flips)
+
+
+def describe(geometry: Geometry) -> str:
+    """A grid in words: size, spacing, orientation and place of the first voxel, in the order i, j, k."""
+    size = " x ".join(str(n) for n in geometry.shape[::-1])
+    spacing = " x ".join(f"{s:.4g}" for s in geometry.spacing[::-1])
+    origin = ", ".join(f"{v:.2f}" for v in geometry.origin)
+    return f"{size} voxels of {spacing} mm, {geometry.orientation}, first voxel at ({origin})"

@@ -7,12 +7,13 @@ Between any two placements in the patient use ``resample_to_grid``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from medcontext.errors import InputError
-from medcontext.geometry import Geometry, Triple, Volume
+from medcontext.events import Reporter
+from medcontext.geometry import Geometry, Triple, Volume, describe
 from medcontext.labels import IGNORE
 
 _TIE = 1e-4
@@ -92,6 +93,33 @@ def resample_to_grid(volume: Volume, geometry: Geometry, order: int, fill: float
     for source, target in zip(volume.array, array, strict=True):
         target[...] = _sample(source, geometry.shape, between, linear=order == 1, fill=fill)
     return Volume(array, geometry)
+
+
+def join_channels(channels: Iterable[tuple[str, Volume]], reporter: Reporter) -> Volume:
+    """One image of several channels on the grid of the first.
+
+    Those on another grid are resampled linearly, which the reporter is told; outside of them lies their
+    smallest value. Each channel is asked for only when those before it are done.
+
+    Args:
+        channels: name for people and volume of each, at least one.
+        reporter: is warned of resampling.
+
+    Raises:
+        InputError: the images do not overlap.
+    """
+    sources = iter(channels)
+    first_name, first = next(sources)
+    arrays = [first.array]
+    for name, volume in sources:
+        other = volume
+        if not other.geometry.same_grid(first.geometry):
+            reporter.warning(
+                f"{name} was resampled to the grid of {first_name} ({describe(first.geometry)})."
+            )
+            other = resample_to_grid(other, first.geometry, order=1, fill=float(other.array.min()))
+        arrays.append(other.array)
+    return first if len(arrays) == 1 else Volume(np.concatenate(arrays), first.geometry)
 
 
 def _is_labels(array: np.ndarray) -> bool:

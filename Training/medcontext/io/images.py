@@ -9,14 +9,14 @@ import numpy as np
 
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.geometry import Geometry, Volume
+from medcontext.geometry import Geometry, Volume, describe
 from medcontext.io.dicom import load_series
 from medcontext.io.dicom_folder import choose_series, looks_like_dicom, scan_folder
 from medcontext.io.itk import Loaded, load_itk, reading
 from medcontext.io.names import FORMATS, format_of
 from medcontext.io.nifti import load_nifti
 from medcontext.io.segmentation import read_segmentation
-from medcontext.resample import resample_to_grid
+from medcontext.resample import join_channels
 
 _SAME_GRID_SHARE = 0.05
 """A label's grid is its image's when no corner is off by more than this share of a voxel: programs round
@@ -64,15 +64,7 @@ def read_image(paths: Sequence[Path], reporter: Reporter | None = None) -> Volum
     if not paths:
         raise InputError("No image was given; one file per channel is needed.")
     reporter = reporter or Reporter()
-    first = read_volume(Path(paths[0]), reporter)
-    arrays = [first.array]
-    for path in paths[1:]:
-        other = read_volume(Path(path), reporter)
-        if not other.geometry.same_grid(first.geometry):
-            reporter.warning(f"{path} was resampled to the grid of {paths[0]} ({describe(first.geometry)}).")
-            other = resample_to_grid(other, first.geometry, order=1, fill=float(other.array.min()))
-        arrays.append(other.array)
-    return first if len(arrays) == 1 else Volume(np.concatenate(arrays), first.geometry)
+    return join_channels(((str(path), read_volume(Path(path), reporter)) for path in paths), reporter)
 
 
 def read_labelmap(path: Path, like: Geometry | None = None) -> Volume:
@@ -100,14 +92,6 @@ def read_labelmap(path: Path, like: Geometry | None = None) -> Volume:
         )
     labelmap = Volume(_as_labels(stored.array, path), stored.geometry)
     return labelmap if like is None else _on_grid(labelmap, like, path)
-
-
-def describe(geometry: Geometry) -> str:
-    """A grid in words: size, spacing, orientation and place of the first voxel, in the order i, j, k."""
-    size = " x ".join(str(n) for n in geometry.shape[::-1])
-    spacing = " x ".join(f"{s:.4g}" for s in geometry.spacing[::-1])
-    origin = ", ".join(f"{v:.2f}" for v in geometry.origin)
-    return f"{size} voxels of {spacing} mm, {geometry.orientation}, first voxel at ({origin})"
 
 
 def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:

@@ -1,0 +1,35 @@
+"""``python -m medcontext.worker``."""
+
+from __future__ import annotations
+
+from medcontext.worker.streams import take_streams
+
+
+def main() -> None:
+    """Serve requests until stdin ends."""
+    requests, events = take_streams()
+    # Only now: from here on whatever an import prints goes to stderr.
+    import argparse
+    import faulthandler
+    import logging
+    import os
+    import sys
+
+    from medcontext.worker.server import IDLE_SECONDS, WATCH_SECONDS, Server
+
+    parser = argparse.ArgumentParser(prog="medcontext.worker", description="Serve requests on stdin.")
+    parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help=argparse.SUPPRESS)
+    parser.add_argument("--watch-seconds", type=float, default=WATCH_SECONDS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    Server(requests, events, options.idle_seconds, options.watch_seconds).run()
+    events.flush()
+    logging.shutdown()
+    sys.stderr.flush()
+    # Graphics drivers and thread pools take up to seconds to say goodbye, and some crash at it.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Input arrays as volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from medcontext.card_schema import ModelCard
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.exchange import SharedArray
+from medcontext.geometry import Geometry, Volume
+from medcontext.resample import join_channels
+from medcontext.worker.requests import VolumeSpec
+
+
+def open_image(channels: Sequence[VolumeSpec], card: ModelCard, reporter: Reporter) -> Volume:
+    """The image that the channels of a request make up, ``(C, K, J, I)`` on the grid of the first.
+
+    A single channel stays in its file, mapped into memory.
+
+    Args:
+        channels: one for each input channel of the model, in its order.
+        card: the model.
+        reporter: told which channels were resampled.
+
+    Raises:
+        InputError: the number of channels differs, or a channel cannot be opened or is no volume.
+    """
+    names = [channel.name for channel in card.input.channels]
+    if len(channels) != len(names):
+        raise InputError(
+            f"{len(channels)} channel(s) were given; the model '{card.title}' needs {len(names)}: "
+            f"{', '.join(names)}.",
+            "Give one volume for each channel.",
+        )
+
+    def opened() -> Iterator[tuple[str, Volume]]:
+        for name, spec in zip(names, channels, strict=True):
+            reporter.check_cancelled()
+            yield f"Channel {name}", _open_volume(spec)
+
+    return join_channels(opened(), reporter)
+
+
+def _open_volume(spec: VolumeSpec) -> Volume:
+    array = SharedArray.from_json(spec.array).open()
+    if array.ndim != 3 or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"A channel is a volume of numbers with three axes (K, J, I), not {array.shape} {array.dtype}."
+        )
+    geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), np.array(spec.affine))
+    return Volume(array[None], geometry)
+
+
+def open_region(data: dict[str, Any], image: Volume) -> np.ndarray:
+    """Bool ``(K, J, I)``: which voxels of an image are to be done again.
+
+    Raises:
+        InputError: the mask cannot be opened, has another shape, or is empty.
+    """
+    mask = SharedArray.from_json(data).open()
+    if mask.shape != image.shape:
+        raise InputError(f"The region has the shape {mask.shape}, the image {image.shape} (K, J, I).")
+    region = np.asarray(mask) != 0
+    if not region.any():
+        raise InputError("The region is empty.", "Place it on the structure to segment again.")
+    return region
