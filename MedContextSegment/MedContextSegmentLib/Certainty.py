@@ -29,7 +29,7 @@ COLORS = ("vtkMRMLColorTableNodeFilePlasma.txt", "vtkMRMLColorTableNodeIron")
 """Ids of the colour nodes to use, the first one that the application has; both grow brighter."""
 
 _EARLIER = "MedContext.EarlierForeground"
-_PERCENT = np.array([0, *((255 - np.arange(1, 256)) * 100 / 255).round()], np.uint8)
+_PERCENT = ((255 - np.arange(256)) * 100 / 255).round().astype(np.uint8)
 
 
 def showCertainty(
@@ -55,12 +55,13 @@ def showCertainty(
             _("This result has no certainty."),
             _("Switch on the certainty map in the settings and run again."),
         )
-    percent = _PERCENT[result.certainty]
     known = existingNode is not None and existingNode.GetScene() is not None
-    if known and region is not None:
-        before = slicer.util.arrayFromVolume(existingNode)
-        if before.shape == percent.shape:
-            percent = np.where(region, percent, before)
+    if region is None:
+        percent = _percent(result.certainty)
+    else:
+        before = slicer.util.arrayFromVolume(existingNode) if known else None
+        keep = before is not None and before.shape == region.shape
+        percent = np.where(region, _PERCENT[result.certainty], before if keep else np.uint8(0))
     node = existingNode if known else _newOverlay(snapshot)
     wasModifying = node.StartModify()
     slicer.util.updateVolumeFromArray(node, percent)
@@ -92,6 +93,15 @@ def hideCertainty(node: Any) -> None:
 def isCertaintyShown(node: Any) -> bool:
     """Whether the overlay is in the foreground of a slice view."""
     return node is not None and any(c.GetForegroundVolumeID() == node.GetID() for c in _composites())
+
+
+def _percent(certainty: np.ndarray) -> np.ndarray:
+    """Uncertainty in percent. Zero is "nothing predicted" outside the box of what is not zero, "no idea" inside."""
+    percent = np.zeros_like(certainty)
+    if certainty.any():
+        box = _boxAround(certainty, 0)
+        percent[box] = _PERCENT[certainty[box]]
+    return percent
 
 
 def _newOverlay(snapshot: Any) -> Any:
@@ -182,7 +192,7 @@ def leastSureSlice(
     """
     start, part = (0, 0, 0), uncertainty
     if labelmap is not None and labelmap.any():
-        box = _boxAround(labelmap)
+        box = _boxAround(labelmap, NEAR_VOXELS)
         start = tuple(side.start for side in box)
         part = np.where(_near(labelmap[box] != 0), uncertainty[box], 0)
     others = tuple(other for other in range(3) if other != axis)
@@ -199,12 +209,15 @@ def leastSureSlice(
     return LeastSure(start[axis] + best, (center[0], center[1], center[2]), float(sums[best]) / 100)
 
 
-def _boxAround(labelmap: np.ndarray) -> tuple[slice, ...]:
-    box = []
+def _boxAround(array: np.ndarray, margin: int) -> tuple[slice, ...]:
+    """The box of what is not zero, with a margin in voxels; inside the array."""
+    box: list[slice] = []
     for axis in range(3):
-        found = np.flatnonzero(labelmap.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append(slice(max(0, int(found[0]) - NEAR_VOXELS), int(found[-1]) + 1 + NEAR_VOXELS))
-    return tuple(box)
+        # What is known of the box already need not be looked through again.
+        part = array[tuple(box)]
+        found = np.flatnonzero(part.any(axis=tuple(other for other in range(3) if other != axis)))
+        box.append(slice(int(found[0]), int(found[-1]) + 1))
+    return tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
