@@ -28,8 +28,22 @@ class Code:
     def to_json(self) -> dict[str, str]:
         return {"scheme": self.scheme, "value": self.value, "meaning": self.meaning}
 
+    @classmethod
+    def from_slicer_text(cls, text: str) -> Code | None:
+        """``scheme^value^meaning`` as 3D Slicer writes it; None where scheme or value is missing."""
+        parts = text.split("^")
+        return cls(*parts) if len(parts) == 3 and all(parts[:2]) else None
+
+    def to_slicer_text(self) -> str:
+        """``scheme^value^meaning``; characters that separate parts there become ``-``."""
+        parts = (self.scheme, self.value, self.meaning)
+        return "^".join(part.translate(str.maketrans("~^|", "---")) for part in parts)
+
 
 TISSUE = Code("SCT", "85756007", "Tissue")
+NO_CODE = "^^"
+SLICER_CATEGORIES = "Segmentation category and type - 3D Slicer General Anatomy list"
+SLICER_REGIONS = "Anatomic codes - DICOM master list"
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,25 @@ class Terminology:
             "region": self.region,
         }
         return {name: code.to_json() for name, code in parts.items() if code}
+
+    @classmethod
+    def from_slicer_text(cls, text: str) -> Terminology | None:
+        """The opposite of :meth:`to_slicer_text`; None where category or type is missing."""
+        parts = (text.split("~") + [""] * 7)[1:6]
+        category, type_, modifier, _, region = map(Code.from_slicer_text, parts)
+        return cls(category, type_, modifier, region) if category and type_ else None
+
+    def to_slicer_text(self) -> str:
+        """The one line of 3D Slicer: context~category~type~modifier~context~region~region modifier."""
+        category, type_, modifier, region = (
+            code.to_slicer_text() if code else NO_CODE
+            for code in (self.category, self.type, self.modifier, self.region)
+        )
+        return "~".join((SLICER_CATEGORIES, category, type_, modifier, SLICER_REGIONS, region, NO_CODE))
+
+
+UNCODED = Terminology(TISSUE, TISSUE)
+"""What 3D Slicer gives a segment that nobody coded."""
 
 
 @dataclass(frozen=True)

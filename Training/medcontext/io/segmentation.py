@@ -13,11 +13,7 @@ from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
 from medcontext.io.itk import execute, itk_volume, reading
 from medcontext.io.nrrd import save_nrrd
-from medcontext.labels import IGNORE, TISSUE, Code, Label, LabelSet, Terminology, default_color
-
-_CATEGORIES = "Segmentation category and type - 3D Slicer General Anatomy list"
-_REGIONS = "Anatomic codes - DICOM master list"
-_UNCODED = Terminology(TISSUE, TISSUE)  # what 3D Slicer gives a segment that nobody coded
+from medcontext.labels import IGNORE, UNCODED, Label, LabelSet, Terminology, default_color
 
 
 def write_segmentation(
@@ -72,36 +68,8 @@ def _segment(label: Label, extent: str) -> dict[str, str]:
         "LabelValue": str(label.value),
         "Layer": "0",
         "Extent": extent,
-        "Tags": f"TerminologyEntry:{terminology_to_text(label.terminology or _UNCODED)}|",
+        "Tags": f"TerminologyEntry:{(label.terminology or UNCODED).to_slicer_text()}|",
     }
-
-
-def terminology_to_text(terminology: Terminology) -> str:
-    """The one-line form of 3D Slicer: context~category~type~modifier~context~region~region modifier."""
-    parts = (terminology.category, terminology.type, terminology.modifier)
-    return "~".join(
-        [_CATEGORIES, *map(_code_to_text, parts), _REGIONS, _code_to_text(terminology.region), "^^"]
-    )
-
-
-def terminology_from_text(text: str) -> Terminology | None:
-    """The opposite of :func:`terminology_to_text`; None where category or type is missing."""
-    parts = (text.split("~") + [""] * 7)[1:6]
-    category, type_, modifier, _, region = map(_code_from_text, parts)
-    return Terminology(category, type_, modifier, region) if category and type_ else None
-
-
-def _code_to_text(code: Code | None) -> str:
-    if code is None:
-        return "^^"
-    return "^".join(
-        part.translate(str.maketrans("~^|", "---")) for part in (code.scheme, code.value, code.meaning)
-    )
-
-
-def _code_from_text(text: str) -> Code | None:
-    parts = text.split("^")
-    return Code(*parts) if len(parts) == 3 and all(parts[:2]) else None
 
 
 def read_segmentation(path: Path) -> tuple[Volume, LabelSet]:
@@ -149,7 +117,7 @@ def _segments(image: sitk.Image) -> Iterator[tuple[int, Label]]:
         value = int(field("LabelValue") or 1)
         color = tuple(round(255 * float(c)) for c in field("Color").split()) or default_color(number + 1)
         tags = dict(tag.split(":", 1) for tag in field("Tags").split("|") if ":" in tag)
-        terminology = terminology_from_text(tags.get("TerminologyEntry", ""))
+        terminology = Terminology.from_slicer_text(tags.get("TerminologyEntry", ""))
         name = field("Name") or f"Segment {number + 1}"
         yield int(field("Layer") or 0), Label(value, name, (color[0], color[1], color[2]), terminology)
         number += 1
