@@ -232,11 +232,11 @@ def clear() -> None:
     slicer.mrmlScene.Clear(False)
 
 
-def start() -> Any:
-    """Start once per process; returns ``slicer.app``."""
+def start(app: CoreApplication | None = None) -> Any:
+    """Start once per process; returns ``slicer.app``. `app` takes its place (default: one without Qt)."""
     if not hasattr(slicer, "app"):
         slicer.__path__.append(str(Path(__file__).parent / "slicer_python"))
         for alias, library in LIBRARIES.items():
             sys.modules.setdefault(alias, __import__(f"slicer_core.{library}", fromlist=[library]))
-        CoreApplication().startCore()
+        (app or CoreApplication()).startCore()
     return slicer.app

@@ -1,0 +1,57 @@
+"""The Qt harness, started once; every test leaves an empty scene, no settings and no unseen error behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.missing import missing_for_gui, skip_modules
+
+pytest_pycollect_makemodule = skip_modules(missing_for_gui())
+
+
+@pytest.fixture(scope="session")
+def app() -> Any:
+    """``slicer.app``, with Qt."""
+    from harness import slicer_qt
+
+    return slicer_qt.start()
+
+
+@pytest.fixture(autouse=True)
+def scene(app: Any) -> Iterator[Any]:
+    """``slicer.mrmlScene``; an exception in a slot or an observer that the test did not take fails it."""
+    import qt
+
+    from harness import application, dialogs, slicer_qt
+
+    slicer_qt.errors.clear()
+    dialogs.reset()
+    yield app.mrmlScene()
+    app.processEvents()
+    app.useMainWindow(True)
+    application.clear()
+    app.processEvents()
+    qt.QSettings().clear()
+    unseen = list(slicer_qt.errors)
+    assert not unseen, "\n".join(unseen)
+
+
+@pytest.fixture
+def load_module() -> Iterator[Callable[[Path], Any]]:
+    """Loads a scripted module and gives its widget, set up and entered; unloads it after the test."""
+    from harness import slicer_qt
+
+    loaded: list[Any] = []
+
+    def load(path: Path) -> Any:
+        widget = slicer_qt.enter(slicer_qt.load_module(path))
+        loaded.append(widget)
+        return widget
+
+    yield load
+    for widget in loaded:
+        slicer_qt.unload(widget)
