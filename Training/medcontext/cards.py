@@ -52,6 +52,7 @@ class CardSummary:
         spacing_range: smallest and largest voxel size of the training images in mm along ``(K, J, I)``, or None.
         field_of_view_range: smallest and largest extent of the training images in mm, likewise, or None.
         label_colors: sRGB colour of each label, 0..255.
+        label_values: number of each label in label maps.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class CardSummary:
     spacing_range: tuple[Sizes, Sizes] | None = None
     field_of_view_range: tuple[Sizes, Sizes] | None = None
     label_colors: tuple[Color, ...] = ()
+    label_values: tuple[int, ...] = ()
 
 
 def user_models() -> Path:
@@ -118,6 +120,7 @@ def read_summary(folder: Path) -> CardSummary:
         spacing_range=_range(ranges.get("spacing")),
         field_of_view_range=_range(ranges.get("field_of_view")),
         label_colors=tuple(_color(entry) for entry in labels),
+        label_values=tuple(_value(entry) for entry in labels),
     )
 
 
@@ -237,5 +240,9 @@ def _color(label: dict[str, Any]) -> Color:
     parts = [n for n in _list(label.get("color")) if isinstance(n, int) and 0 <= n <= 255]
     if len(parts) == len(_list(label.get("color"))) == 3:
         return parts[0], parts[1], parts[2]
+    return default_color(_value(label))
+
+
+def _value(label: dict[str, Any]) -> int:
     value = label.get("value")
-    return default_color(value if isinstance(value, int) else 0)
+    return value if isinstance(value, int) else 0
