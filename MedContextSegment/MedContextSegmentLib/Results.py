@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -123,3 +123,39 @@ def _label(entry: Mapping[str, Any]) -> SegmentLabel:
 def _box(extent: Any) -> Box:
     (k0, k1), (j0, j1), (i0, i1) = extent
     return (int(k0), int(k1)), (int(j0), int(j1)), (int(i0), int(i1))
+
+
+def restrictResult(result: SegmentationResult, mask: np.ndarray) -> SegmentationResult:
+    """The result inside a mask: no label and no uncertainty outside of it.
+
+    Args:
+        result: what the worker gave; its arrays are changed.
+        mask: bool ``(K, J, I)``.
+
+    Raises:
+        InputError: the mask has another shape.
+    """
+    if mask.shape != result.labelmap.shape:
+        raise InputError(
+            f"The mask has the shape {mask.shape}, the result {result.labelmap.shape} (K, J, I)."
+        )
+    result.labelmap[~mask] = 0
+    if result.certainty is not None:
+        result.certainty[~mask] = 255
+    return replace(result, labels=tuple(_counted(label, result.labelmap) for label in result.labels))
+
+
+def _counted(label: SegmentLabel, labelmap: np.ndarray) -> SegmentLabel:
+    """The label with the number, volume and extent of the voxels that it still has."""
+    if label.extent is None:
+        return label
+    found = labelmap[tuple(slice(*side) for side in label.extent)] == label.value
+    voxels = int(np.count_nonzero(found))
+    if not voxels:
+        return replace(label, extent=None, voxels=0, volumeMl=0.0)
+    sides = []
+    for axis, (start, _end) in enumerate(label.extent):
+        filled = np.flatnonzero(found.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append((start + int(filled[0]), start + int(filled[-1]) + 1))
+    volume = label.volumeMl * voxels / label.voxels
+    return replace(label, extent=(sides[0], sides[1], sides[2]), voxels=voxels, volumeMl=volume)

@@ -23,6 +23,9 @@ from harness.files import CoreIOManager
 from harness.hierarchy import SubjectHierarchy
 from harness.terminology import write_terminologies
 
+# Here and not in start(): test files import modules of the extension before anything is started.
+slicer.__path__.append(str(Path(__file__).parent / "slicer_python"))
+
 # slicer.modules.<name> -> class of its logic. In Slicer these names are imported from libraries of their own.
 LOGICS = {
     "annotations": "vtkSlicerAnnotationModuleLogic",
@@ -235,7 +238,6 @@ def clear() -> None:
 def start(app: CoreApplication | None = None) -> Any:
     """Start once per process; returns ``slicer.app``. `app` takes its place (default: one without Qt)."""
     if not hasattr(slicer, "app"):
-        slicer.__path__.append(str(Path(__file__).parent / "slicer_python"))
         for alias, library in LIBRARIES.items():
             sys.modules.setdefault(alias, __import__(f"slicer_core.{library}", fromlist=[library]))
         (app or CoreApplication()).startCore()
