@@ -26,9 +26,9 @@ errors: list[str] = []  # tracebacks of exceptions in slots and observers, which
 class HarnessApplication(QtWidgets.QApplication, application.CoreApplication):
     """``slicer.app`` with Qt: a QApplication that knows the scene."""
 
-    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "_sceneChanged"}
+    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
     startupCompleted = QtCore.Signal()
-    _sceneChanged = QtCore.Signal(object)
+    mrmlSceneChanged = QtCore.Signal(object)
 
     def adopt(self) -> None:
         """Start the MRML part, or take it over from a start without Qt."""

@@ -17,21 +17,19 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     """Follows the scene: nodes added, renamed and removed, and the scene closed."""
 
     SIGNALS: ClassVar = {
-        "currentNodeChanged(vtkMRMLNode*)": "_currentChanged",
-        "currentNodeChanged(bool)": "_currentChangedBool",
-        "currentNodeIDChanged(QString)": "_currentIdChanged",
-        "nodeAdded(vtkMRMLNode*)": "_added",
-        "nodeAddedByUser(vtkMRMLNode*)": "_addedByUser",
-        "nodeActivated(vtkMRMLNode*)": "_activated",
-        "currentNodeRenamed(QString)": "_renamed",
+        "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
+        "currentNodeChanged(bool)": "_currentBool",
+        "nodeAdded(vtkMRMLNode*)": "nodeAdded",
+        "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
+        "nodeActivated(vtkMRMLNode*)": "nodeActivated",
     }
-    _currentChanged = QtCore.Signal(object)
-    _currentChangedBool = QtCore.Signal(bool)
-    _currentIdChanged = QtCore.Signal(str)
-    _added = QtCore.Signal(object)
-    _addedByUser = QtCore.Signal(object)
-    _activated = QtCore.Signal(object)
-    _renamed = QtCore.Signal(str)
+    currentNodeChanged = QtCore.Signal(object)
+    _currentBool = QtCore.Signal(bool)
+    currentNodeIDChanged = QtCore.Signal(str)
+    nodeAdded = QtCore.Signal(object)
+    nodeAddedByUser = QtCore.Signal(object)
+    nodeActivated = QtCore.Signal(object)
+    currentNodeRenamed = QtCore.Signal(str)
 
     nodeTypes, setNodeTypes = stored("QStringList", (), "_rebuild")
     hideChildNodeTypes, setHideChildNodeTypes = stored("QStringList", (), "_rebuild")
@@ -100,8 +98,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             node = self._scene.GetNodeByID(node) if self._scene and node else None
         if node is not None and all(node is not entry for entry in self._nodes()):
             node = None
-        if node is None and not self.noneEnabled and self._node is not None and self._nodes():
-            node = None  # Slicer, too, lets a program select nothing
         self._set(node)
 
     def setCurrentNodeID(self, nodeId: str) -> None:
@@ -129,7 +125,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._scene.AddNode(node)
         if self.selectNodeUponCreation:
             self._set(node)
-        self._addedByUser.emit(node)
+        self.nodeAddedByUser.emit(node)
         return node
 
     def _set(self, node: Any) -> None:
@@ -138,9 +134,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             return
         self._node = node
         self._show()
-        self._currentChanged.emit(node)
-        self._currentChangedBool.emit(node is not None)
-        self._currentIdChanged.emit(node.GetID() if node else "")
+        self.currentNodeChanged.emit(node)
+        self._currentBool.emit(node is not None)
+        self.currentNodeIDChanged.emit(node.GetID() if node else "")
 
     def _accepts(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
@@ -167,7 +163,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if self._scene.IsBatchProcessing() or not self._accepts(node):
             return
         self._rebuild()
-        self._added.emit(node)
+        self.nodeAdded.emit(node)
 
     def _onRemoved(self, node: Any) -> None:
         if self._scene.IsBatchProcessing():
@@ -218,7 +214,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         if index >= 0 and self._combo.itemText(index) != node.GetName():
             self._combo.setItemText(index, node.GetName())
             if node is self._node:
-                self._renamed.emit(node.GetName())
+                self.currentNodeRenamed.emit(node.GetName())
 
     def _show(self) -> None:
         blocked = self._combo.blockSignals(True)
@@ -241,4 +237,4 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         elif action not in (RENAME, REMOVE):
             node = self._scene.GetNodeByID(action) if action else None
             self._set(node)
-            self._activated.emit(node)
+            self.nodeActivated.emit(node)

@@ -10,8 +10,8 @@ from PySide6 import QtCore, QtWidgets
 class qMRMLWidget(QtWidgets.QWidget):
     """A widget that knows the scene."""
 
-    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "_sceneChanged"}
-    _sceneChanged = QtCore.Signal(object)
+    SIGNALS: ClassVar = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
+    mrmlSceneChanged = QtCore.Signal(object)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -20,7 +20,7 @@ class qMRMLWidget(QtWidgets.QWidget):
     def setMRMLScene(self, scene: Any) -> None:
         if scene is not self._scene:
             self._scene = scene
-            self._sceneChanged.emit(scene)
+            self.mrmlSceneChanged.emit(scene)
 
     def mrmlScene(self) -> Any:
         return self._scene
