@@ -1,0 +1,65 @@
+"""Small things that several panels do with Qt."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import qt
+
+
+@contextlib.contextmanager
+def quiet(*widgets: Any) -> Iterator[None]:
+    """Change widgets without their telling anybody."""
+    before = [widget.blockSignals(True) for widget in widgets]
+    try:
+        yield
+    finally:
+        for widget, blocked in zip(widgets, before, strict=True):
+            widget.blockSignals(blocked)
+
+
+def fillCombo(combo: Any, items: list[tuple[str, str, str]], current: str) -> str:
+    """Offer choices.
+
+    Args:
+        combo: a QComboBox.
+        items: ``(title, data, tooltip)`` of each.
+        current: data of the one to select.
+
+    Returns:
+        The data of the selected one: the first where ``current`` is not offered; "" where nothing is.
+    """
+    with quiet(combo):
+        combo.clear()
+        for index, (title, data, toolTip) in enumerate(items):
+            combo.addItem(title, data)
+            combo.setItemData(index, toolTip, qt.Qt.ToolTipRole)
+        combo.setCurrentIndex(max(0, combo.findData(current)) if items else -1)
+    return comboData(combo)
+
+
+def comboData(combo: Any) -> str:
+    """The data of the selected item of a combo box; "" where none is selected."""
+    return str(combo.itemData(combo.currentIndex) or "") if combo.currentIndex >= 0 else ""
+
+
+def selectData(combo: Any, data: str) -> None:
+    """Select the item with that data, without telling; leaves the selection where there is none."""
+    index = combo.findData(data)
+    if index >= 0:
+        with quiet(combo):
+            combo.setCurrentIndex(index)
+
+
+def showText(label: Any, text: str) -> None:
+    """Show a text; without one the label takes no space."""
+    label.text = text
+    label.setVisible(bool(text))
+
+
+def showRow(ui: Any, name: str, visible: bool) -> None:
+    """Show or hide a row of a form: the widget ``name`` and its label, ``<first word>Label``."""
+    getattr(ui, name).setVisible(visible)
+    getattr(ui, name.removesuffix("Selector").removesuffix("SpinBox") + "Label").setVisible(visible)
