@@ -34,6 +34,7 @@ class SegmentRequest:
         precision: "auto", "fp32", "bf16" or "fp16".
         lowMemory: compute in the way that needs least memory.
         redo: do only a region again; ``segmentation`` is needed then.
+        labels: values of the labels to produce; all of the model when None.
     """
 
     volumes: tuple[Any, ...]
@@ -46,6 +47,7 @@ class SegmentRequest:
     precision: str = "auto"
     lowMemory: bool = False
     redo: RedoRequest | None = None
+    labels: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

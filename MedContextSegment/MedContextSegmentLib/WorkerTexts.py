@@ -16,7 +16,7 @@ _KILLED = {-9, 137}
 _NO_MEMORY = {0xC0000017, 0xC000012D}
 """Windows: no memory, commit limit."""
 
-_MEMORY_WORDS = re.compile(r"MemoryError|bad_alloc|not enough memory|out of memory", re.IGNORECASE)
+_MEMORY_WORDS = re.compile(r"MemoryError|bad_alloc|not enough memory|out of memory|memory ran out", re.IGNORECASE)
 _MISSING = re.compile(r"(?:ModuleNotFoundError|ImportError): (.+)")
 _CAUSE = re.compile(r"^(?:Fatal Python error: .+|(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception)\b.*)$")
 
@@ -57,6 +57,13 @@ def errorOf(event: Mapping[str, Any]) -> MedContextError:
         return kind(message, hint)
     missing = _MISSING.search(message)
     return _missingPackage(missing[1]) if missing else MedContextError(message, hint)
+
+
+def isOutOfMemory(error: MedContextError) -> bool:
+    """Whether memory ran out, so that the low-memory plan may help."""
+    if not isinstance(error, ResourceError):
+        return False
+    return error.hint == _memoryHint() or bool(_MEMORY_WORDS.search(error.message))
 
 
 def stageTitle(stage: str) -> str:
