@@ -21,6 +21,7 @@ HANDLERS = {
     "warm": "medcontext.worker.handlers:warm",
     "release": "medcontext.worker.handlers:release",
     "doctor": "medcontext.worker.handlers:doctor",
+    "dicom_seg": "medcontext.worker.exporting:dicom_seg",
 }
 """Kind of request -> module and function, imported when first asked for."""
 

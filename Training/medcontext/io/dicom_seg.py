@@ -1,0 +1,269 @@
+"""DICOM SEG: a segmentation as part of the patient's study, coded, coloured, on the planes of its scan."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import medcontext
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.geometry import Volume
+from medcontext.io.atomic import replacing
+from medcontext.io.dicom_planes import on_planes, read_planes
+from medcontext.labels import IGNORE, TISSUE, Code, Label, LabelSet, Terminology
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation, SegmentDescription
+
+MAKER = "MedContext"
+_LONG = 64  # characters that DICOM allows in a description, a name or the meaning of a code
+_UNCODED = Terminology(TISSUE, TISSUE)
+_UTF8 = "ISO_IR 192"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made the segments.
+
+    Attributes:
+        name: of the model.
+        version: of the model.
+        facts: further facts, such as the hash of its weights, the device, the software versions.
+    """
+
+    name: str
+    version: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WrittenSegments:
+    """What a DICOM SEG holds.
+
+    Attributes:
+        file: the file.
+        written: names of its segments, in order.
+        empty: names of labels without a voxel, which were left out.
+    """
+
+    file: Path
+    written: tuple[str, ...]
+    empty: tuple[str, ...]
+
+
+def write_dicom_seg(
+    path: Path,
+    labelmap: Volume,
+    labels: LabelSet,
+    sources: Sequence[Path],
+    algorithm: Algorithm,
+    *,
+    by_hand: frozenset[int] = frozenset(),
+    series_description: str = "",
+    series_number: int = 900,
+    reporter: Reporter | None = None,
+) -> WrittenSegments:
+    """Write a binary DICOM SEG that belongs to the study of its scan.
+
+    Patient and study are those of the scan. Labels become segments numbered from 1 in their order; those without
+    a voxel are left out; a label without terminology is coded as tissue.
+
+    Args:
+        path: ends in ``.dcm``; an existing file is replaced.
+        labelmap: whole numbers; several channels may overlap. Its voxels are those of the scan: axes in any order
+            and direction, and it may be a part of the scan.
+        labels: what its values mean; a value means the same in each channel.
+        sources: the DICOM files of the scan: one for each slice, or one that holds all of them.
+        algorithm: what made the segments.
+        by_hand: values of labels that a person made.
+        series_description: of the new series; the model's name when empty.
+        series_number: of the new series.
+        reporter: asked between the steps whether to stop.
+
+    Raises:
+        CancelledError: the reporter said so; nothing was written.
+        InputError: highdicom is not installed, the labelmap does not lie on the scan, a value has no label,
+            nothing is marked, or the scan lacks what the file must refer to.
+        ResourceError: the disk is full; an older file is untouched.
+    """
+    _require_highdicom()
+    if path.suffix.lower() != ".dcm":
+        raise InputError(f"{path} does not end in .dcm.", "Choose a name that does.")
+    reporter = reporter or Reporter()
+    reporter.progress("reading DICOM headers", 0.0)
+    planes = read_planes(sources)
+    reporter.check_cancelled()
+    array, kept = _renumbered(on_planes(_checked(labelmap), planes), labels)
+    descriptions = [
+        _describe(number, label, None if label.value in by_hand else algorithm)
+        for number, label in enumerate(kept, start=1)
+    ]
+    array = array[:, planes.order]
+    reporter.check_cancelled()
+    reporter.progress("encoding", 0.0)
+    segmentation = _build(
+        _layers(array, len(kept)),
+        planes.images,
+        descriptions,
+        _short(series_description or algorithm.name),
+        series_number,
+    )
+    reporter.check_cancelled()
+    reporter.progress("writing", 0.0)
+    with replacing(path) as temporary:
+        segmentation.save_as(temporary)
+    empty = tuple(label.name for label in labels if label not in kept)
+    return WrittenSegments(path, tuple(label.name for label in kept), empty)
+
+
+def _require_highdicom() -> None:
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "DICOM SEG needs the package highdicom, which is not installed.",
+            "Install it with: pip install 'medcontext[dicom]'.",
+        ) from error
+
+
+def _checked(labelmap: Volume) -> Volume:
+    array = labelmap.array
+    if array.dtype.kind not in "iub" or (array.size and (int(array.min()) < 0 or int(array.max()) > IGNORE)):
+        raise InputError(f"A segmentation needs whole numbers from 0 to {IGNORE}, not {array.dtype}.")
+    return Volume(array.astype(np.uint8, copy=False), labelmap.geometry)
+
+
+def _renumbered(array: np.ndarray, labels: LabelSet) -> tuple[np.ndarray, list[Label]]:
+    """The array with segment numbers from 1 instead of values, and the labels that it holds."""
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for plane in array.reshape(
+        -1, array.shape[-1] * array.shape[-2]
+    ):  # counting all at once takes 8 bytes each
+        counts += np.bincount(plane, minlength=IGNORE + 1)
+    present = set(np.flatnonzero(counts).tolist())
+    unknown = sorted(present - {0, IGNORE, *labels.values})
+    if unknown:
+        raise InputError(
+            f"The labelmap holds values without a label: {unknown}; known are {list(labels.values)}."
+        )
+    kept = [label for label in labels if label.value in present]
+    if not kept:
+        raise InputError("There is nothing to export: all segments are empty.", "Segment the scan first.")
+    numbers = np.zeros(IGNORE + 1, np.uint8)
+    for number, label in enumerate(kept, start=1):
+        numbers[label.value] = number
+    return numbers[array], kept
+
+
+def _layers(array: np.ndarray, count: int) -> np.ndarray:
+    """``(K, J, I)`` of segment numbers, or ``(K, J, I, segments)`` of 0 and 1 where there are several layers."""
+    if len(array) == 1:
+        return np.ascontiguousarray(array[0])
+    stacked = np.zeros((*array.shape[1:], count), np.uint8)
+    for number in range(1, count + 1):
+        stacked[..., number - 1] = (array == number).any(axis=0)
+    return stacked
+
+
+def _build(
+    pixels: np.ndarray,
+    images: Sequence[Any],
+    descriptions: Sequence[SegmentDescription],
+    series_description: str,
+    series_number: int,
+) -> Segmentation:
+    from highdicom.seg import Segmentation, SegmentationTypeValues
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    with warnings.catch_warnings():
+        # Anonymous patients are named in one word, and so is this program.
+        warnings.filterwarnings("ignore", message=".*intended person name")
+        segmentation = Segmentation(
+            source_images=images,
+            pixel_array=pixels,
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=descriptions,
+            # From random numbers: a prefix would need to be registered.
+            series_instance_uid=generate_uid(prefix=None),
+            series_number=series_number,
+            sop_instance_uid=generate_uid(prefix=None),
+            instance_number=1,
+            manufacturer=MAKER,
+            manufacturer_model_name=MAKER,
+            software_versions=medcontext.__version__,
+            device_serial_number="1",
+            content_label=MAKER.upper(),
+            content_description=series_description,
+            content_creator_name=MAKER,
+            series_description=series_description,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+        )
+    # Names of labels may hold any letter; what came from the scan is text by now and written anew.
+    segmentation.SpecificCharacterSet = _UTF8
+    return segmentation
+
+
+def _describe(number: int, label: Label, algorithm: Algorithm | None) -> SegmentDescription:
+    from highdicom.color import CIELabColor
+    from highdicom.content import AlgorithmIdentificationSequence
+    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
+    from pydicom.sr.codedict import codes
+    from pydicom.uid import generate_uid
+
+    terminology = label.terminology or _UNCODED
+    made_by = {
+        "algorithm_type": SegmentAlgorithmTypeValues.MANUAL
+        if algorithm is None
+        else SegmentAlgorithmTypeValues.AUTOMATIC
+    }
+    if algorithm is not None:
+        made_by["algorithm_identification"] = AlgorithmIdentificationSequence(
+            name=_short(algorithm.name),
+            family=codes.DCM.ArtificialIntelligence,
+            version=_short(algorithm.version),
+            source=MAKER,
+            parameters={str(key): str(value) for key, value in algorithm.facts.items()} or None,
+        )
+    description = SegmentDescription(
+        segment_number=number,
+        segment_label=_short(label.name),
+        segmented_property_category=_concept(terminology.category),
+        segmented_property_type=_concept(terminology.type),
+        tracking_uid=generate_uid(prefix=None),
+        tracking_id=_short(label.name),
+        anatomic_regions=[_concept(terminology.region)] if terminology.region else None,
+        display_color=CIELabColor(*_cielab(label.color)),
+        **made_by,
+    )
+    if terminology.modifier:
+        kind = description.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [_concept(terminology.modifier)]
+    return description
+
+
+def _concept(code: Code) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, _short(code.meaning))
+
+
+def _short(text: str) -> str:
+    """Text as DICOM allows it in one line; a backslash would separate values."""
+    return " ".join(text.replace("\\", "/").split())[:_LONG].strip() or MAKER
+
+
+def _cielab(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    """CIELab (white point D65) of an sRGB colour."""
+    srgb = np.array(color) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750]])
+    to_xyz = np.vstack([to_xyz, [0.0193339, 0.1191920, 0.9503041]])
+    xyz = to_xyz @ linear / to_xyz.sum(axis=1)
+    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return float(np.clip(116 * y - 16, 0, 100)), float(500 * (x - y)), float(200 * (y - z))
