@@ -66,7 +66,7 @@ def countedVolumes(segmentationNode: Any) -> dict[str, float]:
         if image not in counts:
             counts[image] = _valueCounts(imageArray(image))
         voxel = abs(np.linalg.det(imageMatrix(image)[:3, :3])) * scale
-        volumes[segmentId] = counts[image].get(segment.GetLabelValue(), 0) * voxel
+        volumes[segmentId] = float(counts[image].get(segment.GetLabelValue(), 0) * voxel)
     return volumes
 
 
