@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from harness.qmrml.node_combo import qMRMLNodeComboBox
+from harness.qmrml.segment_editor import qMRMLSegmentEditorWidget
+from harness.qmrml.segment_widgets import qMRMLSegmentationShow3DButton, qMRMLSegmentSelectorWidget
+from harness.qmrml.segments_table import qMRMLSegmentsTableView
 from harness.qmrml.widget import qMRMLWidget
 from harness.scripted import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 
 CLASSES = (
     qMRMLNodeComboBox,
+    qMRMLSegmentEditorWidget,
+    qMRMLSegmentSelectorWidget,
+    qMRMLSegmentationShow3DButton,
+    qMRMLSegmentsTableView,
     qMRMLWidget,
     qSlicerScriptedLoadableModule,
     qSlicerScriptedLoadableModuleWidget,

@@ -1,0 +1,144 @@
+"""qMRMLSegmentationShow3DButton and qMRMLSegmentSelectorWidget."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import slicer
+from PySide6 import QtCore, QtWidgets
+
+from harness.ctk_module import ctkMenuButton
+from harness.qmrml.node_combo import qMRMLNodeComboBox
+from harness.qmrml.observing import Observations
+from harness.qmrml.widget import qMRMLWidget
+from harness.stored import stored
+
+SURFACE = "Closed surface"
+
+
+class qMRMLSegmentationShow3DButton(ctkMenuButton):
+    """Makes or removes the closed surface of a segmentation."""
+
+    locked, setLocked = stored(bool, False, "_update")
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.setText("Show 3D")
+        self.setCheckable(True)
+        self._node: Any = None
+        self._observations = Observations()
+        self.clicked.connect(self._clicked)
+        self._update()
+
+    def segmentationNode(self) -> Any:
+        return self._node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        self._node = node
+        self._observations.clear()
+        if node is not None:
+            events = slicer.vtkSegmentation
+            for event in (
+                events.ContainedRepresentationNamesModified,
+                events.SegmentAdded,
+                events.SegmentRemoved,
+            ):
+                self._observations.add(node.GetSegmentation(), event, lambda _data: self._update())
+        self._update()
+
+    def _update(self) -> None:
+        segmentation = self._node.GetSegmentation() if self._node else None
+        self.setEnabled(bool(segmentation and segmentation.GetNumberOfSegments()) and not self.locked)
+        self.setChecked(bool(segmentation and segmentation.ContainsRepresentation(SURFACE)))
+
+    def _clicked(self, on: bool) -> None:
+        if on:
+            self._node.CreateClosedSurfaceRepresentation()
+            self._node.GetDisplayNode().SetPreferredDisplayRepresentationName3D(SURFACE)
+        else:
+            self._node.RemoveClosedSurfaceRepresentation()
+        self._update()
+
+
+class qMRMLSegmentSelectorWidget(qMRMLWidget):
+    """A segmentation and one of its segments."""
+
+    SIGNALS: ClassVar = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged"}
+    currentNodeChanged = QtCore.Signal(object)
+    currentSegmentChanged = QtCore.Signal(str)
+    segmentationNodeSelectorVisible, setSegmentationNodeSelectorVisible = stored(bool, True, "_show")
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._observations = Observations()
+        self._nodes = qMRMLNodeComboBox()
+        self._nodes.nodeTypes = ["vtkMRMLSegmentationNode"]
+        for name in ("addEnabled", "removeEnabled"):
+            setattr(self._nodes, name, False)
+        self._segments = QtWidgets.QComboBox()
+        self._segments.setSizeAdjustPolicy(
+            QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self._segments.setMinimumContentsLength(8)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._nodes)
+        layout.addWidget(self._segments)
+        self._nodes.currentNodeChanged.connect(self._node_changed)
+        self._segments.currentIndexChanged.connect(self._segment_changed)
+        self._populate()
+
+    def setNoneEnabled(self, on: bool) -> None:
+        self._nodes.setNoneEnabled(on)
+
+    noneEnabled = QtCore.Property(bool, lambda self: self._nodes.noneEnabled, setNoneEnabled)
+
+    def setMRMLScene(self, scene: Any) -> None:
+        super().setMRMLScene(scene)
+        self._nodes.setMRMLScene(scene)
+
+    def currentNode(self) -> Any:
+        return self._nodes.currentNode()
+
+    def currentNodeID(self) -> str:
+        return self._nodes.currentNodeID
+
+    def setCurrentNode(self, node: Any) -> None:
+        self._nodes.setCurrentNode(node)
+
+    def setCurrentNodeID(self, nodeId: str) -> None:
+        self._nodes.setCurrentNodeID(nodeId)
+
+    def currentSegmentID(self) -> str:
+        return self._segments.itemData(self._segments.currentIndex) or ""
+
+    def setCurrentSegmentID(self, segmentID: str) -> None:
+        self._segments.setCurrentIndex(max(0, self._segments.findData(segmentID)))
+
+    def _show(self) -> None:
+        self._nodes.setVisible(self.segmentationNodeSelectorVisible)
+
+    def _segment_changed(self, _row: int) -> None:
+        self.currentSegmentChanged.emit(self.currentSegmentID())
+
+    def _node_changed(self, node: Any) -> None:
+        self._observations.clear()
+        if node is not None:
+            events = slicer.vtkSegmentation
+            for event in (events.SegmentAdded, events.SegmentRemoved, events.SegmentModified):
+                self._observations.add(node.GetSegmentation(), event, lambda _data: self._populate())
+        self._populate()
+        self.currentNodeChanged.emit(node)
+
+    def _populate(self) -> None:
+        before, node = self.currentSegmentID(), self._nodes.currentNode()
+        blocked = self._segments.blockSignals(True)
+        self._segments.clear()
+        self._segments.addItem("Select a segment", "")
+        segmentation = node.GetSegmentation() if node else None
+        for segmentId in segmentation.GetSegmentIDs() if segmentation else ():
+            self._segments.addItem(segmentation.GetSegment(segmentId).GetName(), segmentId)
+        self._segments.setCurrentIndex(max(0, self._segments.findData(before)))
+        self._segments.blockSignals(blocked)
+        if self.currentSegmentID() != before:
+            self.currentSegmentChanged.emit(self.currentSegmentID())
