@@ -68,10 +68,15 @@ def showCertainty(
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(snapshot.ijkToRas))
     node.SetAndObserveTransformNodeID(snapshot.transformNodeId or None)
     node.EndModify(wasModifying)
+    showOverlay(node)
+    return node
+
+
+def showOverlay(node: Any) -> None:
+    """Bring an overlay and its legend into the views, such as one that was hidden."""
     _setUpDisplay(node)
     _setUpLegend(node, True)
     _toForeground(node)
-    return node
 
 
 def hideCertainty(node: Any) -> None:
