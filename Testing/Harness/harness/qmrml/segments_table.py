@@ -161,17 +161,15 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         editable = flags.NoItemFlags if self.readOnly else flags.ItemIsEditable
         base = flags.ItemIsEnabled | flags.ItemIsSelectable
         display = self._node.GetDisplayNode()
-        if display is not None and not display.SegmentDisplayPropertiesDefined(segmentId):
-            display = None  # announced before it can be shown
+        shown = display is None or segmentId in display.GetVisibleSegmentIDs()
         visible = QtWidgets.QTableWidgetItem()
-        shown = display is None or display.GetSegmentVisibility(segmentId)
         visible.setCheckState(QtCore.Qt.CheckState.Checked if shown else QtCore.Qt.CheckState.Unchecked)
         visible.setFlags(base | flags.ItemIsUserCheckable)
         color = QtWidgets.QTableWidgetItem()
         color.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
         color.setFlags(base)
         opacity = QtWidgets.QTableWidgetItem(
-            f"{display.GetSegmentOpacity3D(segmentId) if display else 1.0:.2f}"
+            f"{display.GetSegmentOpacity3D(segmentId) if display and shown else 1.0:.2f}"
         )
         opacity.setFlags(base)
         name = QtWidgets.QTableWidgetItem(_name(segment))
