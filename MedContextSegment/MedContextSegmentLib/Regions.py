@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import numpy_to_vtk
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
@@ -23,6 +21,7 @@ from MedContextSegmentLib.OrientedImage import (
     transformBetween,
     valuesOn,
 )
+from MedContextSegmentLib.SegmentationTarget import LABELMAP
 from MedContextSegmentLib.VolumeReader import RAS_TO_LPS, VolumeSnapshot
 
 __all__ = ["Box", "boxOfMask", "boxOfRoi", "maskOfRoi", "maskOfSegment"]
@@ -101,10 +100,8 @@ def maskOfSegment(
     segment = segmentationNode.GetSegmentation().GetSegment(segmentId) if segmentationNode else None
     if segment is None:
         raise InputError(_("The segment to work in is gone."), _("Select another segment."))
-    image = slicer.vtkOrientedImageData()
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    found = logic.GetSegmentBinaryLabelmapRepresentation(segmentationNode, segmentId, image, False)
-    if not found or not imageArray(image).any():
+    image = _labelmapOf(segmentationNode, segmentId)
+    if not imageArray(image).any():
         raise InputError(
             _("The segment {name} is empty.").format(name=segment.GetName()), _("Select another segment.")
         )
@@ -151,6 +148,17 @@ def _roiFrame(roiNode: Any, snapshot: VolumeSnapshot) -> tuple[np.ndarray, np.nd
     return size / 2, np.linalg.inv(objectToWorld) @ RAS_TO_LPS @ snapshot.affine
 
 
+def _labelmapOf(segmentationNode: Any, segmentId: str) -> Any:
+    """``vtkOrientedImageData`` that is not zero where the segment is, made from its surface if it has only that."""
+    image = slicer.vtkOrientedImageData()
+    if segmentationNode.GetSegmentation().ContainsRepresentation(LABELMAP):
+        segmentationNode.GetBinaryLabelmapRepresentation(segmentId, image)
+    else:  # never for a label map: of a shared one this gives all segments
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        logic.GetSegmentBinaryLabelmapRepresentation(segmentationNode, segmentId, image, False)
+    return image
+
+
 def _whole(snapshot: VolumeSnapshot) -> Box:
     k, j, i = snapshot.array.shape
     return (0, k), (0, j), (0, i)
@@ -167,17 +175,16 @@ def _grow(mask: np.ndarray, box: Box, marginMm: float, snapshot: VolumeSnapshot)
     spacing = snapshot.geometry.spacing
     k, j, i = (int(np.ceil(marginMm / size)) for size in spacing)
     wide = _widened(box, (k, j, i), mask.shape)
-    outside = np.ascontiguousarray(~mask[slices(wide)])
-    image = vtk.vtkImageData()
-    image.SetDimensions(outside.shape[::-1])
-    image.SetSpacing(spacing[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(outside.view(np.uint8).reshape(-1), deep=True))
-    distance = vtk.vtkImageEuclideanDistance()  # squared mm to the nearest voxel that is 0
-    distance.SetInputData(image)
-    distance.ConsiderAnisotropyOn()
-    distance.SetMaximumDistance(float(2 * (marginMm + max(spacing)) ** 2))
-    distance.Update()
-    mask[slices(wide)] |= imageArray(distance.GetOutput()) <= marginMm**2 * (1 + TOLERANCE)
+    limit = marginMm**2 * (1 + TOLERANCE)
+    squared = np.where(mask[slices(wide)], 0.0, np.inf).astype(np.float32)
+    for axis, (size, reach) in enumerate(zip(spacing, (k, j, i), strict=True)):
+        # Squared distances add up over the axes, so each axis looks for the nearest voxel by itself.
+        before = np.moveaxis(squared.copy(), axis, 0)
+        after = np.moveaxis(squared, axis, 0)
+        for step in range(1, min(reach, len(before) - 1) + 1):
+            np.minimum(after[step:], before[:-step] + (step * size) ** 2, out=after[step:])
+            np.minimum(after[:-step], before[step:] + (step * size) ** 2, out=after[:-step])
+    mask[slices(wide)] |= squared <= limit
 
 
 def _misses(name: str, snapshot: VolumeSnapshot) -> InputError:
