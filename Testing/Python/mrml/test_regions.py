@@ -147,9 +147,8 @@ def add_segment(node: Any, mask: np.ndarray, transform: Any = None) -> tuple[Any
     # A second segment in the same label map, which must not be taken for the first.
     segmentation.GetSegmentation().AddEmptySegment("other", "other")
     segmentation.GetSegmentation().AddEmptySegment("part", "part")
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        np.roll(mask, 4, 0).astype(np.uint8), segmentation, "other", node
-    )
+    beside = (np.roll(mask, 4, 0) & ~mask).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(beside, segmentation, "other", node)
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segmentation, "part", node)
     segmentation.GetSegmentation().CollapseBinaryLabelmaps()
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 1
