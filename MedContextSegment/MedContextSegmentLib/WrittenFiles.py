@@ -1,0 +1,120 @@
+"""Files that appear whole or not at all, written by libraries that may not say that the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import math
+import secrets
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from medcontext.errors import InputError, MedContextError, ResourceError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NIFTI_HEADER = 352
+_LONGEST_HEADER = 2**20
+_BYTES = {"char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8}
+
+
+def checkTarget(path: Path, suffix: str, overwrite: bool) -> None:
+    """Raise InputError where a file cannot or must not be written."""
+    if not path.name.lower().endswith(suffix) or len(path.name) == len(suffix):
+        raise InputError(
+            _("The file name '{name}' does not end in {suffix}.").format(name=path.name, suffix=suffix),
+            _("Choose a name that does."),
+        )
+    if path.exists() and not overwrite:
+        raise InputError(
+            _("'{path}' exists already.").format(path=path), _("Choose another name, or replace it.")
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``, with the same ending; what is written there replaces ``path``.
+
+    Raises:
+        ResourceError: the disk is full.
+        InputError: the place cannot be written.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        # Says what is wrong with the place in the system's own words, which the libraries do not.
+        temporary.touch(exist_ok=False)
+        yield temporary
+        if not isWhole(temporary):
+            raise OSError(errno.ENOSPC, "")
+        temporary.replace(path)
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def explained(error: OSError, path: Path) -> MedContextError:
+    """One sentence on why a file could not be written."""
+    if error.errno in _DISK_FULL:
+        return ResourceError(
+            _("There is no room to write '{path}'.").format(path=path),
+            _("Free some space or choose another folder; what was there before has not changed."),
+        )
+    return InputError(
+        _("'{path}' cannot be written: {reason}.").format(path=path, reason=error.strerror or error),
+        _("Choose another folder."),
+    )
+
+
+def isWhole(path: Path) -> bool:
+    """Whether a ``.nii.gz`` or a compressed ``.nrrd`` holds all the bytes that its header promises.
+
+    Compressed data end with the number of bytes that went in, which a cut file does not have there. Other files
+    count as whole when they are not empty.
+    """
+    size = path.stat().st_size
+    promised = _promised(path) if size else None
+    if promised is None:
+        return size > 0
+    if size < 8:
+        return False
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        return int.from_bytes(file.read(4), "little") == promised % 2**32
+
+
+def _promised(path: Path) -> int | None:
+    """Bytes before compression, by the header; None for other kinds, -1 where the header itself is cut."""
+    name = path.name.lower()
+    if name.endswith(".nii.gz"):
+        return _promisedByNifti(path)
+    return _promisedByNrrd(path) if name.endswith(".nrrd") else None
+
+
+def _promisedByNifti(path: Path) -> int:
+    try:
+        with gzip.open(path) as file:
+            header = file.read(_NIFTI_HEADER)
+        dimensions = struct.unpack_from("<8h", header, 40)
+        bits, offset = struct.unpack_from("<h", header, 72)[0], struct.unpack_from("<f", header, 108)[0]
+    except (EOFError, OSError, struct.error):
+        return -1
+    return int(offset) + math.prod(dimensions[1 : dimensions[0] + 1]) * bits // 8
+
+
+def _promisedByNrrd(path: Path) -> int | None:
+    with path.open("rb") as file:
+        header, end, _rest = file.read(_LONGEST_HEADER).partition(b"\n\n")
+    if not end:
+        return -1
+    lines = (line.partition(": ") for line in header.decode("utf-8", "replace").splitlines())
+    fields = {key: value.strip() for key, _colon, value in lines}
+    kind = fields.get("type", "").replace("unsigned ", "u").replace("signed ", "")
+    if fields.get("encoding") not in ("gzip", "gz") or kind not in _BYTES:
+        return None
+    return math.prod(int(size) for size in fields["sizes"].split()) * _BYTES[kind]
