@@ -63,3 +63,9 @@ def showRow(ui: Any, name: str, visible: bool) -> None:
     """Show or hide a row of a form: the widget ``name`` and its label, ``<first word>Label``."""
     getattr(ui, name).setVisible(visible)
     getattr(ui, name.removesuffix("Selector").removesuffix("SpinBox") + "Label").setVisible(visible)
+
+
+def parameterWidgets(ui: Any) -> dict[str, Any]:
+    """The widgets that stand for a parameter, by the name in their property ``SlicerParameterName``."""
+    named = ((widget.property("SlicerParameterName"), widget) for widget in vars(ui).values())
+    return {str(name): widget for name, widget in named if name}

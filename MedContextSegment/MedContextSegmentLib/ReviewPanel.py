@@ -1,0 +1,119 @@
+"""The section Review: look at a result, see where it is unsure, correct it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from medcontext.errors import MedContextError
+from MedContextSegmentLib.Certainty import (
+    goToLeastSureSlice,
+    hideCertainty,
+    isCertaintyShown,
+    showOverlay,
+)
+from MedContextSegmentLib.EditorLink import EditorLink
+from MedContextSegmentLib.QtHelpers import quiet, showText
+from MedContextSegmentLib.Statistics import segmentVolumes
+from MedContextSegmentLib.Writing import CERTAINTY_REFERENCE
+
+VISIBLE_ROWS = 8
+
+
+class ReviewPanel:
+    """Shows one segmentation.
+
+    Args:
+        ui: the widgets of the .ui file.
+        editor: the embedded segment editor.
+    """
+
+    def __init__(self, ui: Any, editor: EditorLink) -> None:
+        self._ui, self._editor = ui, editor
+        self._segmentation: Any = None
+        self._labelmap: tuple[Any, Any] | None = None
+        header = ui.volumesTable.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
+        ui.volumesTable.verticalHeader().setVisible(False)
+        ui.certaintyButton.connect("toggled(bool)", self._showCertainty)
+        ui.leastSureButton.connect("clicked()", self._goToLeastSure)
+        ui.volumesSection.connect("contentsCollapsed(bool)", self._volumesToggled)
+        self.show(None, None)
+
+    @property
+    def certaintyNode(self) -> Any:
+        """The certainty overlay of the segmentation; None where there is none."""
+        return self._segmentation.GetNodeReference(CERTAINTY_REFERENCE) if self._segmentation is not None else None
+
+    def show(self, segmentationNode: Any, volumeNode: Any) -> None:
+        """Review a segmentation over a volume; None for none."""
+        self._segmentation = segmentationNode
+        self._editor.show(segmentationNode, volumeNode)
+        self._ui.show3DButton.setSegmentationNode(segmentationNode)
+        self._ui.segmentEditorWidget.enabled = segmentationNode is not None
+        self.update()
+
+    def showResult(self, run: Any) -> None:
+        """Remember a fresh result, for the way to the least sure slice."""
+        self._labelmap = (run.certaintyNode, run.result.labelmap) if run.certaintyNode is not None else None
+
+    def update(self) -> None:
+        """Show what the segmentation and the views hold now."""
+        node = self.certaintyNode
+        with quiet(self._ui.certaintyButton):
+            self._ui.certaintyButton.checked = isCertaintyShown(node)
+        for button in (self._ui.certaintyButton, self._ui.leastSureButton):
+            button.enabled = node is not None
+        if self._segmentation is None:
+            text = _("Nothing to review: segment an image, or choose a segmentation as output above.")
+        elif node is None:
+            text = _("There is no certainty map: choose a kind under Advanced and segment again.")
+        else:
+            text = ""
+        showText(self._ui.reviewStatusLabel, text)
+        self.updateVolumes()
+
+    def updateVolumes(self) -> None:
+        """Measure the segments anew, where the table can be seen."""
+        table = self._ui.volumesTable
+        if self._ui.volumesSection.collapsed:
+            return
+        node = self._segmentation
+        volumes = segmentVolumes(node) if node is not None else {}
+        table.setRowCount(len(volumes))
+        for row, (segmentId, volume) in enumerate(volumes.items()):
+            name = qt.QTableWidgetItem(node.GetSegmentation().GetSegment(segmentId).GetName())
+            number = qt.QTableWidgetItem(f"{volume:.2f}")
+            number.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            table.setItem(row, 0, name)
+            table.setItem(row, 1, number)
+        rows = min(VISIBLE_ROWS, max(1, len(volumes)))
+        header = table.horizontalHeader().height
+        table.setFixedHeight(header + rows * table.verticalHeader().defaultSectionSize + 2 * table.frameWidth)
+
+    def _volumesToggled(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.updateVolumes()
+
+    def _showCertainty(self, shown: bool) -> None:
+        node = self.certaintyNode
+        if node is not None:
+            (showOverlay if shown else hideCertainty)(node)
+        self.update()
+
+    def _goToLeastSure(self) -> None:
+        node = self.certaintyNode
+        labelmap = self._labelmap[1] if self._labelmap is not None and self._labelmap[0] is node else None
+        try:
+            place = goToLeastSureSlice(node, labelmap)
+        except MedContextError as error:
+            slicer.util.errorDisplay(str(error))
+            return
+        if place is None:
+            showText(self._ui.reviewStatusLabel, _("The model was sure everywhere."))
+        elif not isCertaintyShown(node):
+            self._showCertainty(True)
