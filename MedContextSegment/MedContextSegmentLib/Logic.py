@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,10 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from medcontext.errors import InputError
 from medcontext.exchange import remove_stale_folders
+from MedContextSegmentLib.Background import Background
 from MedContextSegmentLib.RunInputs import SegmentRequest, readInputs
-from MedContextSegmentLib.SegmentationRun import Background, RunListener, SegmentationRun
+from MedContextSegmentLib.RunListener import LogListener, RunListener
+from MedContextSegmentLib.SegmentationRun import SegmentationRun
 from MedContextSegmentLib.WorkerChild import WorkerRequest
 from MedContextSegmentLib.WorkerProcess import WorkerProcess
 from MedContextSegmentLib.Writing import Writing
@@ -153,19 +154,3 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
         ends = time.monotonic() + CLOSE_SECONDS
         while run.poll() and time.monotonic() < ends:
             time.sleep(POLL_SECONDS)
-
-
-class LogListener:
-    """Writes down what a script's run has to say."""
-
-    def progress(self, stage: str, value: float, etaSeconds: float | None) -> None:
-        """Progress is not logged."""
-
-    def message(self, text: str) -> None:
-        logging.info(text)
-
-    def warning(self, text: str) -> None:
-        logging.warning(text)
-
-    def ended(self, run: SegmentationRun) -> None:
-        """The end is the return of the call, or its exception."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import slicer
@@ -16,8 +15,10 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from medcontext.exchange import PIECE_BYTES, ExchangeFolder
+from MedContextSegmentLib.Background import Background
 from MedContextSegmentLib.Results import SegmentationResult, readResult, restrictResult
 from MedContextSegmentLib.RunInputs import RunInputs, SegmentRequest
+from MedContextSegmentLib.RunListener import RunListener
 from MedContextSegmentLib.WorkerChild import WorkerEnd, WorkerRequest
 from MedContextSegmentLib.WorkerProcess import WorkerProcess
 from MedContextSegmentLib.WorkerTexts import errorOf, explainEnd
@@ -26,53 +27,6 @@ from MedContextSegmentLib.Writing import Writing
 PREPARING, COMPUTING, WRITING = "preparing", "computing", "writing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 ENDED = (DONE, FAILED, CANCELLED)
-
-Answer = TypeVar("Answer")
-
-
-class RunListener(Protocol):
-    """Who is told how a run goes, always on the main thread. Nothing of it may start another run, ``ended`` apart."""
-
-    def progress(self, stage: str, value: float, etaSeconds: float | None) -> None:
-        """``value`` (0 to 1) of a stage is done; ``WorkerTexts.stageTitle`` names it."""
-
-    def message(self, text: str) -> None:
-        """Something good to know."""
-
-    def warning(self, text: str) -> None:
-        """Something to look at, which does not stop the run."""
-
-    def ended(self, run: SegmentationRun) -> None:
-        """The run is over: see its ``state`` and ``error``."""
-
-
-class Background(Generic[Answer]):
-    """Work in a thread of its own, which must not touch the scene."""
-
-    def __init__(self, work: Callable[[], Answer]) -> None:
-        self._work = work
-        self._answer: list[Answer] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._do, name="medcontext run", daemon=True)
-        self._thread.start()
-
-    @property
-    def done(self) -> bool:
-        """Whether :meth:`result` would not wait."""
-        return not self._thread.is_alive()
-
-    def result(self) -> Answer:
-        """What the work gave; raises what it raised."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._answer[0]
-
-    def _do(self) -> None:
-        try:
-            self._answer.append(self._work())
-        except BaseException as error:
-            self._error = error
 
 
 class SegmentationRun:
@@ -180,6 +134,7 @@ class SegmentationRun:
             "channels": channels,
             "certainty": self.request.certainty,
             "low_memory": self.request.lowMemory,
+            "labels": None if self.request.labels is None else list(self.request.labels),
             "output": str(folder.path),
         }
         redo = self.request.redo

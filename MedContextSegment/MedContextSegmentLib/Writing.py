@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -11,10 +11,8 @@ from slicer.i18n import tr as _
 from medcontext.errors import InputError
 from MedContextSegmentLib.Results import SegmentationResult
 from MedContextSegmentLib.RunInputs import RunInputs, SegmentRequest
+from MedContextSegmentLib.RunListener import RunListener
 from MedContextSegmentLib.SegmentationWriter import SegmentationWriter, newSegmentation
-
-if TYPE_CHECKING:
-    from MedContextSegmentLib.SegmentationRun import RunListener
 
 CERTAINTY_REFERENCE = "MedContext.Certainty"
 """Role of the reference from a segmentation node to its certainty overlay."""
@@ -52,14 +50,13 @@ class Writing:
             listener.warning(text.format(name=changed))
         self._node = self._target(request, snapshot, listener)
         yield 0.0
-        writer = SegmentationWriter(self._editorNode, self._saveStateForUndo)
+        writer = SegmentationWriter(self._editorNode, self._saveStateForUndo, _settings(request, inputs))
         region = inputs.mask if request.redo is not None else None
         yield from writer.steps(result, snapshot, self._node, region=region)
         if not any(label.voxels for label in result.labels):
             listener.warning(_("No structure was found in this image."))
-        if writer.protectedVoxels:
-            text = _("{count} voxels were left as they are because they are protected.")
-            listener.message(text.format(count=writer.protectedVoxels))
+        for note in writer.notes:
+            listener.message(note)
         if result.certainty is not None:
             from MedContextSegmentLib.Certainty import showCertainty
 
@@ -98,6 +95,20 @@ class Writing:
             text = _("The segmentation '{name}' was deleted during the run: the result is a new one.")
             listener.warning(text.format(name=node.GetName()))
         return newSegmentation(snapshot, _("{volume} segmentation").format(volume=snapshot.name))
+
+
+def _settings(request: SegmentRequest, inputs: RunInputs) -> dict[str, Any]:
+    """What the person chose, for the provenance."""
+    settings: dict[str, Any] = {
+        "volumes": [snapshot.name for snapshot in inputs.snapshots],
+        "certainty": request.certainty,
+        "low_memory": request.lowMemory,
+    }
+    if inputs.box is not None:
+        settings["box"] = inputs.box
+    if request.redo is not None:
+        settings["redo"] = request.redo.form
+    return settings
 
 
 class _Earlier:

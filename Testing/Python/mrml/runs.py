@@ -1,0 +1,119 @@
+"""What the tests of runs share: the sample, a listener that remembers, and workers that misbehave."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from medcontext import cards
+from MedContextSegmentLib.SegmentationRun import SegmentationRun
+from MedContextSegmentLib.WorkerProcess import WorkerProcess
+
+SAMPLE = Path(cards.__file__).parent / "resources" / "samples" / "hippocampus"
+CASE = "hippocampus_067.nii.gz"
+DEADLINE = 90.0
+
+# Answers nothing but "warm"; "cancel" is not followed either.
+DEAF = """
+import json, sys, time
+print(json.dumps({"event": "hello", "id": "", "protocol": 1}), flush=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["request"] == "warm":
+        print(json.dumps({"event": "result", "id": asked["id"]}), flush=True)
+    elif asked["request"] != "cancel":
+        print(json.dumps({"event": "progress", "id": asked["id"], "stage": "segment", "value": 0.1}), flush=True)
+        time.sleep(600)
+"""
+# Prints a traceback and ends.
+CRASHING = """
+import json, sys
+print(json.dumps({"event": "hello", "id": "", "protocol": 1}), flush=True)
+sys.stdin.readline()
+print("Traceback (most recent call last):\\n  File \\"x.py\\", line 1\\nLINE", file=sys.stderr, flush=True)
+sys.exit(CODE)
+"""
+
+
+class Recorder:
+    """A listener that remembers, and does something when a stage is reported for the first time."""
+
+    def __init__(self, at: str = "", do: Callable[[], Any] | None = None) -> None:
+        self.stages: list[tuple[str, float]] = []
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
+        self.ends: list[SegmentationRun] = []
+        self._at, self._do = at, do
+
+    def progress(self, stage: str, value: float, etaSeconds: float | None) -> None:
+        assert 0 <= value <= 1
+        assert etaSeconds is None or etaSeconds >= 0
+        self.stages.append((stage, value))
+        if stage == self._at and value > 0 and self._do is not None:
+            do, self._do = self._do, None
+            do()
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def ended(self, run: SegmentationRun) -> None:
+        self.ends.append(run)
+
+
+def loadSample(name: str = "scan") -> Any:
+    node = slicer.util.loadVolume(str(SAMPLE / "images" / CASE))
+    node.SetName(name)
+    return node
+
+
+def sampleLabels() -> np.ndarray:
+    """What a person drew, ``(K, J, I)``."""
+    node = slicer.util.loadVolume(str(SAMPLE / "labels" / CASE))
+    labels = np.array(slicer.util.arrayFromVolume(node))
+    slicer.mrmlScene.RemoveNode(node)
+    return labels
+
+
+def scriptWorker(folder: Path, script: str) -> WorkerProcess:
+    path = folder / "worker ä.py"
+    path.write_text(script, encoding="utf-8")
+    return WorkerProcess([sys.executable, str(path)])
+
+
+def pollUntil(run: SegmentationRun, *states: str, seconds: float = DEADLINE) -> None:
+    """Poll as a timer would, until the run is in one of the states or, without states, has ended."""
+    ends = time.monotonic() + seconds
+    while run.state not in states and run.poll():
+        assert time.monotonic() < ends, f"still {run.state}"
+        time.sleep(0.005)
+
+
+def segmentArrays(segmentationNode: Any, volumeNode: Any) -> dict[str, np.ndarray]:
+    """Voxels of each segment on the grid of a volume, by name."""
+    segmentation = segmentationNode.GetSegmentation()
+    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    return {
+        segmentation.GetSegment(i).GetName(): slicer.util.arrayFromSegmentBinaryLabelmap(
+            segmentationNode, i, volumeNode
+        )
+        for i in ids
+    }
+
+
+def addSegment(segmentationNode: Any, name: str, array: np.ndarray, volumeNode: Any) -> str:
+    segmentId = segmentationNode.GetSegmentation().AddEmptySegment("", name)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentationNode, segmentId, volumeNode)
+    return str(segmentId)
+
+
+def dice(found: np.ndarray, drawn: np.ndarray) -> float:
+    return 2 * float((found & drawn).sum()) / float(found.sum() + drawn.sum())
