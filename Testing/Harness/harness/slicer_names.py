@@ -1,0 +1,77 @@
+"""Names that exist in Slicer, for the static check: classes of Qt (in 5.15 and in 6), CTK and Slicer.
+
+Only what a scripted module may want is listed. A name that is missing here is refused until someone looked it up.
+"""
+
+from __future__ import annotations
+
+_QT = """
+QAbstractButton QAbstractItemView QAbstractSpinBox QAction QActionGroup QApplication QBoxLayout QBrush
+QBuffer QButtonGroup QByteArray QCheckBox QClipboard QColor QColorDialog QComboBox QCompleter
+QCoreApplication QCursor QDateTime QDesktopServices QDialog QDialogButtonBox QDir QDockWidget QDoubleSpinBox
+QDoubleValidator QElapsedTimer QEvent QEventLoop QFile QFileDialog QFileInfo QFont QFontMetrics QFormLayout
+QFrame QGridLayout QGroupBox QGuiApplication QHBoxLayout QHeaderView QIcon QImage QInputDialog QIntValidator
+QItemSelection QItemSelectionModel QKeyEvent QKeySequence QLabel QLayout QLineEdit QListView QListWidget
+QListWidgetItem QLocale QMainWindow QMenu QMessageBox QMimeData QModelIndex QMouseEvent QObject QPainter
+QPalette QPen QPixmap QPlainTextEdit QPoint QPointF QProcess QProcessEnvironment QProgressBar
+QProgressDialog QPushButton QRadioButton QRect QRectF QRegularExpression QRegularExpressionValidator
+QScrollArea QScrollBar QSettings QShortcut QSize QSizeF QSizePolicy QSlider QSortFilterProxyModel
+QSpacerItem QSpinBox QSplitter QStackedLayout QStackedWidget QStandardItem QStandardItemModel QStandardPaths
+QStatusBar QStringListModel QStyle QStyledItemDelegate QSysInfo QTabBar QTabWidget QTableView QTableWidget
+QTableWidgetItem QTemporaryDir QTextBrowser QTextCursor QTextEdit QThread QTime QTimer QToolBar QToolBox
+QToolButton QToolTip QTreeView QTreeWidget QTreeWidgetItem QUiLoader QUrl QVBoxLayout QVariant QWidget Qt
+"""
+_CTK = """
+ctkActionsWidget ctkAddRemoveComboBox ctkButtonGroup ctkCheckBox ctkCheckableComboBox ctkCheckableHeaderView
+ctkCheckablePushButton ctkCollapsibleButton ctkCollapsibleGroupBox ctkColorDialog ctkColorPickerButton
+ctkComboBox ctkCompleter ctkConfirmExitDialog ctkConsole ctkCoordinatesWidget ctkDateRangeWidget
+ctkDirectoryButton ctkDirectoryListView ctkDoubleRangeSlider ctkDoubleSlider ctkDoubleSpinBox
+ctkDynamicSpacer ctkErrorLogModel ctkErrorLogWidget ctkExpandButton ctkExpandableWidget ctkFileDialog
+ctkFittedTextBrowser ctkFlowLayout ctkFontButton ctkLayoutManager ctkMatrixWidget ctkMenuButton
+ctkMenuComboBox ctkMessageBox ctkPathLineEdit ctkPathListWidget ctkPopupWidget ctkProxyStyle ctkPushButton
+ctkRangeSlider ctkRangeWidget ctkSearchBox ctkSettingsDialog ctkSettingsPanel ctkSignalMapper ctkSizeGrip
+ctkSliderWidget ctkThumbnailLabel ctkThumbnailListWidget ctkTreeComboBox ctkVTKRenderView ctkWidgetsUtils
+"""
+_SLICER = """
+qMRMLCheckableNodeComboBox qMRMLClipNodeWidget qMRMLCollapsibleButton qMRMLColorListView
+qMRMLColorPickerWidget qMRMLColorTableComboBox qMRMLColorTableView qMRMLCoordinatesWidget
+qMRMLDisplayNodeViewComboBox qMRMLDisplayNodeWidget qMRMLEventBrokerWidget qMRMLLabelComboBox
+qMRMLLayoutManager qMRMLLayoutWidget qMRMLLinearTransformSlider qMRMLListWidget qMRMLMatrixWidget
+qMRMLModelInfoWidget qMRMLNavigationView qMRMLNodeAttributeTableWidget qMRMLNodeComboBox qMRMLPlotView
+qMRMLPlotWidget qMRMLROIWidget qMRMLRangeWidget qMRMLScalarInvariantComboBox qMRMLScalarsDisplayWidget
+qMRMLSceneModel qMRMLSceneViewMenu qMRMLScreenShotDialog qMRMLSegmentEditorWidget qMRMLSegmentSelectorWidget
+qMRMLSegmentationConversionParametersWidget qMRMLSegmentationDisplayNodeWidget
+qMRMLSegmentationFileExportWidget qMRMLSegmentationRepresentationsListView qMRMLSegmentationShow3DButton
+qMRMLSegmentsModel qMRMLSegmentsTableView qMRMLSequenceBrowserPlayWidget qMRMLSequenceBrowserSeekWidget
+qMRMLSliceControllerWidget qMRMLSliceInformationWidget qMRMLSliceView qMRMLSliceWidget qMRMLSliderWidget
+qMRMLSortFilterSegmentsProxyModel qMRMLSpinBox qMRMLSubjectHierarchyComboBox qMRMLSubjectHierarchyModel
+qMRMLSubjectHierarchyTreeView qMRMLTableView qMRMLThreeDView qMRMLThreeDWidget qMRMLTransformSliders
+qMRMLTreeView qMRMLUtils qMRMLVolumeInfoWidget qMRMLVolumeThresholdWidget qMRMLWidget qMRMLWindowLevelWidget
+qSlicerApplication qSlicerModulePanel qSlicerModuleSelectorToolBar qSlicerScriptedFileReader
+qSlicerScriptedFileWriter qSlicerScriptedLoadableModule qSlicerScriptedLoadableModuleWidget
+qSlicerSettingsPanel qSlicerSimpleMarkupsWidget qSlicerSubjectHierarchyPluginHandler
+qSlicerTerminologyNavigatorWidget qSlicerTerminologySelectorButton qSlicerWebWidget qSlicerWidget
+"""
+_WITHOUT_PROPERTIES = """
+QBrush QByteArray QColor QCursor QDateTime QDir QElapsedTimer QEvent QFileInfo QFont QFontMetrics QIcon
+QImage QItemSelection QKeyEvent QKeySequence QListWidgetItem QLocale QModelIndex QMouseEvent QPainter
+QPalette QPen QPixmap QPoint QPointF QProcessEnvironment QRect QRectF QRegularExpression QSettings QSize
+QSizeF QSizePolicy QSpacerItem QStandardItem QStandardPaths QSysInfo QTableWidgetItem QTemporaryDir
+QTextCursor QTime QTreeWidgetItem QUrl QVariant Qt
+"""
+_PROPERTIES = """
+autoRaise checkState checkable checked collapsed color currentData currentIndex currentNodeID currentPath
+currentText decimals default defaultText directory displayText editTriggers editable enabled flat font
+geometry height icon interval maximum maximumHeight maximumWidth minimum minimumHeight minimumWidth modified
+name nodeTypes noneEnabled objectName orientation placeholderText prefix readOnly segmentCount singleShot
+singleStep statusTip styleSheet suffix text textFilter title toolTip undoEnabled value visible whatsThis
+width windowTitle wordWrap
+"""
+
+QT = frozenset(_QT.split())
+CTK = frozenset(_CTK.split())
+SLICER = frozenset(_SLICER.split())
+# Classes of Qt whose objects have methods only: item.text() is right, label.text() is not.
+WITHOUT_PROPERTIES = frozenset(_WITHOUT_PROPERTIES.split())
+# The properties that modules read most: calling one fails in Slicer.
+PROPERTIES = frozenset(_PROPERTIES.split())
