@@ -82,6 +82,7 @@ def _set_attribute(instance: Any, name: str, value: Any) -> None:
     stand_in = kind.__module__.startswith("harness.") and name.startswith("_")
     if (
         not hasattr(declared, "__set__")
+        and not isinstance(value, QtCore.SignalInstance)  # PySide6 keeps those in the object
         and not stand_in
         and kind.__module__.startswith(("PySide6.", "harness."))
     ):
