@@ -13,18 +13,21 @@ MAXIMUM_SAMPLES = 2_000_000
 """Percentiles are taken of at most this many voxels (a regular subset): 0.01 percentile points at 2 million."""
 
 
-def normalise(array: np.ndarray, channels: Sequence[Channel]) -> np.ndarray:
+def normalise(
+    array: np.ndarray, channels: Sequence[Channel], hidden: np.ndarray | None = None
+) -> np.ndarray:
     """Normalise an image of ``(C, K, J, I)`` channel by channel.
 
     Args:
         array: the image in scanner units.
         channels: one entry a channel of ``array``.
+        hidden: bool ``(K, J, I)``; voxels that no statistic is taken of and that become zero, whatever they hold.
 
     Returns:
         float32 of the same shape.
 
     Raises:
-        InputError: the number of channels differs or a per-case statistic is not finite.
+        InputError: the number of channels differs, a per-case statistic is not finite, or everything is hidden.
     """
     if array.shape[0] != len(channels):
         names = ", ".join(f"{c.name} ({c.modality})" for c in channels)
@@ -32,12 +35,19 @@ def normalise(array: np.ndarray, channels: Sequence[Channel]) -> np.ndarray:
             f"The image has {array.shape[0]} channel(s), {len(channels)} are needed: {names}.",
             "Give one file for each channel, in that order.",
         )
+    if hidden is not None and hidden.all():
+        raise InputError(
+            "The whole image is hidden: nothing is left to conclude from.", "Choose a smaller region."
+        )
     result = np.empty(array.shape, np.float32)
     for index, channel in enumerate(channels):
-        shift, scale, low, high = _parameters(array[index], channel.intensity, channel.name)
+        seen = array[index] if hidden is None else array[index][~hidden]
+        shift, scale, low, high = _parameters(seen, channel.intensity, channel.name)
         np.clip(array[index], low, high, out=result[index], casting="unsafe")
         result[index] -= np.float32(shift)
         result[index] *= np.float32(1 / scale)
+    if hidden is not None:
+        result[:, hidden] = 0
     return result
 
 

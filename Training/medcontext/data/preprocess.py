@@ -24,6 +24,7 @@ def to_model_grid(
     spacing: Spacing,
     channels: Sequence[Channel],
     resample: ResamplePlan,
+    hidden: np.ndarray | None = None,
 ) -> Volume:
     """Normalise, reorient and resample an image.
 
@@ -33,6 +34,7 @@ def to_model_grid(
         spacing: mm along (K, J, I) after reorientation.
         channels: normalisation of each channel.
         resample: which axis, if any, is resampled by nearest neighbour.
+        hidden: voxels of the image to leave out, see :func:`medcontext.intensity.normalise`.
 
     Returns:
         float32 volume on the model's grid.
@@ -40,7 +42,7 @@ def to_model_grid(
     Raises:
         InputError: the channel count differs or the image holds voxels that are not finite.
     """
-    normalised = replace(image, array=normalise(image.array, channels))
+    normalised = replace(image, array=normalise(image.array, channels, hidden))
     return _resampled(normalised.reorient(orientation), spacing, 1, resample)
 
 

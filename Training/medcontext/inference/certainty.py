@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from medcontext.devices import Precision, torch_dtype
 from medcontext.inference.finish import Certainty
 from medcontext.inference.forward import Forward
 from medcontext.inference.labelling import ScoreMeaning, log_softmax
+from medcontext.inference.masked import Masked
 from medcontext.masking import MaskConfig, complementary_masks
 from medcontext.plan import Size
 
 CertaintyKind = Literal["none", "entropy", "masked"]
-
-Masked = Callable[[Tensor, Tensor], Sequence[Tensor]]
-"""From windows and a bool mask ``(B, K, J, I)``, True where hidden, to logits, finest first."""
 
 VIEWS = 5
 HIDDEN_PARTS = 2
@@ -93,15 +91,6 @@ def masked_forward(
         return torch.cat([clean(windows), total / VIEWS], 1) if total is not None else clean(windows)
 
     return forward
-
-
-def with_hidden_input(network: nn.Module) -> Masked:
-    """``network`` with hidden voxels set to zero, the mean of a normalised image."""
-
-    def masked(windows: Tensor, mask: Tensor) -> Sequence[Tensor]:
-        return [network(windows.masked_fill(mask.unsqueeze(1), 0))]
-
-    return masked
 
 
 def view_masks(patch: Size) -> Sequence[np.ndarray]:

@@ -17,10 +17,11 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.inference.certainty import CertaintyKind
 from medcontext.inference.checks import check_image, check_prepared
+from medcontext.inference.focus import Box, Focus
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.plan import ExecutionPlan, default_plan
 from medcontext.inference.postprocess import keep_largest_component
-from medcontext.inference.region import Box, prepare_region
+from medcontext.inference.region import prepare_region
 from medcontext.inference.run import Clock, ModelRun, Targets
 from medcontext.inference.scratch import probability_map
 
@@ -86,21 +87,27 @@ class Predictor:
         image: Volume,
         *,
         box: Box | None = None,
+        focus: Focus | None = None,
         probabilities_of: Sequence[int] = (),
         certainty: CertaintyKind = "none",
         reporter: Reporter | None = None,
         scratch: Path | None = None,
+        frugal: bool = False,
     ) -> Prediction:
         """Segment an image.
 
         Args:
             image: ``(C, K, J, I)`` in scanner units, any orientation and spacing.
             box: index ranges ``(K, J, I)`` of the image that the result is restricted to.
+            focus: a mask that the result is restricted to instead, and how to look at it; pieces of a label are
+                then all kept, since the rest of the structure lies outside.
             probabilities_of: label values whose probabilities are wanted; 0 is background.
             certainty: none, entropy, or masked (agreement of views with hidden parts).
             reporter: gets progress and warnings, and is asked between windows whether to stop.
             scratch: folder for the files of the probability maps, which the caller deletes; without it they
                 vanish with the arrays.
+            frugal: begin with the way that takes least memory: one window at a time, intermediate results in main
+                memory, nothing measured.
 
         Raises:
             InputError: the image does not fit the model; the sentence says what is needed.
@@ -108,10 +115,12 @@ class Predictor:
             ResourceError: memory or disk space ran out.
         """
         reporter, clock = reporter or Reporter(), Clock()
-        check_image(image, self.card, box is not None, reporter)
+        if box is not None and focus is not None:
+            raise InputError("A prediction is restricted to a box or to a mask, not to both.")
+        check_image(image, self.card, box is not None or focus is not None, reporter)
         channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
         reporter.progress("preprocess", 0)
-        region = prepare_region(image, self.card, box)
+        region = prepare_region(image, self.card, box, focus)
         check_prepared(region.image)
         reporter.progress("preprocess", 1)
         clock.lap("preprocess")
@@ -120,10 +129,18 @@ class Predictor:
         sure = np.zeros(image.shape, np.uint8) if certainty != "none" else None
         labels = np.zeros(image.shape, np.uint8)
         targets = Targets(labels, {channels[value]: array for value, array in maps.items()}, sure, certainty)
-        execution, device_name = self._run(region, targets, reporter, clock)
+        if frugal:
+            reporter.info(
+                "Low-memory plan: one window at a time, intermediate results in main memory, nothing measured."
+            )
+        execution, device_name = self._run(region, targets, reporter, clock, frugal)
 
         reporter.progress("label", 0)
-        keep_largest_component(labels, self.card.inference.postprocess.largest_component)
+        if focus is None:
+            keep_largest_component(labels, self.card.inference.postprocess.largest_component)
+        else:
+            for array in (labels, *maps.values(), *(() if sure is None else (sure,))):
+                array[~focus.mask] = 0
         reporter.progress("label", 1)
         clock.lap("label")
         labelmap = Volume(labels[None], image.geometry)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcontext.card_schema import ModelCard
-from medcontext.data.preprocess import to_model_grid
+from medcontext.data.preprocess import labels_to_model_grid, to_model_grid
 from medcontext.errors import InputError
 from medcontext.geometry import Volume
+from medcontext.inference.focus import Box, Focus, surroundings
 from medcontext.plan import Size
-
-Box = tuple[slice, slice, slice]
 
 MUCH_LARGER = 1.25
 """An image larger than the training images by more than this is not what the model knows: then the box alone is
@@ -65,6 +64,9 @@ class Region:
         box: the part of the input image that is written.
         permutation: array axes of the image in the model's order.
         flips: axes reversed after that.
+        hidden: bool ``(K, J, I)`` on the model's grid, where ``image`` is hidden (and zero); None where nothing is.
+        overlap: share of a window that the next one repeats; the model's when None.
+        slack: see :meth:`medcontext.inference.windows.WindowGrid.cover`.
     """
 
     image: np.ndarray
@@ -72,6 +74,9 @@ class Region:
     box: Box
     permutation: Size
     flips: tuple[int, ...]
+    hidden: np.ndarray | None = None
+    overlap: float | None = None
+    slack: float = 0.0
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """The box of an array ``(K, J, I)`` on the image's grid, seen in the model's orientation; no copy."""
@@ -98,26 +103,30 @@ def check_box(image: Volume, box: Box | None) -> Box:
     return _box(start, stop)
 
 
-def prepare_region(image: Volume, card: ModelCard, box: Box | None) -> Region:
-    """Bring an image, or what is needed of it for ``box``, to the model's grid.
+def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus | None = None) -> Region:
+    """Bring an image, or what is needed of it for ``box`` or ``focus``, to the model's grid.
 
     Around a box the network also sees up to half a patch of context where there is image, unless the image is
-    much larger than those of training: a model of crops sees the box as the crop it was trained on.
+    much larger than those of training: a model of crops sees the box as the crop it was trained on. Around the
+    mask of a focus, which is no such crop, it then sees as much as a training image showed.
 
     Raises:
-        InputError: the box lies outside the image, or the image cannot be normalised.
+        InputError: the box lies outside the image, the mask does not fit it, or the image cannot be normalised.
     """
-    whole = check_box(image, box)
+    whole = check_box(image, box) if focus is None else focus.box(image)
     permutation, flips = image.geometry.reorientation(card.input.orientation)
-    source, inner = image, whole
-    if box is not None and _much_larger(image, card, permutation):
-        source, inner = _alone(image, whole)
+    source, inner, hidden = image, whole, focus.mask if focus is not None and focus.hidden else None
+    if (box is not None or focus is not None) and _much_larger(image, card, permutation):
+        around = whole if focus is None else surroundings(image, card, whole)
+        source, inner = _alone(image, around, whole)
+        hidden = None if hidden is None else hidden[around]
     moved = to_model_grid(
         source,
         orientation=card.input.orientation,
         spacing=card.input.spacing,
         channels=card.input.channels,
         resample=card.inference.resample,
+        hidden=hidden,
     )
     maps = []
     for axis, source_axis in enumerate(permutation):
@@ -126,7 +135,25 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None) -> Region:
             part = slice(count - part.stop, count - part.start)
         nearest = card.inference.resample.separate_z == axis
         maps.append(AxisMap.between(moved.shape[axis], count, part, nearest=nearest))
-    return _cut(moved.array, maps, card.input.patch_size, whole, permutation, flips)
+    cut, maps = _cut(maps, card.input.patch_size, moved.shape, 0.5 if focus is None else focus.margin)
+    array = moved.array[(slice(None), *cut)]
+    blind = None if hidden is None else _hidden_on_grid(hidden, source, card)[cut]
+    if blind is not None:
+        # Between hidden voxels and their neighbours resampling left mixtures.
+        array = np.where(blind, np.float32(0), array)
+    overlap, slack = (None, 0.0) if focus is None else (focus.overlap, focus.slack)
+    return Region(array, (maps[0], maps[1], maps[2]), whole, permutation, flips, blind, overlap, slack)
+
+
+def _hidden_on_grid(hidden: np.ndarray, image: Volume, card: ModelCard) -> np.ndarray:
+    """A mask on the grid of an image, bool ``(K, J, I)``, on the model's grid."""
+    moved = labels_to_model_grid(
+        Volume(hidden[None].astype(np.uint8), image.geometry),
+        orientation=card.input.orientation,
+        spacing=card.input.spacing,
+        resample=card.inference.resample,
+    )
+    return moved.array[0] > 0
 
 
 def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
@@ -136,23 +163,20 @@ def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
     return any(e > MUCH_LARGER * limit for e, limit in zip(extent, largest, strict=True))
 
 
-def _alone(image: Volume, box: Box) -> tuple[Volume, Box]:
-    """The box as an image of its own, and the box in that."""
+def _alone(image: Volume, box: Box, inner: Box) -> tuple[Volume, Box]:
+    """The box as an image of its own, and what lies inside of it in that."""
     k, j, i = (part.stop - part.start for part in box)
-    return image.crop((box[0].start, box[1].start, box[2].start), (k, j, i)), _box([0, 0, 0], [k, j, i])
+    start = [part.start - outer.start for part, outer in zip(inner, box, strict=True)]
+    stop = [part.stop - outer.start for part, outer in zip(inner, box, strict=True)]
+    return image.crop((box[0].start, box[1].start, box[2].start), (k, j, i)), _box(start, stop)
 
 
-def _cut(
-    array: np.ndarray, maps: list[AxisMap], patch: Size, box: Box, permutation: Size, flips: tuple[int, ...]
-) -> Region:
-    """Keep what the maps reach and half a patch around it."""
-    start = [max(0, int(m.low[0]) - p // 2) for m, p in zip(maps, patch, strict=True)]
-    stop = [
-        min(n, int(m.high[-1]) + 1 + p // 2) for m, p, n in zip(maps, patch, array.shape[1:], strict=True)
-    ]
-    moved = [m.moved(s) for m, s in zip(maps, start, strict=True)]
-    image = array[(slice(None), *_box(start, stop))]
-    return Region(image, (moved[0], moved[1], moved[2]), box, permutation, flips)
+def _cut(maps: list[AxisMap], patch: Size, shape: Size, margin: float) -> tuple[Box, list[AxisMap]]:
+    """The part that the maps reach with ``margin`` patches around it, and the maps into that part."""
+    wide = [round(margin * p) for p in patch]
+    start = [max(0, int(m.low[0]) - w) for m, w in zip(maps, wide, strict=True)]
+    stop = [min(n, int(m.high[-1]) + 1 + w) for m, w, n in zip(maps, wide, shape, strict=True)]
+    return _box(start, stop), [m.moved(s) for m, s in zip(maps, start, strict=True)]
 
 
 def _box(start: list[int], stop: list[int]) -> Box:

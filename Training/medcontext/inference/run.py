@@ -19,11 +19,9 @@ from medcontext.inference.accumulate import predict_planes
 from medcontext.inference.certainty import (
     VIEWS,
     CertaintyKind,
-    Masked,
     entropy_certainty,
     masked_certainty,
     masked_forward,
-    with_hidden_input,
 )
 from medcontext.inference.finish import Outputs, PlaneFinisher
 from medcontext.inference.forward import (
@@ -34,6 +32,7 @@ from medcontext.inference.forward import (
     remember_constant,
 )
 from medcontext.inference.labelling import ScoreMeaning
+from medcontext.inference.masked import Masked, masked_once, with_hidden_input, with_mask_channel
 from medcontext.inference.plan import ExecutionPlan, default_plan, measured_plan, planned_forward
 from medcontext.inference.region import Region
 from medcontext.inference.windows import WindowGrid
@@ -110,15 +109,22 @@ class ModelRun:
         self._built: tuple[torch.device, ExecutionPlan, Forward] | None = None
 
     def __call__(
-        self, region: Region, targets: Targets, reporter: Reporter, clock: Clock
+        self, region: Region, targets: Targets, reporter: Reporter, clock: Clock, frugal: bool = False
     ) -> tuple[ExecutionPlan, str]:
         """Fill the targets; gives how and on which device it was done in the end.
+
+        Args:
+            region: what the network sees.
+            targets: where results go.
+            reporter: told of progress and of other ways that had to be tried.
+            clock: of the stages.
+            frugal: begin with the way that takes least memory.
 
         Raises:
             CancelledError: someone asked to stop.
             ResourceError: memory ran out in the most frugal way too.
         """
-        for setting in self._settings():
+        for setting in self._settings(frugal):
             if setting.announcement:
                 reporter.warning(setting.announcement)
             try:
@@ -137,13 +143,17 @@ class ModelRun:
             "Close other programs, give a region of interest, or choose a model with larger voxels.",
         )
 
-    def _settings(self) -> Iterator[_Setting]:
+    def _settings(self, frugal: bool) -> Iterator[_Setting]:
         device, name = self._device.torch_device, self._device.name
-        yield _Setting(device, slab_on_cpu=False, measured=True)
-        yield _Setting(device, False, False, f"Memory ran out on {name}: trying one window at a time.")
+        if frugal:
+            yield _Setting(device, slab_on_cpu=True, measured=False)
+        else:
+            yield _Setting(device, slab_on_cpu=False, measured=True)
+            yield _Setting(device, False, False, f"Memory ran out on {name}: trying one window at a time.")
         if self._device.kind != "cpu":
             text = f"Memory ran out on {name}: trying with intermediate results in main memory."
-            yield _Setting(device, True, False, text)
+            if not frugal:
+                yield _Setting(device, True, False, text)
             yield _Setting(
                 CPU, True, False, f"Memory ran out on {name}: computing on the CPU, which takes longer."
             )
@@ -152,16 +162,21 @@ class ModelRun:
         self, setting: _Setting, region: Region, targets: Targets, reporter: Reporter, clock: Clock
     ) -> ExecutionPlan:
         patch = self._card.input.patch_size
-        grid = WindowGrid.cover(region.image.shape[1:], patch, self._overlap)
-        image = torch.from_numpy(np.ascontiguousarray(region.image)).to(setting.device)
+        overlap = self._overlap if region.overlap is None else region.overlap
+        grid = WindowGrid.cover(region.image.shape[1:], patch, overlap, region.slack)
+        blind = self._masked is not None and region.hidden is not None
+        image = torch.from_numpy(_network_input(region, blind)).to(
+            CPU if setting.slab_on_cpu else setting.device
+        )
         with torch.inference_mode(False):  # parameters moved in inference mode could not be trained any more
             for network in self._networks:
                 network.to(setting.device)
-        plan = self._plan(setting, grid, image, VIEWS if targets.certainty_kind == "masked" else 0)
+        views = VIEWS if targets.certainty_kind == "masked" else 0
+        plan = self._plan(setting, grid, image, views, blind)
         clock.lap("plan")
-        forward = self._forward(setting.device, plan)
+        forward = self._blind_forward(setting.device, plan) if blind else self._forward(setting.device, plan)
         if targets.certainty_kind == "masked":
-            forward = self._with_masked_views(forward, setting.device, plan.precision)
+            forward = self._with_masked_views(forward, setting.device, plan.precision, blind)
         axis = grid.slab_axis
         slab_device = self._slab_device(setting, grid, axis, targets.certainty_kind == "masked")
         finisher = self._finisher(region, targets, axis, setting.device)
@@ -190,10 +205,12 @@ class ModelRun:
         reporter.progress("segment", 1)
         return plan
 
-    def _plan(self, setting: _Setting, grid: WindowGrid, image: Tensor, views: int) -> ExecutionPlan:
+    def _plan(
+        self, setting: _Setting, grid: WindowGrid, image: Tensor, views: int, blind: bool
+    ) -> ExecutionPlan:
         if setting.device != self._device.torch_device:
             return ExecutionPlan()
-        if not setting.measured:
+        if blind or not setting.measured:
             return default_plan(self._device, self._precision)
         middle = [starts[len(starts) // 2] for starts in grid.starts]
         region = tuple(slice(s, s + p) for s, p in zip(middle, grid.patch, strict=True))
@@ -205,20 +222,33 @@ class ModelRun:
         """Scores of windows from all networks and mirrored copies; kept for the next image."""
         if self._built is None or self._built[:2] != (device, plan):
             members = mean_forward([planned_forward(network, plan) for network in self._networks])
-            mirrored = mirrored_forward(
-                members,
-                self._card.inference.flips,
-                left_right_axis(self._card.input.orientation),
-                self._meaning.mirrored_channels(),
-            )
-            self._built = device, plan, remember_constant(mirrored)
+            self._built = device, plan, remember_constant(self._mirrored(members))
         return self._built[2]
 
-    def _with_masked_views(self, clean: Forward, device: torch.device, precision: Precision) -> Forward:
+    def _mirrored(self, forward: Forward) -> Forward:
+        return mirrored_forward(
+            forward,
+            self._card.inference.flips,
+            left_right_axis(self._card.input.orientation),
+            self._meaning.mirrored_channels(),
+        )
+
+    def _blind_forward(self, device: torch.device, plan: ExecutionPlan) -> Forward:
+        """Scores of windows whose last channel says what is hidden."""
+        return self._mirrored(masked_once(with_mask_channel(self._masked_on(device)), plan.precision))
+
+    def _masked_on(self, device: torch.device) -> Masked:
         # In input space any network can be masked; it needs nothing that only training knows.
-        masked: Masked = with_hidden_input(self._networks[0])
-        if self._masked is not None:
-            masked = self._masked.to(device).eval()
+        if self._masked is None:
+            return with_hidden_input(self._networks[0])
+        return self._masked.to(device).eval()
+
+    def _with_masked_views(
+        self, clean: Forward, device: torch.device, precision: Precision, blind: bool
+    ) -> Forward:
+        masked = self._masked_on(device)
+        if blind:
+            masked = with_mask_channel(masked)
         return masked_forward(clean, masked, self._meaning, self._card.input.patch_size, precision)
 
     def _slab_device(self, setting: _Setting, grid: WindowGrid, axis: int, doubled: bool) -> torch.device:
@@ -256,3 +286,10 @@ class ModelRun:
                 f"{self._meaning.channels}.",
                 "The model folder is inconsistent: import it again.",
             )
+
+
+def _network_input(region: Region, blind: bool) -> np.ndarray:
+    """The image, and for a network that is told what is hidden that as a further channel."""
+    if blind and region.hidden is not None:
+        return np.concatenate([region.image, region.hidden[None].astype(np.float32)])
+    return np.ascontiguousarray(region.image)

@@ -1,0 +1,83 @@
+"""A part of an image that is to be segmented again, and how differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medcontext.card_schema import ModelCard
+from medcontext.errors import InputError
+from medcontext.geometry import Volume
+
+Box = tuple[slice, slice, slice]
+
+FINE_OVERLAP = 0.75
+FINE_SLACK = 0.25
+
+
+@dataclass(frozen=True)
+class Focus:
+    """What to look at, and how.
+
+    Attributes:
+        mask: bool ``(K, J, I)`` on the grid of the image; the result is zero outside of it.
+        finer: windows centred on the mask, each voxel of it seen from many places in the window.
+        hidden: the image inside the mask is hidden from the network, which must conclude from what is around.
+    """
+
+    mask: np.ndarray
+    finer: bool = False
+    hidden: bool = False
+
+    @property
+    def overlap(self) -> float | None:
+        """Share of a window that the next one repeats; None for what the model takes always."""
+        return FINE_OVERLAP if self.finer else None
+
+    @property
+    def slack(self) -> float:
+        """See :meth:`medcontext.inference.windows.WindowGrid.cover`."""
+        return FINE_SLACK if self.finer else 0.0
+
+    @property
+    def margin(self) -> float:
+        """Surroundings that the network sees, as a share of the patch: all that windows over the mask reach."""
+        return 0.5 if not self.finer else 1.5 - FINE_OVERLAP
+
+    def box(self, image: Volume) -> Box:
+        """The bounding box of the mask.
+
+        Raises:
+            InputError: the mask is no bool array on the image's grid, or it is empty.
+        """
+        if self.mask.dtype != np.bool_ or self.mask.shape != image.shape:
+            raise InputError(
+                f"The region is an array {self.mask.shape} of {self.mask.dtype}; the image needs a bool mask "
+                f"{image.shape} (K, J, I)."
+            )
+        sides = []
+        for axis in range(3):
+            inside = np.flatnonzero(self.mask.any(axis=tuple(a for a in range(3) if a != axis)))
+            if not inside.size:
+                raise InputError("The region is empty.", "Place it on the structure to segment again.")
+            sides.append(slice(int(inside[0]), int(inside[-1]) + 1))
+        return sides[0], sides[1], sides[2]
+
+
+def surroundings(image: Volume, card: ModelCard, box: Box) -> Box:
+    """The part of an image around ``box`` that is as large as the images the model was trained on.
+
+    Half way between the smallest and the largest of them, centred on the box, inside the image; at least the box.
+    """
+    permutation, _flips = image.geometry.reorientation(card.input.orientation)
+    low, high = card.input.range.field_of_view
+    sides = list(box)
+    for axis, source in enumerate(permutation):
+        voxels = round((low[axis] + high[axis]) / 2 / image.spacing[source])
+        part = box[source]
+        before = max(0, voxels - (part.stop - part.start)) // 2
+        start = min(max(0, part.start - before), max(0, image.shape[source] - voxels))
+        stop = min(image.shape[source], start + voxels)
+        sides[source] = slice(min(start, part.start), max(stop, part.stop))
+    return sides[0], sides[1], sides[2]
