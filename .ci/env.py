@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from importlib import util
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "medcontext.stamp"
+NO_WHEEL = r"No matching distribution found for (slicer-core|vtk|PySide6)"
+"""What pip says where the extra ``slicer`` has nothing for this Python or platform."""
 
 
 def say(text: str) -> None:
@@ -45,10 +48,11 @@ def create() -> None:
         sys.exit("This Python has neither venv nor pip. On Debian or Ubuntu: sudo apt install python3-venv")
 
 
-def pip(*arguments: str) -> bool:
-    """Install something into .venv; whether it worked."""
+def pip(*arguments: str) -> str:
+    """Install something into .venv; what went wrong, or nothing."""
     command = [str(PYTHON), "-m", "pip", "--require-virtualenv", "install", "-q", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    done = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
+    return done.stderr or "pip failed" if done.returncode else ""
 
 
 def has_pip() -> bool:
@@ -65,7 +69,14 @@ def has_pip() -> bool:
 def install() -> None:
     """Install the pinned versions and the package itself, editable."""
     say("Installing the pinned libraries and medcontext ...")
-    if not pip("-c", "constraints.txt", "-e", ".[test,dicom,slicer]"):
+    problem = pip("-c", "constraints.txt", "-e", ".[test,dicom,slicer]")
+    if re.search(NO_WHEEL, problem):
+        say(
+            f"There is no slicer-core for Python {sys.version.split()[0]}: the tests of the Slicer module are skipped."
+        )
+        problem = pip("-c", "constraints.txt", "-e", ".[test,dicom]")
+    if problem:
+        say(problem)
         sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")
 
 
