@@ -20,8 +20,6 @@ class EditorLink:
     def __init__(self, editor: Any) -> None:
         self.editor = editor
         editor.setMaximumNumberOfUndoStates(UNDO_STATES)
-        if hasattr(editor, "setShow3DButtonVisible"):  # the panel has that button already; newest Slicer only
-            editor.setShow3DButtonVisible(False)
         self.selectNode()
         editor.setMRMLScene(slicer.mrmlScene)
 

@@ -53,7 +53,6 @@ class ReviewPanel:
         """Review a segmentation over a volume; None for none."""
         self._segmentation = segmentationNode
         self._editor.show(segmentationNode, volumeNode)
-        self._ui.show3DButton.setSegmentationNode(segmentationNode)
         self._ui.segmentEditorWidget.enabled = segmentationNode is not None
         self.update()
 

@@ -35,11 +35,14 @@ class RunControl:
 
     Args:
         progressBar: a QProgressBar.
-        onChanged: called when a run begins or ends and when there is something else to read.
+        onChanged: called when a run begins, ends, or is asked to stop.
+        onText: called when there is something else to read.
     """
 
-    def __init__(self, progressBar: Any, onChanged: Callable[[], None]) -> None:
-        self._bar, self._onChanged = progressBar, onChanged
+    def __init__(
+        self, progressBar: Any, onChanged: Callable[[], None], onText: Callable[[], None]
+    ) -> None:
+        self._bar, self._onChanged, self._onText = progressBar, onChanged, onText
         self._run: Run | None = None
         self._ended: Callable[[Any], None] | None = None
         self._cancelling = False
@@ -118,7 +121,7 @@ class RunControl:
         self._bar.setRange(0, BAR_STEPS)
         self._bar.setValue(max(self._bar.value, done))
         self._title, self._left = stageTitle(stage), timeText(etaSeconds)
-        self._onChanged()
+        self._onText()
 
     def message(self, text: str) -> None:
         """See :class:`RunListener.RunListener`."""
@@ -143,7 +146,7 @@ class RunControl:
     def _note(self, text: str) -> None:
         if text and text not in self.notes:
             self.notes.append(text)
-            self._onChanged()
+            self._onText()
 
     def _poll(self) -> None:
         run = self._run
@@ -160,4 +163,4 @@ class RunControl:
             self._waiting = True
             self._bar.setRange(0, 0)
             self._title, self._left = _("Starting (the first run takes longer)"), ""
-            self._onChanged()
+            self._onText()

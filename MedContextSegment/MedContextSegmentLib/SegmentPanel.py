@@ -23,7 +23,7 @@ from MedContextSegmentLib.RunInputs import SegmentRequest
 from MedContextSegmentLib.Sequences import frameCount
 from MedContextSegmentLib.VolumeChoice import candidateVolumes
 
-FIRST_CHANNEL_ROW = 2
+FIRST_CHANNEL_ROW = 3
 
 
 class SegmentPanel:

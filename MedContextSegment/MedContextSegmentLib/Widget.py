@@ -57,6 +57,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._with = collaborators or Collaborators()
         self._parameters: MedContextSegmentParameters | None = None
         self._guiTag: Any = None
+        self._reasons = ("", "")
         self._entered = self._warmed = self._updating = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -71,7 +72,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = self._with.makeSettings()
         self.editor = EditorLink(ui.segmentEditorWidget)
         root.setMRMLScene(slicer.mrmlScene)
-        self.control = RunControl(ui.progressBar, self.update)
+        self.control = RunControl(ui.progressBar, self.update, self._showStatus)
         self.actions = RunActions(
             self.logic, self.settings, self._with.install, self.control, self.editor, self._onResult
         )
@@ -81,7 +82,9 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.reviewPanel = ReviewPanel(ui, self.editor)
         self.redoPanel = RedoPanel(ui, self.editor, self._volume, self.update, self._with.models)
-        self.exportPanel = ExportPanel(ui, self.logic, self._segmentation, self._volume)
+        self.exportPanel = ExportPanel(
+            ui, self.logic, self._with.install, self._segmentation, self._volume
+        )
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
         self._scene = SceneEvents(self, self._onSceneStartClose, self._onSceneEndClose, self._onNodes)
@@ -106,6 +109,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The panel goes away."""
         self._scene.stop()
         self.control.forget()
+        self.exportPanel.stop()
         self._setParameters(None)
         self.removeObservers()
         self.editor.exit()
@@ -148,9 +152,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 panel.setEnabled(not running)
             self._showButton(self.ui.segmentButton, _("Segment"), reason)
             self._showButton(self.ui.redoButton, _("Redo this region"), redoReason)
-            status = self._runText() if running else reason or self.actions.outcome
-            showText(self.ui.statusLabel, status)
-            showText(self.ui.redoStatusLabel, self._runText() if running else redoReason)
+            self._reasons = reason or self.actions.outcome, redoReason
+            self._showStatus()
             self.exportPanel.update()
         finally:
             self._updating = False
@@ -162,8 +165,13 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         button.enabled = not self.control.cancelling if running else not reason
         button.toolTip = _("Stop; nothing is changed.") if running else reason or title
 
-    def _runText(self) -> str:
-        return "\n".join([self.control.text, *self.control.notes])
+    def _showStatus(self) -> None:
+        """The two lines that say what is going on, or why a button cannot be clicked."""
+        texts = self._reasons
+        if self.control.running:
+            texts = ("\n".join([self.control.text, *self.control.notes]),) * 2
+        showText(self.ui.statusLabel, texts[0])
+        showText(self.ui.redoStatusLabel, texts[1])
 
     def _warmOnce(self, reason: str) -> None:
         """Let the worker get ready while the person still looks at the panel."""
@@ -219,6 +227,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.update()
 
     def _onSceneStartClose(self) -> None:
+        self.exportPanel.stop()
         self._setParameters(None)
         self.editor.sceneCloses()
 
