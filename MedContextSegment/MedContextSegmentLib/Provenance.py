@@ -44,7 +44,9 @@ def provenanceOf(result: SegmentationResult, settings: Mapping[str, Any] | None 
         "Precision": result.precision,
         "Time": datetime.now(UTC).isoformat(timespec="seconds"),
         "Seconds": f"{sum(result.seconds.values()):.3f}",
-        "Settings": json.dumps(dict(settings or {}), sort_keys=True, default=str),
+        "Settings": json.dumps(dict(settings or {}), sort_keys=True, default=str).replace(
+            SEPARATOR, "\\u007c"
+        ),
     }
     return {name: _clean(str(text)) for name, text in facts.items()}
 

@@ -88,13 +88,13 @@ class SegmentationWriter:
         """
         self.segmentIds, self.protectedVoxels, self.notes = (), 0, ()
         self._check(result, snapshot, segmentationNode, region)
-        if self._saveStateForUndo is not None:
-            self._saveStateForUndo()
         target = targetOf(segmentationNode, snapshot)
         values, pieces, regionMask = self._place(result, target, region)
         yield 0.05
         plan = self._plan(result, segmentationNode, target, pieces, region is not None)
         simple = region is None and not plan.kept and not plan.losers and plan.editing.everywhere
+        if self._saveStateForUndo is not None:
+            self._saveStateForUndo()
         steps = writeLayer(plan, values) if simple else writeProtected(plan, values, regionMask)
         for share in steps:
             yield 0.1 + 0.85 * share
