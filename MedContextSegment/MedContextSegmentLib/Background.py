@@ -24,6 +24,11 @@ class Background(Generic[Answer]):
         """Whether :meth:`result` would not wait."""
         return not self._thread.is_alive()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long at most; whether it is done."""
+        self._thread.join(seconds)
+        return self.done
+
     def result(self) -> Answer:
         """What the work gave; raises what it raised."""
         self._thread.join()

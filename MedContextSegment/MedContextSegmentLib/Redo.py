@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.Regions import maskOfRoi, maskOfSegment
 from MedContextSegmentLib.VolumeReader import VolumeSnapshot
 
 FINER, CONTEXT, MODEL = "finer", "context", "model"
 FORMS = (FINER, CONTEXT, MODEL)
+
+CONTEXT_METHOD = "medcontext"
+"""The training method in which networks learn to complete what is hidden from them."""
 
 MARGIN_MM = 5.0
 """How far around a segment its region goes: a structure that was cut too small must be able to grow."""
@@ -37,6 +41,11 @@ class RedoRequest:
     segment: tuple[Any, str] | None = None
     marginMm: float = MARGIN_MM
     model: str = ""
+
+
+def offeredForms(card: CardSummary) -> tuple[str, ...]:
+    """The forms that make sense with a model: only those trained for it can do without the image."""
+    return tuple(form for form in FORMS if form != CONTEXT or card.method == CONTEXT_METHOD)
 
 
 def formTitle(form: str) -> str:

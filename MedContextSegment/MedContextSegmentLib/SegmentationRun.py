@@ -26,6 +26,12 @@ from MedContextSegmentLib.Writing import Writing
 
 PREPARING, COMPUTING, WRITING = "preparing", "computing", "writing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
+QUICK_SECONDS = 0.01
+"""A small result is read in less; then the next turn of the timer need not be waited for."""
+
+FRAME_SECONDS = 0.03
+"""Steps of writing are done together for so long; a single one may take longer."""
+
 ENDED = (DONE, FAILED, CANCELLED)
 
 
@@ -181,19 +187,18 @@ class SegmentationRun:
     # Computing: the worker's events come in, then a thread reads its arrays
 
     def _awaitResult(self) -> None:
-        if self._reading is not None:
-            if self._reading.done:
-                self.result = self._reading.result()
-                self._beginWriting()
-            return
         request = self._asked
         assert request is not None  # for the type checker: it is what began this state
-        self._checkVolume()
-        over = request.ended  # asked before the events are taken, so that the last one is among them
-        for event in request.poll():
-            self._take(event)
-        if over and self._reading is None:
-            raise explainEnd(request.end or WorkerEnd(None, "no answer"))
+        if self._reading is None:
+            self._checkVolume()
+            over = request.ended  # asked before the events are taken, so that the last one is among them
+            for event in request.poll():
+                self._take(event)
+            if over and self._reading is None:
+                raise explainEnd(request.end or WorkerEnd(None, "no answer"))
+        if self._reading is not None and self._reading.wait(QUICK_SECONDS):
+            self.result = self._reading.result()
+            self._beginWriting()
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -235,11 +240,11 @@ class SegmentationRun:
         self.state = WRITING
         self._listener.progress("write", 0.0, None)
         self._steps = self._writing.steps(self.request, self.inputs, self.result, self._listener)
+        self._write()
 
     def _write(self) -> None:
-        """Write for about the time of one frame on the screen; a single step may take longer."""
         assert self._steps is not None  # for the type checker
-        ends = time.monotonic() + 0.03
+        ends = time.monotonic() + FRAME_SECONDS
         while time.monotonic() < ends:
             self._checkStop()
             try:

@@ -12,13 +12,20 @@ from slicer.i18n import tr as _
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from MedContextSegmentLib.WorkerChild import WorkerEnd
 
+CAUSE_LINES = 60
+"""How far back in the log the cause of a crash is looked for: the stack of all threads may come after it."""
+
 _KILLED = {-9, 137}
 _NO_MEMORY = {0xC0000017, 0xC000012D}
 """Windows: no memory, commit limit."""
 
-_MEMORY_WORDS = re.compile(r"MemoryError|bad_alloc|not enough memory|out of memory|memory ran out", re.IGNORECASE)
+_MEMORY_WORDS = re.compile(
+    r"MemoryError|bad_alloc|not enough memory|out of memory|memory ran out", re.IGNORECASE
+)
 _MISSING = re.compile(r"(?:ModuleNotFoundError|ImportError): (.+)")
-_CAUSE = re.compile(r"^(?:Fatal Python error: .+|(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception)\b.*)$")
+_CAUSE = re.compile(
+    r"^(?:Fatal Python error: .+|terminate called .+|(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception)\b.*)$"
+)
 
 
 def explainEnd(end: WorkerEnd) -> MedContextError:
@@ -96,12 +103,8 @@ def _missingPackage(text: str) -> MedContextError:
 
 
 def _cause(log: Sequence[str]) -> str:
-    """The line of the log that says most: the last one that names an error, else the last one."""
-    named = [line for line in log if _CAUSE.match(line)]
-    if named:
-        return named[-1]
-    plain = [line.strip() for line in log if line.strip() and not line.startswith((" ", "\t"))]
-    return plain[-1] if plain else ""
+    """The last line of the log that names an error; "" where none does."""
+    return next((line for line in reversed(log[-CAUSE_LINES:]) if _CAUSE.match(line)), "")
 
 
 def _exitText(code: int) -> str:

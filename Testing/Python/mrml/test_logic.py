@@ -14,14 +14,12 @@ import pytest
 import slicer
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
+from harness.runs import DEAF, Recorder, loadSample, pollUntil, sampleLabels, scriptWorker, segmentArrays
 from medcontext.errors import CancelledError, InputError
 from medcontext.exchange import PREFIX, ExchangeFolder
 from medcontext.jobs.process import creation_token
 from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
 from MedContextSegmentLib.WorkerProcess import WorkerProcess
-
-sys.path.insert(0, str(Path(__file__).parent))
-from runs import DEAF, Recorder, loadSample, pollUntil, sampleLabels, scriptWorker, segmentArrays  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,7 @@ def test_what_the_run_says_is_logged(logic: MedContextSegmentLogic, caplog: pyte
     ("make", "said"),
     [
         (lambda: None, "No volume is selected"),
-        (lambda: [], "No volume is selected"),
+        (list, "No volume is selected"),
         (lambda: makeVolume((40, 50, 40), "vtkMRMLLabelMapVolumeNode"), "label map"),
         (lambda: makeVolume((40, 50, 40, 3), "vtkMRMLVectorVolumeNode"), "colors or vectors"),
         (lambda: makeVolume((1, 50, 40)), "single slice"),
@@ -134,7 +132,7 @@ def test_two_logics_work_side_by_side(worker: WorkerProcess, tmp_path: Path) -> 
     logics = [MedContextSegmentLogic(worker=worker, exchangeRoot=tmp_path), MedContextSegmentLogic()]
     runs = [logic.start(SegmentRequest((node,), "hippocampus"), Recorder()) for logic in logics]
     ends = time.monotonic() + 120
-    while any([run.poll() for run in runs]):
+    while sum(run.poll() for run in runs):
         assert time.monotonic() < ends
         time.sleep(0.01)
     assert [run.state for run in runs] == ["done", "done"]

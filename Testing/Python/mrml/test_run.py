@@ -19,14 +19,7 @@ import pytest
 import slicer
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
-from medcontext.cards import bundled_models
-from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
-from MedContextSegmentLib.SegmentationRun import COMPUTING, WRITING, SegmentationRun
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
-
-sys.path.insert(0, str(Path(__file__).parent))
-from runs import (  # noqa: E402
+from harness.runs import (
     CRASHING,
     DEAF,
     Recorder,
@@ -38,6 +31,11 @@ from runs import (  # noqa: E402
     scriptWorker,
     segmentArrays,
 )
+from medcontext.cards import bundled_models
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
+from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.SegmentationRun import COMPUTING, WRITING, SegmentationRun
+from MedContextSegmentLib.WorkerProcess import WorkerProcess
 
 STOP_SECONDS = 2.0
 
@@ -428,7 +426,7 @@ def test_a_worker_killed_by_the_system_offers_the_low_memory_plan(logic: MedCont
             "A Python package that segmenting needs cannot be loaded: No module named 'torch'.",
         ),
         ("ValueError: odd", 1, MedContextError, "The worker ended unexpectedly: ValueError: odd."),
-        ("", 3, MedContextError, "The worker ended unexpectedly: Traceback (most recent call last):."),
+        ("", 3, MedContextError, "The worker ended unexpectedly: exit code 3."),
     ],
 )
 def test_a_crash_is_one_sentence_with_its_cause(
