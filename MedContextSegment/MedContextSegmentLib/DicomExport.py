@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -12,8 +13,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.errors import InputError
-from medcontext.exchange import ExchangeFolder
+from medcontext.errors import CancelledError, InputError, MedContextError
+from medcontext.exchange import ExchangeFolder, SharedArray
 from MedContextSegmentLib.Background import Background
 from MedContextSegmentLib.LabelLayers import LabelLayers, collectLayers
 from MedContextSegmentLib.Provenance import readFromNode
@@ -24,6 +25,10 @@ from MedContextSegmentLib.WrittenFiles import explained
 
 INSTANCES = "DICOM.instanceUIDs"
 RT_PLUGIN = "DicomRtImportExportPlugin"
+RT_TAGS = {
+    "Patient": ("PatientName", "PatientID", "PatientSex", "PatientBirthDate", "PatientComments"),
+    "Study": ("StudyDate", "StudyTime", "StudyID", "StudyDescription"),
+}
 
 
 def segProblem(volumeNode: Any) -> str:
@@ -89,13 +94,11 @@ def exportSeg(
     layers: LabelLayers = yield from _scaled(collectLayers(segmentationNode, volumeNode), 0.0, 0.4)
     with ExchangeFolder(Path(slicer.app.temporaryPath)) as folder:
         array = layers.arrays[0] if len(layers.arrays) == 1 else np.stack(layers.arrays)
-        sending = Background(lambda: folder.write("labelmap", array))
-        while not sending.done:
-            yield 0.4
+        shared = yield from _share(folder, array)
         facts = readFromNode(segmentationNode)
         answer = yield from _ask(
             worker,
-            labelmap=sending.result().to_json(),
+            labelmap=shared.to_json(),
             affine=(RAS_TO_LPS @ layers.ijkToRas).tolist(),
             labels=[label.toJson() for label in layers.labels],
             by_hand=[label.value for label in layers.labels if label.byHand],
@@ -109,6 +112,26 @@ def exportSeg(
     if answer["empty"]:
         notes.append(_("Empty segments were left out: {names}.").format(names=", ".join(answer["empty"])))
     return [Path(answer["file"])]
+
+
+def _share(folder: ExchangeFolder, array: np.ndarray) -> Generator[float, None, SharedArray]:
+    """Write the array in a thread; stopped, and waited for, where the generator is closed before."""
+    stopping: list[CancelledError] = []
+
+    def check() -> None:
+        if stopping:
+            raise stopping[0]
+
+    sending = Background(lambda: folder.write("labelmap", array, check))
+    try:
+        while not sending.done:
+            yield 0.4
+    except GeneratorExit:
+        stopping.append(CancelledError("Stopped on request."))
+        with contextlib.suppress(MedContextError):
+            sending.result()
+        raise
+    return sending.result()
 
 
 def _ask(worker: Any, **fields: Any) -> Generator[float, None, dict[str, Any]]:
@@ -187,11 +210,25 @@ def _runRtPlugin(nodes: tuple[Any, ...], folder: Path) -> str:
     exportables = []
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
-        modality = hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
+        tags = _patientTags(hierarchy, hierarchy.GetItemByDataNode(nodes[0]))
+        modality = hierarchy.GetItemAttribute(item, "DICOM.Modality")
+        if modality and node is nodes[0]:
+            tags["Modality"] = modality
         for exportable in plugin.examineForExport(item):
             exportable.directory = str(folder)
-            exportable.setTag("SeriesDescription", node.GetName())
-            if modality and not node.IsA("vtkMRMLSegmentationNode"):
-                exportable.setTag("Modality", modality)
+            for name, value in (tags | {"SeriesDescription": node.GetName()}).items():
+                exportable.setTag(name, value)
             exportables.append(exportable)
     return str(plugin.export(exportables) or "")
+
+
+def _patientTags(hierarchy: Any, item: int) -> dict[str, str]:
+    """Patient and study of an item, which Slicer's export dialog would fill in."""
+    tags = {}
+    for level, names in RT_TAGS.items():
+        ancestor = hierarchy.GetItemAncestorAtLevel(item, level)
+        for name in names if ancestor else ():
+            value = hierarchy.GetItemAttribute(ancestor, f"DICOM.{name}")
+            if value:
+                tags[name] = str(value)
+    return tags

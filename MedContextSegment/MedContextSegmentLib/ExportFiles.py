@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ def exportSegNrrd(segmentationNode: Any, path: Path) -> Generator[float, None, l
         InputError, ResourceError: it cannot be written there.
     """
     yield 0.0
-    _exportNode(segmentationNode, path)
+    # Slicer writes a shallow copy, which touches the segmentation itself: it would count as changed since saved.
+    with _hiddenNode("vtkMRMLSegmentationNode") as copy:
+        copy.CopyContent(segmentationNode, True)
+        yield 0.3
+        _exportNode(copy, path)
     return [path]
 
 
@@ -65,16 +70,24 @@ def exportNifti(
 
 
 def _writeLabelmap(path: Path, array: np.ndarray, ijkToRas: np.ndarray) -> None:
-    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLLabelMapVolumeNode")
+    with _hiddenNode("vtkMRMLLabelMapVolumeNode") as node:
+        slicer.util.updateVolumeFromArray(node, array)
+        node.SetIJKToRASMatrix(vtkMatrix(ijkToRas))
+        _exportNode(node, path)
+
+
+@contextmanager
+def _hiddenNode(className: str) -> Iterator[Any]:
+    """A node of the scene for the time of the block."""
+    node = slicer.mrmlScene.CreateNodeByClass(className)
     node.SetHideFromEditors(True)
     node.SetSaveWithScene(False)
     node = slicer.mrmlScene.AddNode(node)
     try:
-        slicer.util.updateVolumeFromArray(node, array)
-        node.SetIJKToRASMatrix(vtkMatrix(ijkToRas))
-        _exportNode(node, path)
+        yield node
     finally:
-        slicer.mrmlScene.RemoveNode(node)
+        if node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
 
 
 def _exportNode(node: Any, path: Path) -> None:

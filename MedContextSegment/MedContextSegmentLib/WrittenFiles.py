@@ -47,8 +47,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         # Says what is wrong with the place in the system's own words, which the libraries do not.
         temporary.touch(exist_ok=False)
+        temporary.unlink()
         yield temporary
-        if not isWhole(temporary):
+        if not temporary.exists() or not isWhole(temporary):
             raise OSError(errno.ENOSPC, "")
         temporary.replace(path)
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +137,9 @@ class CoreIOManager:
         return max(matches, key=len) if matches else Path(fileName).suffix
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
-        storage = self._storage(node)
-        types = storage.GetSupportedWriteFileTypes()
-        return tuple(types.GetValue(i) for i in range(types.GetNumberOfValues()))
+        with self._storage(node) as storage:
+            types = storage.GetSupportedWriteFileTypes()
+            return tuple(types.GetValue(i) for i in range(types.GetNumberOfValues()))
 
     def exportNodes(
         self,
@@ -153,22 +155,36 @@ class CoreIOManager:
         )
 
     def _export(self, node: Any, path: str, properties: dict[str, Any], harden: bool) -> bool:
-        source, copy = node, None
-        if harden and node.GetParentTransformNode():
-            copy = source = slicer.mrmlScene.AddNewNodeByClass(node.GetClassName(), node.GetName())
-            copy.CopyContent(node)
-            copy.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+        """Write a copy from a scene of its own, as Slicer does: the node itself is not touched."""
+        scene = slicer.vtkMRMLScene()
+        slicer.mrmlScene.CopyDefaultNodesToScene(scene)
+        slicer.mrmlScene.CopyRegisteredNodesToScene(scene)
+        slicer.mrmlScene.CopySingletonNodesToScene(scene)
+        scene.SetDataIOManager(slicer.mrmlScene.GetDataIOManager())
+        copy = scene.AddNewNodeByClass(node.GetClassName())
+        copy.CopyContent(node, harden)
+        transform = node.GetParentTransformNode() if harden else None
+        if transform is not None:
+            fromWorld = vtk.vtkGeneralTransform()
+            transform.GetTransformFromWorld(fromWorld)
+            composite = scene.AddNewNodeByClass("vtkMRMLTransformNode")
+            composite.SetAndObserveTransformFromParent(fromWorld)
+            copy.SetAndObserveTransformNodeID(composite.GetID())
             copy.HardenTransform()
-        storage = self._storage(source)
+        copy.AddDefaultStorageNode()
+        storage = copy.GetStorageNode()
         storage.SetFileName(path)
         storage.SetUseCompression(int(properties.get("useCompression", 1)))
-        written = bool(storage.WriteData(source))
-        if copy is not None:
-            slicer.mrmlScene.RemoveNode(copy)
-        return written
+        return bool(storage.WriteData(copy))
 
-    def _storage(self, node: Any) -> Any:
+    @contextmanager
+    def _storage(self, node: Any) -> Iterator[Any]:
+        """A storage node of its own, in the scene: without an id it crashes where other nodes have storage."""
         storage = node.CreateDefaultStorageNode()
         storage.UnRegister(None)  # the caller owns what Create...() returns
-        storage.SetScene(slicer.mrmlScene)
-        return storage
+        storage.SetHideFromEditors(True)
+        slicer.mrmlScene.AddNode(storage)
+        try:
+            yield storage
+        finally:
+            slicer.mrmlScene.RemoveNode(storage)
