@@ -19,6 +19,7 @@ from typing import Any
 import slicer
 import vtk
 
+from harness import dialogs, packaging
 from harness.files import CoreIOManager
 from harness.hierarchy import SubjectHierarchy
 from harness.terminology import write_terminologies
@@ -235,9 +236,28 @@ def clear() -> None:
     slicer.mrmlScene.Clear(False)
 
 
+def reset() -> None:
+    """An empty scene for the next test: also without the parameter nodes, whose observers outlive a closed scene."""
+    clear()
+    for node in slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode"):
+        slicer.mrmlScene.RemoveNode(node)
+
+
+def usePackaging(available: bool) -> None:
+    """Whether ``slicer.packaging`` can be imported: from Slicer 5.12 on it can, in 5.10 it cannot."""
+    sys.modules["slicer.packaging"] = packaging if available else None  # type: ignore[assignment]
+    if available:
+        slicer.packaging = packaging
+    elif hasattr(slicer, "packaging"):
+        del slicer.packaging
+
+
 def start(app: CoreApplication | None = None) -> Any:
     """Start once per process; returns ``slicer.app``. `app` takes its place (default: one without Qt)."""
     if not hasattr(slicer, "app"):
+        slicer.util.pip_install, slicer.util.pip_uninstall = packaging.pip_install, packaging.pip_uninstall
+        usePackaging(True)
+        dialogs.install()
         for alias, library in LIBRARIES.items():
             sys.modules.setdefault(alias, __import__(f"slicer_core.{library}", fromlist=[library]))
         (app or CoreApplication()).startCore()

@@ -7,11 +7,11 @@ in testing mode (OK, Yes, Close), a dialog is rejected and a file dialog is canc
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
-from PySide6 import QtWidgets
 
 
 @dataclass
@@ -42,18 +42,21 @@ def _answer(default: Any) -> Any:
     return answers.pop(0) if answers else default
 
 
-def _message(logLevel: int, text: str, testingReturnValue: Any, **details: Any) -> Any:
-    """In place of slicer.util._messageDisplay. An answer of True or False means the positive or negative button."""
-    logging.log(logLevel, text)
-    question = testingReturnValue is not None
-    level = {logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}[logLevel]
-    shown.append(Shown("question" if question else level, text, details))
-    if not question:
-        return None
-    buttons = QtWidgets.QMessageBox.StandardButton
-    offered = details["standardButtons"]
-    positive = next(button for button in (buttons.Ok, buttons.Yes, buttons.Retry) if button & offered)
-    return positive if _answer(testingReturnValue) else buttons.Cancel
+def _show(kind: str, level: int) -> Callable[..., None]:
+    def show(text: str, windowTitle: str | None = None, **details: Any) -> None:
+        logging.log(level, text)
+        shown.append(Shown(kind, text, {"windowTitle": windowTitle, **details}))
+
+    return show
+
+
+def _ask(default: bool) -> Callable[..., bool]:
+    def ask(text: str, windowTitle: str | None = None, **details: Any) -> bool:
+        logging.info(text)
+        shown.append(Shown("question", text, {"windowTitle": windowTitle, **details}))
+        return bool(_answer(default))
+
+    return ask
 
 
 def _delay(message: str, *_args: Any, **_kwargs: Any) -> None:
@@ -64,7 +67,7 @@ def _delay(message: str, *_args: Any, **_kwargs: Any) -> None:
 
 def _run(dialog: Any) -> Any:
     """In place of exec_() of a dialog: the answer is the result; a function is called with the dialog first."""
-    text = dialog.text if isinstance(dialog, QtWidgets.QMessageBox) else dialog.windowTitle
+    text = dialog.text if dialog.inherits("QMessageBox") else dialog.windowTitle
     shown.append(Shown("dialog", text, {"dialog": dialog}))
     answer = _answer(0)
     return answer(dialog) if callable(answer) else answer
@@ -87,9 +90,19 @@ def _message_box(kind: str, default: Any) -> Any:
 
 
 def install() -> None:
-    """Replace what would wait for a person."""
-    slicer.util._messageDisplay = _message
+    """Replace the functions of slicer.util that would wait for a person."""
+    slicer.util.infoDisplay = _show("info", logging.INFO)
+    slicer.util.warningDisplay = _show("warning", logging.WARNING)
+    slicer.util.errorDisplay = _show("error", logging.ERROR)
+    slicer.util.confirmOkCancelDisplay = slicer.util.confirmYesNoDisplay = _ask(True)
+    slicer.util.confirmRetryCloseDisplay = _ask(False)
     slicer.util.delayDisplay = _delay
+
+
+def install_qt() -> None:
+    """Replace the dialogs of Qt that would wait for a person."""
+    from PySide6 import QtWidgets
+
     QtWidgets.QDialog.exec_ = _run
     for name in ("getOpenFileName", "getSaveFileName", "getExistingDirectory"):
         setattr(QtWidgets.QFileDialog, name, _file_dialog(""))

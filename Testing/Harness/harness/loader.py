@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -52,13 +53,18 @@ def _problems(node: ElementTree.Element) -> list[str]:
     kind = widget_class(node.get("class", ""))
     if kind is None:
         return [f"unknown widget class {node.get('class')}"]
-    meta = kind.staticMetaObject  # type: ignore[attr-defined]
-    names = {meta.property(index).name() for index in range(meta.propertyCount())}
+    names = _properties(kind)
     return [
         f"{node.get('class')} {node.get('name')} has no property {entry.get('name')} (a dynamic one has stdset=0)"
         for entry in node.findall("property")
         if entry.get("name") not in names and entry.get("stdset") != "0"
     ]
+
+
+@functools.cache  # PySide6 may delete its wrapper of a meta object after the first use
+def _properties(kind: type) -> frozenset[str]:
+    meta = kind.staticMetaObject  # type: ignore[attr-defined]
+    return frozenset(meta.property(index).name() for index in range(meta.propertyCount()))
 
 
 def _connect(root: Any, sender: str, signal: str, receiver: str, slot: str) -> None:

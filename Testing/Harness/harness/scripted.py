@@ -21,6 +21,7 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         super().__init__()
         self._module = module
         self._instance: Any = None
+        self._entered = False
         QtWidgets.QVBoxLayout(self)
         self.setMRMLScene(slicer.mrmlScene)
 
@@ -43,11 +44,16 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     def moduleName(self) -> str:
         return self._module.name
 
+    def isEntered(self) -> bool:
+        return self._entered
+
     def enter(self) -> None:
+        self._entered = True
         if hasattr(self._instance, "enter"):
             self._instance.enter()
 
     def exit(self) -> None:
+        self._entered = False
         if hasattr(self._instance, "exit"):
             self._instance.exit()
 
@@ -114,5 +120,7 @@ class ModuleManager(QtCore.QObject, application.ModuleManager):
     def unload(self, name: str) -> None:
         """Harness only: unload one module."""
         module = self.module(name)
+        if module.widgetRepresentation().isEntered():
+            module.widgetRepresentation().exit()
         self.moduleAboutToBeUnloaded.emit(name)
         module.close()

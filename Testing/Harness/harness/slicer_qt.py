@@ -103,7 +103,7 @@ def start() -> Any:
     sys.modules["ctk"] = ctk_module.make_module()
     app.adopt()
     _isolate_settings()
-    dialogs.install()
+    dialogs.install_qt()
     sys.excepthook = _record
     app.useMainWindow(True)
     return app

@@ -26,14 +26,16 @@ def scene(app: Any) -> Iterator[Any]:
     """``slicer.mrmlScene``; an exception in a slot or an observer that the test did not take fails it."""
     import qt
 
-    from harness import application, dialogs, slicer_qt
+    from harness import application, dialogs, packaging, slicer_qt
 
     slicer_qt.errors.clear()
     dialogs.reset()
+    packaging.reset()
     yield app.mrmlScene()
     app.processEvents()
     app.useMainWindow(True)
-    application.clear()
+    application.usePackaging(True)
+    application.reset()
     app.processEvents()
     qt.QSettings().clear()
     unseen = list(slicer_qt.errors)

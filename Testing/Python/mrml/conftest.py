@@ -23,7 +23,10 @@ def app() -> Any:
 @pytest.fixture(autouse=True)
 def scene(app: Any) -> Iterator[Any]:
     """``slicer.mrmlScene``, closed after the test."""
-    from harness import application
+    from harness import application, dialogs, packaging
 
+    dialogs.reset()
+    packaging.reset()
     yield app.mrmlScene()
-    application.clear()
+    application.usePackaging(True)
+    application.reset()

@@ -194,7 +194,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._combo.addItem(self.noneDisplay, "")
         for node in nodes:
             self._combo.addItem(node.GetName(), node.GetID())
-            self._renames.add(node, "ModifiedEvent", lambda _data, node=node: self._onModified(node))
+            self._renames.add(node, "ModifiedEvent", self._onModified)
         self._add_actions()
         self._combo.blockSignals(blocked)
         self._show()

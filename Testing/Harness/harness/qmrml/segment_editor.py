@@ -7,24 +7,13 @@ from typing import Any, ClassVar
 import slicer
 from PySide6 import QtCore, QtWidgets
 
+from harness.qmrml.editor_parts import EFFECTS, Effect, effect_buttons, row
 from harness.qmrml.node_combo import qMRMLNodeComboBox
 from harness.qmrml.observing import Observations
 from harness.qmrml.segment_widgets import qMRMLSegmentationShow3DButton
 from harness.qmrml.segments_table import qMRMLSegmentsTableView
 from harness.qmrml.widget import qMRMLWidget
 from harness.stored import stored
-
-EFFECTS = ("Threshold", "Paint", "Draw", "Erase", "Grow from seeds", "Smoothing", "Scissors", "Islands")
-
-
-class Effect(QtCore.QObject):
-    """An effect in name only."""
-
-    perSegment, setPerSegment = stored(bool, True)
-
-    def __init__(self, name: str, parent: Any) -> None:
-        super().__init__(parent)
-        self.setObjectName(name)
 
 
 class qMRMLSegmentEditorWidget(qMRMLWidget):
@@ -66,7 +55,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._logic = slicer.vtkSlicerSegmentEditorLogic()
         self._history = Observations()
         event = slicer.vtkSlicerSegmentEditorLogic.SegmentationHistoryChangedEvent
-        self._history.add(self._logic, event, lambda _data: self._show())
+        self._history.add(self._logic, event, self._history_changed)
         self._build()
         self._limit()
         self._show()
@@ -87,27 +76,17 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         layout.addLayout(form)
         self._add, self._remove = QtWidgets.QPushButton("Add"), QtWidgets.QPushButton("Remove")
         self._show3d = qMRMLSegmentationShow3DButton()
-        layout.addLayout(_row(self._add, self._remove, self._show3d))
+        layout.addLayout(row(self._add, self._remove, self._show3d))
         self._table = qMRMLSegmentsTableView()
         self._table.setOpacityColumnVisible(False)
         self._table.setMinimumHeight(110)
         layout.addWidget(self._table)
-        grid = QtWidgets.QGridLayout()
-        for index, name in enumerate(EFFECTS):
-            button = QtWidgets.QToolButton()
-            button.setText(name)
-            button.setCheckable(True)
-            button.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
-            button.clicked.connect(lambda on, name=name: self.setActiveEffectByName(name if on else ""))
-            button.setObjectName(name)
-            grid.addWidget(button, index // 2, index % 2)
-        self._buttons = QtWidgets.QFrame()
-        self._buttons.setLayout(grid)
+        self._buttons = effect_buttons(self.setActiveEffectByName)
         layout.addWidget(self._buttons)
         self._undo, self._redo = QtWidgets.QPushButton("Undo"), QtWidgets.QPushButton("Redo")
         self._undo.setObjectName("UndoButton")
         self._redo.setObjectName("RedoButton")
-        layout.addLayout(_row(self._undo, self._redo))
+        layout.addLayout(row(self._undo, self._redo))
         self._undo.clicked.connect(self.undo)
         self._redo.clicked.connect(self.redo)
         self._add.clicked.connect(self._add_segment)
@@ -130,10 +109,16 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._editorNode = node
         self._logic.SetSegmentEditorNode(node)
         self._observations.clear()
-        self._observations.add(node, "ModifiedEvent", lambda _data: self._from_node())
+        self._observations.add(node, "ModifiedEvent", self._node_changed)
         scene = node.GetScene() if node else None
         event = slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent
         self._observations.add(scene, event, self._node_removed, with_object=True)
+        self._from_node()
+
+    def _history_changed(self, _logic: Any) -> None:
+        self._show()
+
+    def _node_changed(self, _node: Any) -> None:
         self._from_node()
 
     def _node_removed(self, node: Any) -> None:
@@ -314,10 +299,3 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.saveStateForUndo()
         self._logic.RemoveSelectedSegment()
         self._from_node()
-
-
-def _row(*widgets: Any) -> Any:
-    layout = QtWidgets.QHBoxLayout()
-    for widget in widgets:
-        layout.addWidget(widget)
-    return layout

@@ -43,7 +43,10 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
                 events.SegmentAdded,
                 events.SegmentRemoved,
             ):
-                self._observations.add(node.GetSegmentation(), event, lambda _data: self._update())
+                self._observations.add(node.GetSegmentation(), event, self._changed)
+        self._update()
+
+    def _changed(self, _segmentation: Any) -> None:
         self._update()
 
     def _update(self) -> None:
@@ -126,9 +129,12 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         if node is not None:
             events = slicer.vtkSegmentation
             for event in (events.SegmentAdded, events.SegmentRemoved, events.SegmentModified):
-                self._observations.add(node.GetSegmentation(), event, lambda _data: self._populate())
+                self._observations.add(node.GetSegmentation(), event, self._changed)
         self._populate()
         self.currentNodeChanged.emit(node)
+
+    def _changed(self, _segmentation: Any) -> None:
+        self._populate()
 
     def _populate(self) -> None:
         before, node = self.currentSegmentID(), self._nodes.currentNode()

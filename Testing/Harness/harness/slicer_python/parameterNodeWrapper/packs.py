@@ -7,7 +7,8 @@ from typing import Any
 
 import slicer
 from slicer.parameterNodeWrapper.annotations import split
-from slicer.parameterNodeWrapper.codecs import Codec, make_codec, make_default
+from slicer.parameterNodeWrapper.codecs import Codec
+from slicer.parameterNodeWrapper.making import make_codec, make_default
 
 
 def isParameterPack(thing: Any) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 
 import slicer
 import vtk
-from slicer.parameterNodeWrapper.codecs import Codec, make_codec, make_default
+from slicer.parameterNodeWrapper.codecs import Codec
+from slicer.parameterNodeWrapper.making import make_codec, make_default
 from slicer.parameterNodeWrapper.packs import data_type
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
