@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 import medcontext
 from medcontext.errors import InputError
 from medcontext.labels import LabelSet
+from MedContextSegmentLib.Terminology import setTerminology
 
 CATEGORY = "MedContext"
 NAME = "MedContextHippocampus"
@@ -90,6 +91,8 @@ def _segmentation(volume: Any, array: np.ndarray) -> Any:
         segmentId = node.GetSegmentation().AddEmptySegment("", label.name, color)
         mask = (array == label.value).astype(np.uint8)
         slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, volume)
+        terminology = label.terminology.to_json() if label.terminology else None
+        setTerminology(node.GetSegmentation().GetSegment(segmentId), terminology)
     return node
 
 

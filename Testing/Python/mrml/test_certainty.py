@@ -31,12 +31,9 @@ def volume() -> Any:
 
 
 def snapshot(node: Any) -> Any:
-    return SimpleNamespace(
-        nodeId=node.GetID(),
-        name=node.GetName(),
-        ijkToRas=OBLIQUE,
-        transformNodeId=node.GetTransformNodeID() or "",
-    )
+    from MedContextSegmentLib.VolumeReader import readVolume
+
+    return readVolume(node)
 
 
 def result(certainty: np.ndarray | None) -> Any:
@@ -257,9 +254,7 @@ def test_overlay_is_seen_where_the_model_was_unsure(lib: Any, tmp_path: Any) -> 
     view.show(grey)
     certainty = np.full((20, 40, 40), 255, np.uint8)
     certainty[:, 15:25, 15:25] = 60
-    plain = snapshot(grey)
-    plain.ijkToRas = slicer.util.arrayFromVTKMatrix(_ijkToRas(grey))
-    node = lib.showCertainty(result(certainty), plain)
+    node = lib.showCertainty(result(certainty), snapshot(grey))
     slicer.modules.colors.logic().GetColorLegendDisplayNode(node).SetVisibility(False)
     picture = view.grab(tmp_path / "overlay.png").astype(int)
     colored = np.ptp(picture, axis=2) > 15
@@ -267,9 +262,3 @@ def test_overlay_is_seen_where_the_model_was_unsure(lib: Any, tmp_path: Any) -> 
     assert not colored[10:40, 10:40].any()
     lib.hideCertainty(node)
     assert (np.ptp(view.grab().astype(int), axis=2)[95:105, 95:105] <= 15).all()
-
-
-def _ijkToRas(node: Any) -> Any:
-    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
-    node.GetIJKToRASMatrix(matrix)
-    return matrix

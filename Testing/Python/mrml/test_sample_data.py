@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import slicer
 
+import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.errors import InputError
+from MedContextSegmentLib.Terminology import segmentTerminology
 
 
 @pytest.fixture
@@ -90,6 +92,9 @@ def test_button_loads_scan_and_expert_segmentation(lib: Any) -> None:
         assert array.shape == slicer.util.arrayFromVolume(volume).shape
         assert 500 < int(array.sum()) < 5000
     assert segments.GetSegment(found["Anterior"]).GetColor() == pytest.approx((230 / 255, 159 / 255, 0))
+    terminology = segmentTerminology(segments.GetSegment(found["Anterior"]))
+    assert terminology is not None
+    assert terminology["type"]["meaning"] == "Hippocampus"
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLabelMapVolumeNode") == 0
 
 

@@ -16,14 +16,13 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
 from medcontext.io.dicom_planes import on_planes, read_planes
-from medcontext.labels import IGNORE, TISSUE, Code, Label, LabelSet, Terminology
+from medcontext.labels import IGNORE, UNCODED, Code, Label, LabelSet
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
 
 MAKER = "MedContext"
 _LONG = 64  # characters that DICOM allows in a description, a name or the meaning of a code
-_UNCODED = Terminology(TISSUE, TISSUE)
 _UTF8 = "ISO_IR 192"
 
 
@@ -216,7 +215,7 @@ def _describe(number: int, label: Label, algorithm: Algorithm | None) -> Segment
     from pydicom.sr.codedict import codes
     from pydicom.uid import generate_uid
 
-    terminology = label.terminology or _UNCODED
+    terminology = label.terminology or UNCODED
     made_by = {
         "algorithm_type": SegmentAlgorithmTypeValues.MANUAL
         if algorithm is None
