@@ -64,6 +64,15 @@ class WeightsFile(StrictModel):
     dtype: str = "float32"
 
 
+class MaskTokenFile(WeightsFile):
+    """The file of the token that stands for hidden parts of an image inside the network."""
+
+    before_position: bool = True
+    """Whether it takes the place of the embedding before the position is added."""
+    image_skips: bool = True
+    """Whether the raw image that skips see is blanked as well."""
+
+
 class Reference(StrictModel):
     """A model that this one came from or needs."""
 
@@ -118,6 +127,8 @@ class ModelCard(StrictModel):
     weights: list[WeightsFile] = Field(default_factory=list)
     """More than one is an ensemble."""
     teacher_weights: WeightsFile | None = None
+    mask_token: MaskTokenFile | None = None
+    """Of the (first) network; without it voxels are hidden by zero."""
 
     @property
     def label_set(self) -> LabelSet:

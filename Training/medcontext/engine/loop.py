@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -92,9 +93,11 @@ class _Session:
         self._checkpoint()
         if main:
             self._draw(log)
-        network = deepcopy(run.method.deliver()).cpu().float().eval()
+        network, token = deepcopy(run.method.deliver()).cpu().float().eval(), run.method.mask_token()
         if self.best is not None:
             network.load_state_dict(self.best["weights"])
+            if token is not None:
+                token = replace(token, vector=self.best["mask_token"])
         dice = {} if self.best is None else dict(self.best["dice"])
         last = clock_at(max(0, self.step - 1), self.total, self.stages, run.seed).stage_index
         joined = any(stage.unlabelled for stage in self.stages[: last + 1])
@@ -103,7 +106,7 @@ class _Session:
             self.reporter.info(
                 f"The run was too short for the {len(run.unlabelled)} scans without labels; they were left out."
             )
-        return Outcome(network, self.step, self.seconds / 60, dice, unlabelled)
+        return Outcome(network, self.step, self.seconds / 60, dice, unlabelled, token)
 
     def _draw(self, log: TrainingLog) -> None:
         """Draw the curve; a full disk must not cost the model."""
@@ -199,7 +202,9 @@ class _Session:
         score = sum(dice.values()) / max(1, len(dice))
         if self.best is None or score >= self.best["score"]:
             weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-            self.best = {"score": score, "dice": dice, "weights": weights}
+            token = run.method.mask_token()
+            vector = None if token is None else token.vector
+            self.best = {"score": score, "dice": dice, "weights": weights, "mask_token": vector}
 
     def _steps_in(self, minutes: float) -> int:
         """How many steps fit: times some of each stage, waiting for data included, then puts all back as it was."""

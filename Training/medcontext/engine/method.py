@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from medcontext.data.sampling import generator_for
+from medcontext.masking import MaskToken
 from medcontext.plan import Plan
 
 
@@ -109,6 +110,10 @@ class Method(Protocol):
 
     def deliver(self) -> nn.Module:
         """The network a user gets: evaluated on held-out cases and saved."""
+        ...
+
+    def mask_token(self) -> MaskToken | None:
+        """What the network was taught to take for hidden parts; None where it was not, or voxels are hidden."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

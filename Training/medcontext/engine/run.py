@@ -12,6 +12,7 @@ from medcontext.data.preprocess import PreparedCase
 from medcontext.devices import Device
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Method
+from medcontext.masking import MaskToken
 from medcontext.networks import SegmentationNetwork
 from medcontext.plan import Plan
 
@@ -57,8 +58,8 @@ class Run:
 class Outcome:
     """What a run delivers.
 
-    The network on the CPU in fp32, the steps done, the minutes spent, the best held-out Dice, and the number of scans
-    without labels that were learnt from.
+    The network on the CPU in fp32, the steps done, the minutes spent, the best held-out Dice, the number of scans
+    without labels that were learnt from, and the mask token that belongs to the network.
     """
 
     network: nn.Module
@@ -66,3 +67,4 @@ class Outcome:
     minutes: float
     dice: dict[str, float]
     unlabelled: int
+    mask_token: MaskToken | None = None

@@ -18,6 +18,8 @@ from medcontext.errors import InputError, ResourceError
 
 README_FILE = "README.md"
 PLAN_FILE = "plan.json"
+MASK_TOKEN = "mask_token"
+"""Name of the tensor in the mask token's file."""
 ALLOWED_SUFFIXES = (".json", ".safetensors", ".md", ".png", ".jsonl", ".txt", ".csv")
 """Kinds of file a model may bring along: data that no reader executes."""
 

@@ -11,12 +11,13 @@ from medcontext.card_schema import ModelCard, WeightsFile
 from medcontext.cards import MODEL_FILE, READABLE_SCHEMA, newer_schema, resolve
 from medcontext.config import read_data
 from medcontext.errors import InputError
-from medcontext.library.folder import PLAN_FILE, checked_name, sha256_of
+from medcontext.library.folder import MASK_TOKEN, PLAN_FILE, checked_name, sha256_of
 from medcontext.plan import Plan
 
 if TYPE_CHECKING:
     import torch
 
+    from medcontext.masking import MaskedNetwork
     from medcontext.networks import SegmentationNetwork
 
 _REPAIR = "Import the model again from where it came."
@@ -35,11 +36,14 @@ class LoadedModel:
         card: what ``model.json`` says.
         folder: where it lies.
         networks: one network, or several of an ensemble, in evaluation mode.
+        masked_network: the first network with a mask input, called with ``(image, mask)``, where the folder keeps
+            the token that stands for hidden parts; it shares the weights.
     """
 
     card: ModelCard
     folder: Path
     networks: list[SegmentationNetwork]
+    masked_network: MaskedNetwork | None = None
 
     @property
     def sha256(self) -> str:
@@ -81,7 +85,7 @@ def read_card(folder: Path) -> ModelCard:
 
 def weights_files(card: ModelCard) -> list[WeightsFile]:
     """Every weights file that a card refers to."""
-    return [*card.weights, *([card.teacher_weights] if card.teacher_weights else [])]
+    return [*card.weights, *(entry for entry in (card.teacher_weights, card.mask_token) if entry)]
 
 
 def read_plan(folder: Path, card: ModelCard) -> Plan | None:
@@ -164,7 +168,29 @@ def load_model(model: str | Path, device: str | torch.device = "cpu") -> LoadedM
         check_state(state, network.state_dict(), f"{folder / entry.file} does not fit '{card.network.name}'")
         network.load_state_dict(state)
         networks.append(network.to(device).eval())
-    return LoadedModel(card, folder, networks)
+    return LoadedModel(card, folder, networks, load_masked(folder, card, networks[0]))
+
+
+def load_masked(folder: Path, card: ModelCard, network: SegmentationNetwork) -> MaskedNetwork | None:
+    """``network`` with the mask input that it was trained with; None where the folder keeps no mask token.
+
+    Raises:
+        InputError: the token is missing, was changed, or does not fit the network.
+    """
+    from medcontext.masking import MaskToken
+
+    entry = card.mask_token
+    if entry is None:
+        return None
+    state = load_state(folder, entry)
+    try:
+        token = MaskToken(state[MASK_TOKEN], entry.before_position, entry.image_skips)
+        device = next(network.parameters()).device
+        return token.on(network).to(device).eval().requires_grad_(False)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The mask token {folder / entry.file} does not fit '{card.network.name}': {error}.", _REPAIR
+        ) from error
 
 
 def build_network(card: ModelCard) -> SegmentationNetwork:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medcontext.card_schema import ModelCard, WeightsFile
+from medcontext.card_schema import ModelCard
 from medcontext.labels import Label
+from medcontext.library.read import weights_files
 
 _KINDS = {
     "segmentation": "segments",
@@ -132,8 +133,7 @@ def _use_section(card: ModelCard) -> str:
 
 
 def _weights_section(card: ModelCard) -> str:
-    files: list[WeightsFile] = [*card.weights, *([card.teacher_weights] if card.teacher_weights else [])]
-    rows = [[entry.file, entry.dtype, f"`{entry.sha256}`"] for entry in files]
+    rows = [[entry.file, entry.dtype, f"`{entry.sha256}`"] for entry in weights_files(card)]
     return "## Weights\n\n" + table(["file", "type", "SHA-256"], rows) if rows else ""
 
 

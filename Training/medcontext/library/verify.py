@@ -14,6 +14,7 @@ from medcontext.library.folder import ALLOWED_SUFFIXES, PLAN_FILE, README_FILE
 from medcontext.library.read import (
     build_network,
     check_state,
+    load_masked,
     load_state,
     read_card,
     read_plan,
@@ -44,11 +45,13 @@ def verify(model: str | Path) -> list[Finding]:
     if card is None:
         return findings
     network = _attempt(findings, build_network, card)
-    for entry in weights_files(card):
+    for entry in (entry for entry in weights_files(card) if entry is not card.mask_token):
         state = _attempt(findings, load_state, folder, entry)
         if state is not None and network is not None:
             sentence = f"{entry.file} does not fit '{card.network.name}'"
             _attempt(findings, check_state, state, network.state_dict(), sentence)
+    if network is not None:
+        _attempt(findings, load_masked, folder, card, network)
     _attempt(findings, read_plan, folder, card)
     return findings + [Finding("warning", message) for message in _remarks(folder, card)]
 

@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from medcontext.card_schema import ModelCard, WeightsFile
+from medcontext.card_schema import MaskTokenFile, ModelCard, WeightsFile
 from medcontext.cards import MODEL_FILE
 from medcontext.errors import InputError
 from medcontext.library.folder import (
+    MASK_TOKEN,
     PLAN_FILE,
     README_FILE,
     checked_name,
@@ -27,6 +28,8 @@ from medcontext.plan import Plan
 if TYPE_CHECKING:
     import torch
 
+    from medcontext.masking import MaskToken
+
 State = Mapping[str, "torch.Tensor"]
 WeightsType = Literal["float32", "float16", "bfloat16"]
 
@@ -38,6 +41,7 @@ def save_model(
     plan: Plan | None = None,
     *,
     teacher_state: State | None = None,
+    mask_token: MaskToken | None = None,
     readme: str | None = None,
     differences: Sequence[str] = (),
     files: Mapping[str, Path | bytes | str] | None = None,
@@ -52,6 +56,7 @@ def save_model(
         states: state dictionaries of the networks; more than one is an ensemble.
         plan: written as ``plan.json`` beside the card.
         teacher_state: the other network of the student and teacher pair, if it is kept.
+        mask_token: what the (first) network was taught to take for hidden parts, always kept as float32.
         readme: text of ``README.md``; made from the card when None.
         differences: sentences for the README on how the model differs from what was published.
         files: more files by name inside the folder, such as ``training/curve.png``: a path or the content.
@@ -74,13 +79,16 @@ def save_model(
     named = [(f"weights{_suffix(index)}", state) for index, state in enumerate(states)]
     weights = [_pack(name, state, dtype, previous) for name, state in named]
     teacher = _pack("teacher", teacher_state, dtype, previous) if teacher_state is not None else None
+    token = _pack_token(mask_token, previous) if mask_token is not None else None
     update = {
         "weights": [entry for entry, _ in weights],
         "teacher_weights": teacher[0] if teacher else None,
+        "mask_token": token[0] if token else None,
         "plan": {"hash": plan.hash()} if plan else {},
     }
     card = card.model_copy(update=update)
-    contents |= {entry.file: data for entry, data in [*weights, *([teacher] if teacher else [])]}
+    packed = [*weights, *([teacher] if teacher else []), *([token] if token else [])]
+    contents |= {entry.file: data for entry, data in packed}
     contents[README_FILE] = (readme or model_readme(card, differences)).encode()
     if plan:
         contents[PLAN_FILE] = (plan.model_dump_json(indent=1) + "\n").encode()
@@ -121,7 +129,7 @@ def _weights_of(folder: Path) -> set[str]:
     """Weights files that a card in ``folder`` refers to now."""
     try:
         data = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        listed = [*data["weights"], data.get("teacher_weights")]
+        listed = [*data["weights"], data.get("teacher_weights"), data.get("mask_token")]
         return {str(checked_name(entry["file"])) for entry in listed if entry}
     except (OSError, ValueError, KeyError, TypeError, InputError):  # a broken card protects no file
         return set()
@@ -152,3 +160,9 @@ def _pack(name: str, state: State, dtype: WeightsType, taken: set[str]) -> tuple
     if file in taken:
         file = f"{name}-{digest[:8]}.safetensors"
     return WeightsFile(file=file, sha256=digest, dtype=dtype), data
+
+
+def _pack_token(token: MaskToken, taken: set[str]) -> tuple[MaskTokenFile, bytes]:
+    entry, data = _pack("mask_token", {MASK_TOKEN: token.vector}, "float32", taken)
+    how = {"before_position": token.before_position, "image_skips": token.image_skips}
+    return MaskTokenFile.model_validate(entry.model_dump() | how), data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,36 @@ from torch.nn import functional as F
 from medcontext.networks import MaskPoints, SegmentationNetwork
 
 MaskSpace = Literal["token", "input"]
+
+
+@dataclass(frozen=True)
+class MaskToken:
+    """What a network was taught to take for hidden parts, and how it was hidden.
+
+    Attributes:
+        vector: ``(channels,)`` of the network's embedding.
+        before_position, image_skips: see :class:`MaskedNetwork`.
+    """
+
+    vector: Tensor
+    before_position: bool = True
+    image_skips: bool = True
+
+    def on(self, network: SegmentationNetwork) -> MaskedNetwork:
+        """``network`` with a mask input that puts this token where the mask hides.
+
+        Raises:
+            ValueError: the embedding of the network has another size, or there is none.
+        """
+        masked = MaskedNetwork(
+            network,
+            mask_before_position=self.before_position,
+            mask_image_skips=self.image_skips,
+        )
+        if masked.mask_token is None or masked.mask_token.shape != self.vector.shape:
+            raise ValueError(f"a mask token of {tuple(self.vector.shape)} does not fit {type(network).__name__}")
+        masked.mask_token.data.copy_(self.vector)
+        return masked
 
 
 class MaskedNetwork(nn.Module):
@@ -46,6 +77,14 @@ class MaskedNetwork(nn.Module):
         self.mask_token: nn.Parameter | None = None
         if space == "token":
             self.mask_token = nn.Parameter(torch.zeros(self._points().channels))
+
+    @property
+    def token(self) -> MaskToken | None:
+        """A copy of the mask token on the CPU; None where voxels are hidden."""
+        if self.mask_token is None:
+            return None
+        vector = self.mask_token.detach().cpu().float().clone()
+        return MaskToken(vector, self.mask_before_position, self.mask_image_skips)
 
     def _points(self) -> MaskPoints:
         return self.network.mask_points(self.mask_before_position)

@@ -50,7 +50,7 @@ def segment(data: Mapping[str, Any], services: Services, reporter: Reporter) -> 
             image,
             box=box,  # type: ignore[arg-type]
             certainty=request.certainty,
-            **({"frugal": True} if request.low_memory else {}),
+            frugal=request.low_memory,
             reporter=reporter,
         )
 
@@ -74,7 +74,7 @@ def redo(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Res
             open_region(request.region, image),
             request.form,
             certainty=request.certainty,
-            **({"frugal": True} if request.low_memory else {}),
+            frugal=request.low_memory,
             reporter=reporter,
         )
 

@@ -29,7 +29,9 @@ def make_predictor(
     chosen = choose_device(device, reporter)
     if chosen.kind == "cpu":
         tune_cpu()
-    predictor = Predictor(loaded.networks, loaded.card, chosen, precision)
+    predictor = Predictor(
+        loaded.networks, loaded.card, chosen, precision, masked_network=loaded.masked_network
+    )
     reporter.progress("load model", 1)
     reporter.info(f"Segmenting on {chosen.name}: {chosen.reason}", device=chosen.name)
     return predictor, loaded

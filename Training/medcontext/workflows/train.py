@@ -107,7 +107,12 @@ def train(
     if not is_main_process():
         return TrainResult(request.output, card, outcome.dice)
     card = save_model(
-        request.output, card, [outcome.network.state_dict()], plan, differences=network.differences
+        request.output,
+        card,
+        [outcome.network.state_dict()],
+        plan,
+        mask_token=outcome.mask_token,
+        differences=network.differences,
     )
     (run_folder / CHECKPOINT).unlink(missing_ok=True)
     (run_folder / PLAN_FILE).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from medcontext.engine.ema import AveragedNetwork
 from medcontext.engine.method import Batch, Clock, Stage, Views
 from medcontext.labels import IGNORE
 from medcontext.losses import DiceCrossEntropy, consistency
-from medcontext.masking import MaskConfig, MaskedNetwork, draw_mask
+from medcontext.masking import MaskConfig, MaskedNetwork, MaskToken, draw_mask
 from medcontext.methods.medcontext.config import MedContextConfig
 from medcontext.methods.medcontext.mixing import by_origin, exchange, pseudo_labels
 from medcontext.methods.medcontext.teacher import momentum_at
@@ -37,13 +37,12 @@ class MedContext:
         self.config = config
         self._segmentation = DiceCrossEntropy(config.segmentation)
         self._teacher: AveragedNetwork | None = None
-        self._network: nn.Module | None = None
+        self._student: MaskedNetwork | None = None
         self._cell = (1, 1, 1)
         self._step = 0
         self._total = 1
 
     def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
-        self._network = network
         points = network.mask_points()  # type: ignore[operator]
         self._teacher = AveragedNetwork(network)
         space = self.config.mask_space
@@ -51,12 +50,13 @@ class MedContext:
             space = "token" if max(points.cell) > 1 else "input"
         if space == "token":
             self._cell = points.cell
-        return MaskedNetwork(
+        self._student = MaskedNetwork(
             network,  # type: ignore[arg-type]
             space,
             mask_before_position=self.config.mask_before_position,
             mask_image_skips=self.config.mask_image_skips,
         )
+        return self._student
 
     def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:
         config = self.config.unlabelled
@@ -186,9 +186,15 @@ class MedContext:
             self._average().update(student.network, mine)  # type: ignore[arg-type]
 
     def deliver(self) -> nn.Module:
-        if self.config.predictor == "student" and self._network is not None:
-            return self._network
+        if self.config.predictor == "student" and self._student is not None:
+            return self._student.network
         return self._average().network
+
+    def mask_token(self) -> MaskToken | None:
+        # The teacher never sees a mask: it is delivered with the token of the student that it follows. A token that
+        # no masked view has trained is still zero.
+        token = self._student.token if self._student is not None else None
+        return token if token is not None and bool(token.vector.any()) else None
 
     def state_dict(self) -> dict[str, Any]:
         return {"teacher": self._average().state_dict()}

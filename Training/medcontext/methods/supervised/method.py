@@ -50,6 +50,9 @@ class Supervised:
     def deliver(self) -> nn.Module:
         return self._average().network
 
+    def mask_token(self) -> None:
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         return {"averaged": self._average().state_dict()}
 
