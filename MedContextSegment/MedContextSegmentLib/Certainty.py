@@ -64,6 +64,7 @@ def showCertainty(
         percent = np.where(region, _PERCENT[result.certainty], before if keep else np.uint8(0))
     node = existingNode if known else _newOverlay(snapshot)
     wasModifying = node.StartModify()
+    _setUpDisplay(node)  # before there are voxels: the default window would be found by counting them
     slicer.util.updateVolumeFromArray(node, percent)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(snapshot.ijkToRas))
     node.SetAndObserveTransformNodeID(snapshot.transformNodeId or None)

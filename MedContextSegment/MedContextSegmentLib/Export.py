@@ -106,6 +106,7 @@ class ExportRun:
         self.notes: list[str] = []
         self.error: MedContextError | None = None
         self.share = 0.0
+        self._nodes = (segmentationNode, volumeNode)
         path = Path(path)
         if found[0].suffix:
             checkTarget(path, found[0].suffix, overwrite)
@@ -126,6 +127,10 @@ class ExportRun:
     def poll(self) -> bool:
         """Do one small step; False when it has ended."""
         if not self._running:
+            return False
+        if any(node is not None and node.GetScene() is None for node in self._nodes):
+            self.cancel()
+            self.error = InputError(_("What was to be exported has been removed: nothing was written."))
             return False
         try:
             self.share = next(self._steps)

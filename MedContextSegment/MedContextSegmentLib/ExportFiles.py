@@ -18,6 +18,8 @@ from MedContextSegmentLib.OrientedImage import vtkMatrix
 from MedContextSegmentLib.WrittenFiles import checkTarget, replacing
 
 NIFTI_SUFFIX = ".nii.gz"
+_COMPRESSION = {"useCompression": 1, "compressionParameter": "gzip_fastest"}
+"""Slicer writes in the main thread; for label maps the other levels cost several times the time and save little."""
 
 
 def exportSegNrrd(segmentationNode: Any, path: Path) -> Generator[float, None, list[Path]]:
@@ -93,7 +95,7 @@ def _hiddenNode(className: str) -> Iterator[Any]:
 def _exportNode(node: Any, path: Path) -> None:
     """``exportNode`` leaves the node's own file name and storage alone, which ``saveNode`` does not."""
     with replacing(path) as temporary:
-        if not slicer.util.exportNode(node, str(temporary), {"useCompression": 1}):
+        if not slicer.util.exportNode(node, str(temporary), dict(_COMPRESSION)):
             raise OSError(_("the writer gave up"))
 
 

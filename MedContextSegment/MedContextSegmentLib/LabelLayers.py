@@ -13,9 +13,15 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
+    Box,
+    boxIsEmpty,
+    boxOn,
+    boxShape,
     imageArray,
     imageBox,
+    intersection,
     matrixArray,
+    slices,
     starts,
     transformBetween,
     valuesOn,
@@ -81,8 +87,8 @@ def collectLayers(segmentationNode: Any, volumeNode: Any) -> Generator[float, No
     Raises:
         InputError: there are no segments, too many, or all are empty on the scan.
     """
-    image = volumeNode.GetImageData()
-    shape = tuple(end - start for start, end in imageBox(image))
+    k, j, i = boxShape(imageBox(volumeNode.GetImageData()))
+    whole: Box = ((0, k), (0, j), (0, i))
     ijkToRas = gridOf(volumeNode)
     parents = segmentationNode.GetParentTransformNode(), volumeNode.GetParentTransformNode()
     transform = transformBetween(*parents) if parents[0] is not parents[1] else None
@@ -92,9 +98,10 @@ def collectLayers(segmentationNode: Any, volumeNode: Any) -> Generator[float, No
     layerOf: dict[str, int] = {}
     images = _images(segmentationNode, [segmentId for segmentId, _segment in segments])
     for number, (labelmap, members) in enumerate(images):
-        source = valuesOn(labelmap, ijkToRas, ((0, shape[0]), (0, shape[1]), (0, shape[2])), transform)
+        box = intersection(boxOn(labelmap, ijkToRas), whole) if transform is None else whole
+        source = valuesOn(labelmap, ijkToRas, box, transform)
         array = _renumbered(source, {inside: values[segmentId] for segmentId, inside in members})
-        layer = _merge(found, array)
+        layer = _merge(found, array, box, (k, j, i))
         layerOf.update((segmentId, layer) for segmentId, _inside in members)
         yield (number + 1) / len(images)
     counts = [_histogram(array) for array in found]
@@ -188,17 +195,17 @@ def _histogram(array: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _merge(layers: list[np.ndarray], array: np.ndarray) -> int:
-    """Put a label map into the first layer where it overlaps nothing; returns which."""
-    if not layers:
-        layers.append(array)
-        return 0
-    marked = array != 0
+def _merge(layers: list[np.ndarray], array: np.ndarray, box: Box, shape: tuple[int, int, int]) -> int:
+    """Put a label map of a box into the first layer where it overlaps nothing; returns which."""
+    if boxIsEmpty(box):
+        box, array = ((0, 0), (0, 0), (0, 0)), np.zeros((0, 0, 0), np.uint8)
     for number, layer in enumerate(layers):
-        if not (layer[marked] != 0).any():
-            layer[marked] = array[marked]
+        part = layer[slices(box)]
+        if not ((part != 0) & (array != 0)).any():
+            part |= array  # no voxel is set in both
             return number
-    layers.append(array)
+    layers.append(np.zeros(shape, np.uint8))
+    layers[-1][slices(box)] = array
     return len(layers) - 1
 
 

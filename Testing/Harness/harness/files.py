@@ -175,6 +175,8 @@ class CoreIOManager:
         storage = copy.GetStorageNode()
         storage.SetFileName(path)
         storage.SetUseCompression(int(properties.get("useCompression", 1)))
+        if "compressionParameter" in properties:
+            storage.SetCompressionParameter(properties["compressionParameter"])
         return bool(storage.WriteData(copy))
 
     @contextmanager

@@ -263,6 +263,16 @@ def test_cancelled_dicom_seg_leaves_nothing(scan: Any, worker: WorkerProcess, tm
     assert not list(Path(slicer.app.temporaryPath).glob("medcontext-exchange-*"))
 
 
+def test_scene_closed_during_an_export(volume: Any, tmp_path: Path) -> None:
+    run = ExportRun(addSegmentation(volume, FIRST, ACROSS), volume, "nifti", tmp_path / "out.nii.gz")
+    assert run.poll()
+    slicer.mrmlScene.Clear(False)
+    assert not run.poll()
+    assert isinstance(run.error, InputError)
+    assert "has been removed" in run.error.message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_dicom_files_that_are_gone(scan: Any, worker: WorkerProcess, tmp_path: Path) -> None:
     shape = slicer.util.arrayFromVolume(scan).shape
     node = addSegmentation(scan, mask((2, 9), (5, 30), (4, 20), shape=shape))
