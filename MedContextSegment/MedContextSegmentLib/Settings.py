@@ -26,7 +26,7 @@ class _Setting(Generic[Value]):
     """
 
     def __init__(self, default: Value, allowed: tuple[str, ...] = ()) -> None:
-        self.default = default
+        self.default: Value = default
         self.allowed = allowed
 
     def __set_name__(self, _owner: type, name: str) -> None:

@@ -7,10 +7,11 @@ For example::
     results = api.segment("scan.nii.gz", "hippocampus", Path("out"))
     api.train(api.TrainRequest(data=Path("store"), output=Path("model"), minutes=10))
 
-``segment``, ``train`` (with ``TrainRequest``), ``evaluate``, ``demo`` and ``examine`` (the doctor) are whole
-tasks from files to files. ``CaseStore`` and ``make_plan`` look at data; ``list_models`` and ``load_model`` at
-models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What takes time has a ``Reporter`` for
-progress and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
+``segment``, ``train`` (with ``TrainRequest``), ``evaluate``, ``demo``, ``make_pack`` (with ``PackRequest``) and
+``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look at data;
+``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What
+takes time has a ``Reporter`` for progress and for stopping. Errors are of
+:class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from medcontext.workflows.demo import demo
     from medcontext.workflows.doctor import examine
     from medcontext.workflows.evaluate import evaluate
+    from medcontext.workflows.pack import PackRequest, make_pack
     from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
     from medcontext.workflows.train import train
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CaseStore": "medcontext.data.store",
     "Geometry": "medcontext.geometry",
+    "PackRequest": "medcontext.workflows.pack",
     "Predictor": "medcontext.inference.predictor",
     "Reporter": "medcontext.events",
     "TrainRequest": "medcontext.workflows.request",
@@ -50,6 +53,7 @@ _HOMES = {
     "examine": "medcontext.workflows.doctor",
     "list_models": "medcontext.cards:list_cards",
     "load_model": "medcontext.library",
+    "make_pack": "medcontext.workflows.pack",
     "make_plan": "medcontext.engine.planner",
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
@@ -61,6 +65,7 @@ _HOMES = {
 __all__ = [
     "CaseStore",
     "Geometry",
+    "PackRequest",
     "Predictor",
     "Reporter",
     "TrainRequest",
@@ -71,6 +76,7 @@ __all__ = [
     "examine",
     "list_models",
     "load_model",
+    "make_pack",
     "make_plan",
     "read_image",
     "read_labelmap",

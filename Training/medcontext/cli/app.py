@@ -14,6 +14,7 @@ from medcontext.cli.evaluate import evaluate
 from medcontext.cli.jobs import app as jobs
 from medcontext.cli.model import app as model
 from medcontext.cli.networks import networks
+from medcontext.cli.pack import pack
 from medcontext.cli.plan import plan
 from medcontext.cli.segment import segment
 from medcontext.cli.train import finetune, train
@@ -55,4 +56,5 @@ app.command("plan", rich_help_panel=LEARN)(plan)
 app.command("networks", rich_help_panel=LEARN)(networks)
 app.add_typer(model, name="model", rich_help_panel=MANAGE)
 app.add_typer(jobs, name="jobs", rich_help_panel=MANAGE)
+app.command("pack", rich_help_panel=MANAGE)(pack)
 app.command("doctor", rich_help_panel=MANAGE)(doctor)

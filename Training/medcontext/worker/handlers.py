@@ -22,6 +22,7 @@ HANDLERS = {
     "release": "medcontext.worker.handlers:release",
     "doctor": "medcontext.worker.handlers:doctor",
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
+    "import_model": "medcontext.worker.library:import_model",
 }
 """Kind of request -> module and function, imported when first asked for."""
 

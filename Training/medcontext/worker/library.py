@@ -1,0 +1,35 @@
+"""The request ``import_model``: a model comes into the user's library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medcontext.events import Reporter
+from medcontext.worker.requests import WorkerRequest
+
+if TYPE_CHECKING:
+    from medcontext.worker.handlers import Result, Services
+
+
+class ImportModelRequest(WorkerRequest):
+    """Bring a model into the library."""
+
+    archive: Path
+    """A model as .zip, or its folder."""
+
+
+def import_model(data: Mapping[str, Any], _services: Services, _reporter: Reporter) -> Result:
+    """Check a model and put it into the library; the result says under which id, and where.
+
+    Raises:
+        InputError: it is no model, is damaged, or another one has its id and version.
+        ResourceError: the disk is full.
+    """
+    from medcontext.library import import_archive, read_card
+
+    request = ImportModelRequest.parse(data, "The request 'import_model'")
+    folder = import_archive(request.archive)
+    card = read_card(folder)
+    return {"model": card.id, "version": card.version, "folder": str(folder.absolute())}
