@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medcontext.geometry import Volume
-from medcontext.intensity import normalise
+from medcontext.intensity import find_scales, scaled
 from medcontext.labels import IGNORE
 from medcontext.plan import Channel, Plan, ResamplePlan, Spacing
 from medcontext.resample import resample_volume
@@ -42,8 +42,12 @@ def to_model_grid(
     Raises:
         InputError: the channel count differs or the image holds voxels that are not finite.
     """
-    normalised = replace(image, array=normalise(image.array, channels, hidden))
-    return _resampled(normalised.reorient(orientation), spacing, 1, resample)
+    scales = find_scales(image.array, channels, hidden)
+    moved = image.reorient(orientation)
+    if hidden is not None:
+        permutation, flips = image.geometry.reorientation(orientation)
+        hidden = np.flip(hidden.transpose(permutation), flips)
+    return _resampled(replace(moved, array=scaled(moved.array, scales, hidden)), spacing, 1, resample)
 
 
 def labels_to_model_grid(
