@@ -117,7 +117,7 @@ class SegmentationRun:
             self._awaitPrepared()
         elif self.state == COMPUTING:
             self._awaitResult()
-        else:
+        elif not self._mustWait():
             self._write()
 
     # Preparing: a thread copies the arrays and asks the worker
@@ -196,7 +196,7 @@ class SegmentationRun:
                 self._take(event)
             if over and self._reading is None:
                 raise explainEnd(request.end or WorkerEnd(None, "no answer"))
-        if self._reading is not None and self._reading.wait(QUICK_SECONDS):
+        if self._reading is not None and self._reading.wait(QUICK_SECONDS) and not self._mustWait():
             self.result = self._reading.result()
             self._beginWriting()
 
@@ -241,6 +241,10 @@ class SegmentationRun:
         self._listener.progress("write", 0.0, None)
         self._steps = self._writing.steps(self.request, self.inputs, self.result, self._listener)
         self._write()
+
+    def _mustWait(self) -> bool:
+        """While a scene is loaded or changed as a whole, nothing is written into it."""
+        return self._stop is None and bool(slicer.mrmlScene.IsBatchProcessing())
 
     def _write(self) -> None:
         assert self._steps is not None  # for the type checker

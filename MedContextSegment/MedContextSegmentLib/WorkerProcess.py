@@ -22,20 +22,32 @@ KILL_SECONDS = 1.5
 CLOSE_SECONDS = 2.0
 
 
-def pythonExecutable() -> str:
-    """The Python that runs the worker: Slicer's launcher of it, else this one where this is a Python."""
-    found = shutil.which("PythonSlicer")
-    if found:
-        return found
-    return sys.executable if Path(sys.executable).name.lower().startswith("python") else "PythonSlicer"
+def pythonOfWorker(startup: Mapping[str, str], platform: str = sys.platform) -> tuple[str, Mapping[str, str]]:
+    """The Python that runs the worker, and the environment that it needs.
+
+    Slicer's launcher ``PythonSlicer`` sets up Python's environment itself, from the one before Slicer was started.
+    On Windows the Python behind it is taken, with Slicer's own environment: whether the launcher passes its
+    standard input on is not documented there.
+
+    Args:
+        startup: the environment from before Slicer was started (``slicer.util.startupEnvironment()``).
+        platform: as ``sys.platform``.
+    """
+    launcher = shutil.which("PythonSlicer")
+    if launcher is None:  # without Slicer: this Python
+        isPython = Path(sys.executable).name.lower().startswith("python")
+        return (sys.executable if isPython else "PythonSlicer"), startup
+    real = Path(launcher).with_name("python-real.exe")
+    if platform == "win32" and real.is_file():
+        return str(real), os.environ
+    return launcher, startup
 
 
 def workerEnvironment(base: Mapping[str, str]) -> dict[str, str]:
     """The environment of the worker.
 
     Args:
-        base: the environment from before Slicer was started (``slicer.util.startupEnvironment()``), so that
-            Slicer's own libraries do not get in the way.
+        base: what :func:`pythonOfWorker` says.
     """
     package = str(Path(medcontext.__file__).resolve().parents[1])
     paths = [package, *(path for path in base.get("PYTHONPATH", "").split(os.pathsep) if path)]
@@ -56,7 +68,8 @@ class WorkerProcess:
 
     Args:
         command: program and arguments; ``python -m medcontext.worker`` when None.
-        environment: environment from before Slicer was started; this process's when None.
+        environment: environment from before Slicer was started, so that Slicer's own libraries do not get in the
+            way; this process's when None.
         killAfter: seconds between the request to stop and the end of the process that did not.
     """
 
@@ -66,8 +79,11 @@ class WorkerProcess:
         environment: Mapping[str, str] | None = None,
         killAfter: float = KILL_SECONDS,
     ) -> None:
-        self._command = list(command or (pythonExecutable(), "-m", "medcontext.worker"))
         self._environment = os.environ if environment is None else environment
+        if command is None:
+            python, self._environment = pythonOfWorker(self._environment)
+            command = (python, "-m", "medcontext.worker")
+        self._command = list(command)
         self._killAfter = killAfter
         self._ids = itertools.count(1)
         self._lock = threading.RLock()

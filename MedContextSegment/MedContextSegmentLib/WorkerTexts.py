@@ -16,6 +16,10 @@ CAUSE_LINES = 60
 """How far back in the log the cause of a crash is looked for: the stack of all threads may come after it."""
 
 _KILLED = {-9, 137}
+_ABNORMAL = "exit abnormally"
+"""What Slicer's launcher says, with exit code 1, of a Python that ended by a signal. All signals but the one that
+cannot be caught leave their name in the log."""
+
 _NO_MEMORY = {0xC0000017, 0xC000012D}
 """Windows: no memory, commit limit."""
 
@@ -41,7 +45,7 @@ def explainEnd(end: WorkerEnd) -> MedContextError:
             _("Install MedContext again and restart Slicer."),
         )
     cause = _cause(end.log)
-    if end.code in _KILLED:
+    if end.code in _KILLED or (not cause and any(_ABNORMAL in line for line in end.log[-3:])):
         message = _("The worker was killed by the system, probably because memory ran out.")
         return ResourceError(message, _memoryHint())
     if end.code in _NO_MEMORY or _MEMORY_WORDS.search(cause):

@@ -19,7 +19,7 @@ from medcontext.exchange import ExchangeFolder
 from medcontext.jobs.process import creation_token
 from MedContextSegmentLib.Results import readResult
 from MedContextSegmentLib.WorkerChild import LOG_LINE_LENGTH, LOG_LINES, WorkerRequest
-from MedContextSegmentLib.WorkerProcess import WorkerProcess, workerEnvironment
+from MedContextSegmentLib.WorkerProcess import WorkerProcess, pythonOfWorker, workerEnvironment
 
 DEADLINE = 60.0
 STOP_SECONDS = 2.0
@@ -260,6 +260,21 @@ def test_the_environment_leads_to_the_package_and_speaks_utf8(own_home: Path) ->
     assert (mine, environment["PYTHONUTF8"], environment["MEDCONTEXT_HOME"]) == ("/mine", "1", str(own_home))
     assert "PYTHONIOENCODING" not in environment
     assert base == {"PATH": "/bin", "PYTHONPATH": "/mine", "PYTHONIOENCODING": "latin-1"}
+
+
+def test_slicers_launcher_runs_the_worker_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    startup = {"HOME": "/home/somebody"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert pythonOfWorker(startup) == (sys.executable, startup)
+    name = "PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer"
+    for program in (name, "python-real.exe"):
+        (tmp_path / program).write_text("", encoding="utf-8")
+        (tmp_path / program).chmod(0o755)
+    assert pythonOfWorker(startup, "linux") == (str(tmp_path / name), startup)
+    python, environment = pythonOfWorker(startup, "win32")
+    assert (python, environment["PATH"]) == (str(tmp_path / "python-real.exe"), str(tmp_path))
 
 
 # The real worker
