@@ -129,10 +129,8 @@ def _outsideArea(
 
 def _intensities(segmentationNode: Any, volumeNode: Any, target: Target, box: Box) -> np.ndarray:
     """The values of the editor's source volume on the grid, interpolated where its own is another one."""
-    scan = target.scan
-    if volumeNode is None or volumeNode.GetImageData() is None or volumeNode.GetID() == scan.nodeId:
-        k, j, i = scan.array.shape
-        return target.place(scan.array, ((0, k), (0, j), (0, i)), linear=True, wanted=box)[0]
+    if volumeNode is None or volumeNode.GetImageData() is None or volumeNode.GetID() == target.scan.nodeId:
+        return target.scanOn(box)
     first = vtk.vtkImageExtractComponents()  # as the Segment Editor does with colors
     first.SetInputData(volumeNode.GetImageData())
     first.SetComponents(0)

@@ -116,6 +116,16 @@ def boundsOf(mask: np.ndarray) -> Box | None:
     return ranges[0], ranges[1], ranges[2]
 
 
+def among(array: np.ndarray, values: Iterable[int]) -> np.ndarray:
+    """Where an array holds one of the values; bytes are looked up, which is many times faster than comparing."""
+    wanted = list(values)
+    if array.dtype != np.uint8:
+        return np.isin(array, wanted)
+    table = np.zeros(256, bool)
+    table[[value for value in wanted if 0 <= value < 256]] = True
+    return table[array]
+
+
 def imageArray(image: Any) -> np.ndarray:
     """A view ``(K, J, I)`` of the voxels of a ``vtkImageData`` with one component; it keeps them alive."""
     shape = boxShape(imageBox(image))

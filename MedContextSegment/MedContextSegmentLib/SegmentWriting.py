@@ -15,9 +15,11 @@ from MedContextSegmentLib import Provenance
 from MedContextSegmentLib.EditableArea import Editing, protections, segmentIdsOf
 from MedContextSegmentLib.OrientedImage import (
     Box,
+    among,
     boundsOf,
     boxIsEmpty,
     boxOn,
+    boxShape,
     cropped,
     emptyImage,
     imageArray,
@@ -29,17 +31,10 @@ from MedContextSegmentLib.OrientedImage import (
     union,
     valuesOn,
 )
+from MedContextSegmentLib.Placement import Piece, Placement
 from MedContextSegmentLib.Results import SegmentLabel
 from MedContextSegmentLib.SegmentationTarget import LABELMAP, SURFACE, Target, modifying
 from MedContextSegmentLib.Terminology import setTerminology
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A label of the result, and its box on the grid of the segmentation; None where it has no voxel."""
-
-    label: SegmentLabel
-    box: Box | None
 
 
 @dataclass(eq=False)
@@ -50,6 +45,7 @@ class Plan:
         segmentationNode: where the result goes.
         target: its grid.
         editing: the settings of the Segment Editor.
+        placement: the result on that grid.
         pieces: the labels to write.
         segmentIds: the segment of each label value; new segments are added as they are made.
         losers: segments of others that lose the voxels that the result takes.
@@ -62,6 +58,7 @@ class Plan:
     segmentationNode: Any
     target: Target
     editing: Editing
+    placement: Placement
     pieces: list[Piece]
     segmentIds: dict[int, str]
     losers: set[str]
@@ -84,9 +81,9 @@ class Plan:
         return self.segmentationNode.GetSegmentation()
 
 
-def writeLayer(plan: Plan, values: tuple[np.ndarray, Box | None]) -> Iterator[float]:
+def writeLayer(plan: Plan) -> Iterator[float]:
     """All labels as one label map that the segments share: no copy for each, no time for each."""
-    image = _layer(plan, values)
+    image = _layer(plan)
     yield 0.1
     targets = set(plan.segmentIds.values())
     for count, piece in enumerate(plan.pieces, start=1):
@@ -98,16 +95,15 @@ def writeLayer(plan: Plan, values: tuple[np.ndarray, Box | None]) -> Iterator[fl
         yield 0.1 + 0.9 * count / len(plan.pieces)
 
 
-def _layer(plan: Plan, values: tuple[np.ndarray, Box | None]) -> Any:
+def _layer(plan: Plan) -> Any:
     """The ``vtkOrientedImageData`` of all labels, no larger than they need."""
-    array, whole = values
-    box = union([piece.box for piece in plan.pieces if piece.box])
-    if box is None or whole is None:
+    box = union(piece.box for piece in plan.pieces if piece.box)
+    if box is None:
         return emptyImage(plan.target.ijkToRas)
-    part = array[slices(box, starts(whole))]
+    part = plan.placement.values[slices(box, starts(plan.placement.box))]
     if np.count_nonzero(part) != sum(piece.label.voxels for piece in plan.pieces):
         # A value without a segment would show up in the next segment that Slicer gives this value.
-        part = np.where(np.isin(part, [piece.label.value for piece in plan.pieces]), part, 0).astype(np.uint8)
+        part = part * among(part, [piece.label.value for piece in plan.pieces])
     return orientedImage(part, plan.target.ijkToRas, starts(box))
 
 
@@ -125,9 +121,7 @@ def _replace(plan: Plan, label: SegmentLabel, segmentId: str, targets: set[str],
             segmentation.CreateRepresentation(SURFACE)
 
 
-def writeProtected(
-    plan: Plan, values: tuple[np.ndarray, Box | None], region: tuple[np.ndarray, Box] | None
-) -> Iterator[float]:
+def writeProtected(plan: Plan) -> Iterator[float]:
     """Segment by segment through Slicer's editor logic: first what goes, then what comes.
 
     The mask is made here once for all segments, and the logic gets what is left within the smallest box: its own
@@ -136,20 +130,23 @@ def writeProtected(
     for piece in plan.pieces:
         if piece.label.value not in plan.segmentIds:
             _addSegment(plan, piece.label, None)
-    box = _workBox(plan, region)
+    box, placement = _workBox(plan), plan.placement
     if box is None:
         return
-    new = cropped(values[0], values[1], box)
-    editable = np.ones(new.shape, bool) if region is None else cropped(*region, box)
-    new[~editable] = 0
+    new, editable = cropped(placement.values, placement.box, box), np.ones(boxShape(box), bool)
+    if placement.regionBox is not None:
+        editable = cropped(placement.region, placement.regionBox, box)
+        new[~editable] = 0
     yield 0.02
+    new *= among(new, [piece.label.value for piece in plan.pieces])
+    yield 0.04
     targets = set(plan.segmentIds.values())
     for protected in protections(plan.segmentationNode, plan.editing, targets, plan.kept, plan.target, box):
         editable &= ~protected
-        yield 0.05
-    labels = [piece.label.value for piece in plan.pieces]
-    plan.protectedVoxels = int(np.count_nonzero(np.isin(new, labels) & ~editable))
+        yield 0.06
+    before = np.count_nonzero(new)
     new[~editable] = 0
+    plan.protectedVoxels = int(before - np.count_nonzero(new))
     yield 0.1
     editor = _Editor(plan)
     try:
@@ -169,7 +166,6 @@ class _Editor:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._settings = slicer.vtkMRMLSegmentEditorNode()
-        self._settings.SetOverwriteMode(plan.editing.overwriteMode)
         self._logic = slicer.vtkSlicerSegmentEditorLogic()
         self._logic.SetSegmentEditorNode(self._settings)
 
@@ -189,6 +185,8 @@ class _Editor:
         place = slices(part, starts(box))
         old = valuesOn(image, grid, part) == segment.GetLabelValue()
         gone = old & editable[place] & (new[place] != piece.label.value)
+        # With any other mode Slicer would first give the segment a label map of its own, for nothing.
+        self._settings.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments)
         self._modify(segmentId, gone, part, slicer.vtkSlicerSegmentEditorLogic.ModificationModeRemove)
 
     def add(self, piece: Piece, new: np.ndarray, box: Box) -> None:
@@ -202,6 +200,7 @@ class _Editor:
         part = intersection(piece.box, box) if piece.box else None
         if part is not None and not boxIsEmpty(part):
             come = new[slices(part, starts(box))] == piece.label.value
+            self._settings.SetOverwriteMode(self._plan.editing.overwriteMode)
             self._modify(segmentId, come, part, slicer.vtkSlicerSegmentEditorLogic.ModificationModeAdd)
 
     def _modify(self, segmentId: str, mask: np.ndarray, box: Box, mode: int) -> None:
@@ -216,15 +215,15 @@ class _Editor:
             )
 
 
-def _workBox(plan: Plan, region: tuple[np.ndarray, Box] | None) -> Box | None:
+def _workBox(plan: Plan) -> Box | None:
     """Where something may change: the old and the new voxels, within the region."""
     boxes = [piece.box for piece in plan.pieces if piece.box]
     for segmentId in plan.segmentIds.values():
         image = plan.segmentation.GetSegment(segmentId).GetRepresentation(LABELMAP)
         boxes.append(boxOn(image, plan.target.ijkToRas))
     box = union(boxes)
-    if box is not None and region is not None:
-        box = intersection(box, region[1])
+    if box is not None and plan.placement.regionBox is not None:
+        box = intersection(box, plan.placement.regionBox)
     return None if boxIsEmpty(box) else box
 
 

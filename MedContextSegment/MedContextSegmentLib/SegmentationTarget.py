@@ -15,16 +15,14 @@ from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
     Box,
     alignment,
+    among,
     boxIsEmpty,
-    boxShape,
+    cropped,
     imageMatrix,
-    intersection,
     linearMatrix,
     orientedImage,
     resampled,
     shifted,
-    slices,
-    starts,
     transformBetween,
     valuesOn,
     vtkMatrix,
@@ -97,40 +95,18 @@ class Target:
     transform: Any
     scan: VolumeSnapshot
 
-    def place(
-        self,
-        array: np.ndarray,
-        box: Box,
-        linear: bool = False,
-        wanted: Box | None = None,
-        background: float = 0,
-    ) -> tuple[np.ndarray, Box]:
-        """Bring a part of an array on the grid of the scan to the grid of the segmentation.
+    def scanOn(self, box: Box) -> np.ndarray:
+        """The voxels of the scan in a box of the segmentation's grid, interpolated if that is another one."""
+        k, j, i = self.scan.array.shape
+        if self.offset is not None:
+            return cropped(self.scan.array, shifted(((0, k), (0, j), (0, i)), self.offset), box)
+        image = orientedImage(self.scan.array, self.scan.ijkToRas)
+        return resampled(image, self.ijkToRas, box, self.transform, linear=True)
 
-        Args:
-            array: ``(K, J, I)`` of the whole scan.
-            box: the part to bring, on the scan's grid.
-            linear: interpolate where resampling is needed; else the nearest voxel counts.
-            wanted: the box on the segmentation's grid; by default the one that holds the part.
-            background: value outside the part.
-
-        Returns:
-            The array and its box on the grid of the segmentation.
-        """
-        if self.offset is None:
-            image = orientedImage(array[slices(box)], self.scan.ijkToRas, starts(box))
-            wanted = wanted or self._boxAround(box)
-            return resampled(image, self.ijkToRas, wanted, self.transform, linear, background), wanted
-        there = shifted(box, self.offset)
-        if wanted is None or wanted == there:
-            return array[slices(box)], there
-        result = np.full(boxShape(wanted), background, array.dtype)
-        common = intersection(there, wanted)
-        if not boxIsEmpty(common):
-            result[slices(common, starts(wanted))] = array[slices(common, self.offset)]
-        return result, wanted
-
-    def _boxAround(self, box: Box) -> Box:
+    def boxAround(self, box: Box) -> Box:
+        """A box on the segmentation's grid that holds a box of the scan's, with some to spare."""
+        if self.offset is not None:
+            return shifted(box, self.offset)
         axes = [np.linspace(start - 0.5, end - 0.5, SAMPLES) for start, end in box]
         k, j, i = (grid.reshape(-1) for grid in np.meshgrid(*axes, indexing="ij"))
         points = np.stack([i, j, k, np.ones_like(i)], axis=1) @ self.scan.ijkToRas.T
@@ -201,7 +177,7 @@ def segmentsOn(
             values.setdefault(image, []).append(segment.GetLabelValue())
     for image, wanted in values.items():
         if not boxIsEmpty(box):
-            yield np.isin(valuesOn(image, target.ijkToRas, box), wanted)
+            yield among(valuesOn(image, target.ijkToRas, box), wanted)
 
 
 @contextmanager

@@ -21,10 +21,10 @@ from slicer.i18n import tr as _
 from medcontext.errors import InputError
 from MedContextSegmentLib import Provenance
 from MedContextSegmentLib.EditableArea import editingOf, isCompleted, losers, segmentIdsOf
-from MedContextSegmentLib.OrientedImage import Box, boundsOf, boxIsEmpty, shifted, starts
+from MedContextSegmentLib.Placement import Placement
 from MedContextSegmentLib.Results import SegmentationResult, SegmentLabel
 from MedContextSegmentLib.SegmentationTarget import Target, newSegmentation, targetOf
-from MedContextSegmentLib.SegmentWriting import Piece, Plan, writeLayer, writeProtected
+from MedContextSegmentLib.SegmentWriting import Plan, writeLayer, writeProtected
 from MedContextSegmentLib.VolumeReader import VolumeSnapshot
 
 __all__ = ["SegmentationWriter", "newSegmentation"]
@@ -89,15 +89,15 @@ class SegmentationWriter:
         self.segmentIds, self.protectedVoxels, self.notes = (), 0, ()
         self._check(result, snapshot, segmentationNode, region)
         target = targetOf(segmentationNode, snapshot)
-        values, pieces, regionMask = self._place(result, target, region)
-        yield 0.05
-        plan = self._plan(result, segmentationNode, target, pieces, region is not None)
+        placement = Placement(result, target, region)
+        for count, _done in enumerate(placement.steps(), start=1):
+            yield 0.1 * (1 - 1 / (1 + count))
+        plan = self._plan(result, segmentationNode, target, placement)
         simple = region is None and not plan.kept and not plan.losers and plan.editing.everywhere
         if self._saveStateForUndo is not None:
             self._saveStateForUndo()
-        steps = writeLayer(plan, values) if simple else writeProtected(plan, values, regionMask)
-        for share in steps:
-            yield 0.1 + 0.85 * share
+        for share in writeLayer(plan) if simple else writeProtected(plan):
+            yield 0.1 + 0.89 * share
         self._finish(result, plan, region is not None)
         yield 1.0
 
@@ -115,53 +115,20 @@ class SegmentationWriter:
         if segmentationNode is None or segmentationNode.GetScene() is None:
             raise InputError(_("The segmentation was deleted."), _("Choose another one and segment again."))
 
-    @staticmethod
-    def _place(
-        result: SegmentationResult, target: Target, region: np.ndarray | None
-    ) -> tuple[tuple[np.ndarray, Box | None], list[Piece], tuple[np.ndarray, Box] | None]:
-        """The label map, where each label is in it, and the region, all on the grid of the segmentation."""
-        k, j, i = result.labelmap.shape
-        whole: Box = ((0, k), (0, j), (0, i))
-        regionBox = boundsOf(region) if region is not None else None
-        regionMask = None
-        if region is not None:
-            if regionBox is None:
-                raise InputError(
-                    _("The region is empty."), _("Draw a region that covers a part of the scan.")
-                )
-            mask, box = target.place((region != 0).astype(np.uint8), regionBox)
-            regionMask = (mask != 0, box)
-        if target.offset is not None:
-            offset = target.offset
-            boxes = {label.value: label.extent and shifted(label.extent, offset) for label in result.labels}
-            values, box = target.place(result.labelmap, whole)
-        else:
-            used = boundsOf(result.labelmap)
-            if used is None:
-                return (
-                    (np.zeros((0, 0, 0), np.uint8), None),
-                    [Piece(x, None) for x in result.labels],
-                    regionMask,
-                )
-            values, box = target.place(result.labelmap, used)
-            boxes = {label.value: _bounds(values, label.value, box) for label in result.labels}
-        return (
-            (values, box),
-            [Piece(label, boxes[label.value] or None) for label in result.labels],
-            regionMask,
-        )
-
     def _plan(
         self,
         result: SegmentationResult,
         segmentationNode: Any,
         target: Target,
-        pieces: list[Piece],
-        redo: bool,
+        placement: Placement,
     ) -> Plan:
         """Which segment each label goes to, and who loses or keeps voxels."""
         segmentation = segmentationNode.GetSegmentation()
-        key = Provenance.modelKey(result.model)
+        key, redo, pieces = (
+            Provenance.modelKey(result.model),
+            placement.regionBox is not None,
+            placement.pieces,
+        )
         found = {piece.label.value: _ownSegment(segmentationNode, piece.label, key, redo) for piece in pieces}
         completed = {
             segmentId
@@ -181,6 +148,7 @@ class SegmentationWriter:
             segmentationNode=segmentationNode,
             target=target,
             editing=editing,
+            placement=placement,
             pieces=[piece for piece in writable if piece.box or found[piece.label.value] or not redo],
             segmentIds={value: segmentId for value, segmentId in found.items() if segmentId in targets},
             losers=losing - completed,
@@ -228,8 +196,3 @@ def _ownSegment(segmentationNode: Any, label: SegmentLabel, key: str, redo: bool
             ):
                 return segmentId
     return ""
-
-
-def _bounds(values: np.ndarray, value: int, box: Box) -> Box | None:
-    bounds = boundsOf(values == value)
-    return None if bounds is None or boxIsEmpty(bounds) else shifted(bounds, starts(box))

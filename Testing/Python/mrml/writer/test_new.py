@@ -87,7 +87,7 @@ def test_warped_scan_is_segmented_in_world_space(tools: Any) -> None:
     for i, j, k in np.ndindex(2, 2, 2):
         point = np.array([12.5 + 13 * i, -30 + 11 * j, 4 + 18 * k])
         source.InsertNextPoint(point)
-        target.InsertNextPoint(point + (0, 2 * k, 6 * i * j))
+        target.InsertNextPoint(point + np.array([0, 2 * k, 6 * i * j]))
     spline.SetSourceLandmarks(source)
     spline.SetTargetLandmarks(target)
     spline.SetBasisToR()
