@@ -1,0 +1,137 @@
+"""Pictures of the panel and of the views for the documentation: ``make screenshots``.
+
+The panel is the module's own, built from its .ui with the stand-in widgets of this harness, so its frames and fonts
+differ from Slicer's. The views are drawn by Slicer's own displayable managers. Everything shown is computed here: the
+bundled model segments the bundled sample by a click on the button.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+for _folder in ("Testing/Harness", "MedContextSegment", "Training"):
+    sys.path.insert(0, str(ROOT / _folder))
+
+from PySide6 import QtGui, QtWidgets
+
+from harness import slicer_qt  # before PySide6: sets the off-screen platform
+
+WIDTH = 400
+VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
+SIZE = 400
+
+
+def dark_palette() -> QtGui.QPalette:
+    """Light text on dark ground, as Slicer's dark style."""
+    palette = QtGui.QPalette()
+    roles = QtGui.QPalette.ColorRole
+    for role, color in {
+        roles.Window: "#353535",
+        roles.WindowText: "#f0f0f0",
+        roles.Base: "#232323",
+        roles.AlternateBase: "#353535",
+        roles.ToolTipBase: "#353535",
+        roles.ToolTipText: "#f0f0f0",
+        roles.Text: "#f0f0f0",
+        roles.Button: "#353535",
+        roles.ButtonText: "#f0f0f0",
+        roles.PlaceholderText: "#a0a0a0",
+        roles.Highlight: "#2a82da",
+        roles.HighlightedText: "#000000",
+    }.items():
+        palette.setColor(role, QtGui.QColor(color))
+    for role in (roles.WindowText, roles.Text, roles.ButtonText):
+        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor("#808080"))
+    return palette
+
+
+def grab(widget: Any, path: Path) -> None:
+    """The whole panel, as high as it wants to be at :data:`WIDTH` pixels."""
+    panel = widget.parent
+    layout = panel.layout()
+    for _pass in range(3):  # wrapped texts know their height only once their width is known
+        panel.resize(WIDTH, max(layout.heightForWidth(WIDTH), layout.sizeHint().height()))
+        slicer_qt.slicer.app.processEvents()
+    panel.grab().save(str(path))
+    print(path)
+
+
+def views(volume: Any, path: Path, overlay: Any = None) -> None:
+    """Three slices through the middle of the segments and their surfaces, side by side.
+
+    Args:
+        volume: the scan.
+        path: PNG to write.
+        overlay: certainty volume shown over it, or None.
+    """
+    import numpy as np
+    import slicer
+
+    from harness.views import SliceView, ThreeDView
+
+    segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    bounds = [0.0] * 6
+    segmentation.GetRASBounds(bounds)
+    middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
+    pictures = []
+    for name, orientation in VIEWS:
+        view = SliceView(name, orientation, (SIZE, SIZE))
+        view.show(volume, overlay, 0.0 if overlay is None else 0.5)
+        view.logic.GetSliceNode().JumpSliceByOffsetting(*middle)
+        pictures.append(view.grab())
+    segmentation.CreateClosedSurfaceRepresentation()
+    surfaces = ThreeDView((SIZE, SIZE))
+    surfaces.viewNode.SetBoxVisible(False)
+    surfaces.viewNode.SetAxisLabelsVisible(False)
+    surfaces.look()
+    pictures.append(surfaces.grab())
+    row = np.ascontiguousarray(np.concatenate(pictures, axis=1))
+    height, width, _colors = row.shape
+    image = QtGui.QImage(row.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
+    image.save(str(path))
+    print(path)
+
+
+def main() -> None:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
+    arguments = parser.parse_args()
+    os.environ["MEDCONTEXT_HOME"] = tempfile.mkdtemp(prefix="screenshots_")
+    app = slicer_qt.start()
+    app.setStyle("Fusion")
+    take(arguments.output, app)
+
+
+def take(folder: Path, app: Any) -> None:
+    """Click through the panel and take the pictures on the way."""
+    from harness.panel import MODULE, loadSample, runToEnd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    light = QtWidgets.QApplication.palette()
+    widget = slicer_qt.enter(slicer_qt.load_module(MODULE))
+    try:
+        volume = loadSample()
+        widget.ui.reviewSection.collapsed = True
+        grab(widget, folder / "panel_segment.png")
+        app.setPalette(dark_palette())
+        grab(widget, folder / "panel_segment_dark.png")
+        app.setPalette(light)
+        widget.settings.certainty = "entropy"
+        runToEnd(widget)
+        widget.ui.segmentSection.collapsed = True
+        widget.ui.reviewSection.collapsed = False
+        grab(widget, folder / "panel_review.png")
+        views(volume, folder / "views.png")
+    finally:
+        slicer_qt.unload(widget)
+
+
+if __name__ == "__main__":
+    main()
