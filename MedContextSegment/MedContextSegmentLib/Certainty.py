@@ -60,8 +60,8 @@ def showCertainty(
         percent = _percent(result.certainty)
     else:
         before = slicer.util.arrayFromVolume(existingNode) if known else None
-        keep = before is not None and before.shape == region.shape
-        percent = np.where(region, _PERCENT[result.certainty], before if keep else np.uint8(0))
+        percent = _PERCENT[result.certainty]
+        percent[~region] = before[~region] if before is not None and before.shape == region.shape else 0
     node = existingNode if known else _newOverlay(snapshot)
     wasModifying = node.StartModify()
     _setUpDisplay(node)  # before there are voxels: the default window would be found by counting them
@@ -145,8 +145,9 @@ def _setUpLegend(node: Any, visible: bool) -> None:
     legend = logic.GetColorLegendDisplayNode(node)
     if legend is None and visible:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
-        legend.SetTitleText(_("Uncertainty"))
-        legend.SetLabelFormat("%.0f %%")
+        # The unit is in the title: VTK versions differ in what a percent sign in the format means.
+        legend.SetTitleText(_("Uncertainty (%)"))
+        legend.SetLabelFormat("%.0f")
     if legend is not None:
         legend.SetVisibility(visible)
 

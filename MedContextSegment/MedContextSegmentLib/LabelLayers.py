@@ -13,7 +13,6 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
-    Box,
     boxIsEmpty,
     boxOn,
     boxShape,
@@ -27,6 +26,7 @@ from MedContextSegmentLib.OrientedImage import (
     valuesOn,
 )
 from MedContextSegmentLib.Provenance import labelOf
+from MedContextSegmentLib.Results import Box
 from MedContextSegmentLib.Terminology import segmentTerminology
 
 MAX_VALUE = 254

@@ -78,7 +78,7 @@ class FrameRuns:
 
     def __init__(self, volumeNodes: Sequence[Any], segmentationNode: Any = None, name: str = "") -> None:
         self._volumes = tuple(volumeNodes)
-        self._browser = browserOf(self._volumes[0]) if self._volumes else None
+        self._browser: Any = browserOf(self._volumes[0]) if self._volumes else None
         if self._browser is None:
             raise InputError(
                 _("The volume does not belong to a sequence."),
@@ -223,7 +223,7 @@ class FrameRuns:
         moving = [number for number, sequence in enumerate(sequences) if sequence is not None]
         if not moving:
             return chain[0].GetID() if chain else None
-        parent = chain[moving[-1] + 1] if moving[-1] + 1 < len(chain) else None
+        parent: Any = chain[moving[-1] + 1] if moving[-1] + 1 < len(chain) else None
         for node, sequence in reversed(list(zip(chain, sequences, strict=True))[: moving[-1] + 1]):
             data = (sequence.GetDataNodeAtValue(value, False) if sequence is not None else None) or node
             copy = _addHidden(data.GetClassName(), node.GetName(), hidden)
@@ -274,8 +274,8 @@ class FrameRuns:
 
 def _baseName(node: Any) -> str:
     """The name of a proxy node, without the frame that Slicer may write behind it."""
-    browser = browserOf(node)
-    sequence = browser.GetSequenceNode(node) if browser is not None else None
+    browser: Any = browserOf(node)
+    sequence: Any = browser.GetSequenceNode(node) if browser is not None else None
     renamed = sequence is not None and browser.GetOverwriteProxyName(sequence)
     return str(sequence.GetName() if renamed else node.GetName())
 

@@ -85,6 +85,8 @@ class SliceView(_View):
         node = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode") or self.logic.AddSliceNode(name)
         self.logic.SetSliceNode(node)
         node.SetOrientation(orientation)
+        # Colour legends ask the application what a view shows.
+        slicer.app.applicationLogic().GetSliceLogics().AddItem(self.logic)
         super().__init__(
             node,
             slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance(),

@@ -129,7 +129,7 @@ def test_legend_comes_and_goes_with_the_overlay(lib: Any, volume: Any) -> None:
     node = lib.showCertainty(result(sure()), snapshot(volume))
     legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(node)
     assert legend.GetVisibility()
-    assert legend.GetTitleText() == "Uncertainty"
+    assert legend.GetTitleText() == "Uncertainty (%)"
     lib.hideCertainty(node)
     assert not legend.GetVisibility()
     lib.showCertainty(result(sure()), snapshot(volume), node)
@@ -260,5 +260,8 @@ def test_overlay_is_seen_where_the_model_was_unsure(lib: Any, tmp_path: Any) -> 
     colored = np.ptp(picture, axis=2) > 15
     assert colored[95:105, 95:105].all()
     assert not colored[10:40, 10:40].any()
+    slicer.modules.colors.logic().GetColorLegendDisplayNode(node).SetVisibility(True)
+    legend = np.ptp(view.grab(tmp_path / "legend.png").astype(int), axis=2)[60:140, 160:]
+    assert (legend > 100).sum() > 100
     lib.hideCertainty(node)
     assert (np.ptp(view.grab().astype(int), axis=2)[95:105, 95:105] <= 15).all()
