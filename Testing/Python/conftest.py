@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,28 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     folder = tmp_path_factory.mktemp("medcontext_home")
     monkeypatch.setenv("MEDCONTEXT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_wheel() -> Callable[..., Path]:
+    """``make_wheel(folder, name, version, tag="py3-none-any", requires=())``: a package that pip installs."""
+
+    def make(
+        folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Sequence[str] = ()
+    ) -> Path:
+        module = name.lower()
+        info = f"{module}-{version}.dist-info"
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        files = {
+            f"{module}_stub.py": f"VERSION = '{version}'\n",
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
+            f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+            f"{info}/RECORD": "",
+        }
+        path = folder / f"{module}-{version}-{tag}.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for place, text in files.items():
+                archive.writestr(place, text)
+        return path
+
+    return make

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 from medcontext.workflows import pack
 
+MakeWheel = Callable[..., Path]
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 VERSIONS = {
@@ -29,25 +31,8 @@ VERSIONS = {
 }  # fmt: skip
 
 
-def make_wheel(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> Path:
-    """A wheel that pip installs: one module of a line."""
-    module = name.lower()
-    info = f"{module}-{version}.dist-info"
-    files = {
-        f"{module}_stub.py": f"VERSION = '{version}'\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
-        f"{info}/RECORD": "",
-    }
-    path = folder / f"{module}-{version}-{tag}.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for place, text in files.items():
-            archive.writestr(place, text)
-    return path
-
-
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_wheel: MakeWheel) -> Path:
     """A folder in place of the package index."""
     folder = tmp_path / "index"
     folder.mkdir()
@@ -87,7 +72,7 @@ def test_training_needs_everything_but_what_slicer_ships(index: Path, tmp_path: 
     assert wheels == {name.lower() for name in VERSIONS}
 
 
-def test_wheels_are_those_of_the_other_computer(index: Path, tmp_path: Path) -> None:
+def test_wheels_are_those_of_the_other_computer(index: Path, tmp_path: Path, make_wheel: MakeWheel) -> None:
     for path in index.glob("torch*"):
         path.unlink()
     wanted = make_wheel(index, "torch", "2.8.0", "cp312-cp312-manylinux_2_28_x86_64")
@@ -98,7 +83,7 @@ def test_wheels_are_those_of_the_other_computer(index: Path, tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "pack" / "wheels").glob("torch*")] == [wanted.name]
 
 
-def test_versions_of_the_other_computer_are_kept(index: Path, tmp_path: Path) -> None:
+def test_versions_of_the_other_computer_are_kept(index: Path, tmp_path: Path, make_wheel: MakeWheel) -> None:
     make_wheel(index, "pydantic", "2.8.0")
     frozen = tmp_path / "frozen.txt"
     frozen.write_text("pydantic==2.8.0\nnumpy==2.0.2\n", encoding="utf-8")
@@ -107,7 +92,9 @@ def test_versions_of_the_other_computer_are_kept(index: Path, tmp_path: Path) ->
     assert names == ["pydantic-2.8.0-py3-none-any.whl"]
 
 
-def test_a_version_that_must_not_be_used_is_not_packed(index: Path, tmp_path: Path) -> None:
+def test_a_version_that_must_not_be_used_is_not_packed(
+    index: Path, tmp_path: Path, make_wheel: MakeWheel
+) -> None:
     make_wheel(index, "torch", "2.9.1")
     make_pack(PackRequest(tmp_path / "pack"))
     assert [path.name for path in (tmp_path / "pack" / "wheels").glob("torch*")] == [
