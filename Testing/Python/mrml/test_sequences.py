@@ -104,6 +104,8 @@ def test_result_moves_with_the_volume(sequences: Any, beating: tuple[Any, Any]) 
     assert segmentation.GetName() == "heart segmentation"
     assert segmentation.GetAttribute("MedContext.Device") == "CPU 20"
     assert segmentation.GetDisplayNode() is not None
+    assert not segmentation.GetHideFromEditors()
+    assert segmentation.GetSaveWithScene()
 
 
 def test_slider_stays_where_it_was_and_nothing_hidden_is_left(
