@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import slicer
 
+import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext import cards
+from medcontext.errors import MedContextError
+from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
 from MedContextSegmentLib.SegmentationRun import SegmentationRun
 from MedContextSegmentLib.WorkerProcess import WorkerProcess
 
@@ -117,3 +120,40 @@ def addSegment(segmentationNode: Any, name: str, array: np.ndarray, volumeNode: 
 
 def dice(found: np.ndarray, drawn: np.ndarray) -> float:
     return 2 * float((found & drawn).sum()) / float(found.sum() + drawn.sum())
+
+
+def start(logic: MedContextSegmentLogic, node: Any, recorder: Recorder, **options: Any) -> SegmentationRun:
+    return logic.start(SegmentRequest((node,), "hippocampus", **options), recorder)
+
+
+def endedWith(run: SegmentationRun, recorder: Recorder, kind: type[MedContextError], state: str) -> str:
+    """The sentence a run ended with."""
+    pollUntil(run)
+    assert recorder.ends == [run]
+    assert run.state == state
+    assert type(run.error) is kind
+    assert run.segmentationNode is None
+    return run.error.message
+
+
+def segmentations() -> list[Any]:
+    """All segmentation nodes of the scene."""
+    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+
+
+def addRoi(center: tuple[float, float, float], size: tuple[float, float, float], angle: float = 0) -> Any:
+    """An ROI with its center and sides in mm (RAS), turned around the inferior-superior axis."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    node.SetSize(*size)
+    matrix = np.eye(4)
+    matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    matrix[:3, 3] = center
+    node.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    return node
+
+
+def middle(volumeNode: Any) -> tuple[float, float, float]:
+    """The middle of a volume in RAS mm."""
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    return (bounds[0] + bounds[1]) / 2, (bounds[2] + bounds[3]) / 2, (bounds[4] + bounds[5]) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,8 @@ from medcontext.errors import InputError
 from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
 from MedContextSegmentLib.Redo import RedoRequest, formTitle, formToolTip, offeredForms, regionOf
 from MedContextSegmentLib.VolumeReader import readVolume
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
 
 CARD = read_summary(bundled_models() / "hippocampus")
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[WorkerProcess]:
-    process = WorkerProcess()
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def logic(worker: WorkerProcess, tmp_path: Path) -> MedContextSegmentLogic:
-    return MedContextSegmentLogic(worker=worker, exchangeRoot=tmp_path)
 
 
 def roiAround(volumeNode: Any, shift: float = 0) -> Any:

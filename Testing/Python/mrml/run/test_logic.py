@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,6 @@ from medcontext.exchange import PREFIX, ExchangeFolder
 from medcontext.jobs.process import creation_token
 from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
 from MedContextSegmentLib.WorkerProcess import WorkerProcess
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[WorkerProcess]:
-    process = WorkerProcess()
-    yield process
-    process.close()
-
-
-@pytest.fixture
-def logic(worker: WorkerProcess, tmp_path: Path) -> MedContextSegmentLogic:
-    return MedContextSegmentLogic(worker=worker, exchangeRoot=tmp_path)
 
 
 def makeVolume(shape: tuple[int, ...], className: str = "vtkMRMLScalarVolumeNode") -> Any:
