@@ -208,15 +208,16 @@ class _Name:
         self.writer(instance, value)
 
 
-def keep_none_alive() -> None:
-    """PySide6 6.12 does not count its references to None: right from Python 3.12 on, an abort after a while before."""
+def keep_singletons_alive() -> None:
+    """PySide6 6.12 does not count its references to these: right from Python 3.12 on; before, Python aborts."""
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for singleton in (None, True, False, NotImplemented):
+            ctypes.c_ssize_t.from_address(id(singleton)).value += 1 << 40
 
 
 def install() -> None:
     """Patch the Qt classes; once per process."""
-    keep_none_alive()
+    keep_singletons_alive()
     base = QtCore.QObject
     name = _Name(base.objectName, base.setObjectName)
     classes = qt_classes()

@@ -11,6 +11,20 @@ from PySide6 import QtCore
 VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 
 
+class SliceController(QtCore.QObject):
+    """``sliceWidget(name).sliceController()``: the part that moves the slice."""
+
+    def __init__(self, logic: Any, parent: Any) -> None:
+        super().__init__(parent)
+        self._logic = logic
+
+    def mrmlSliceNode(self) -> Any:
+        return self._logic.GetSliceNode()
+
+    def setSliceOffsetValue(self, offset: float) -> None:
+        self._logic.SetSliceOffset(offset)
+
+
 class SliceWidget(QtCore.QObject):
     """``layoutManager().sliceWidget(name)``."""
 
@@ -23,6 +37,7 @@ class SliceWidget(QtCore.QObject):
         node = self._logic.AddSliceNode(name)
         node.SetOrientation(orientation)
         node.SetDimensions(400, 400, 1)
+        self._controller = SliceController(self._logic, self)
 
     def sliceLogic(self) -> Any:
         return self._logic
@@ -32,6 +47,9 @@ class SliceWidget(QtCore.QObject):
 
     def mrmlSliceCompositeNode(self) -> Any:
         return self._logic.GetSliceCompositeNode()
+
+    def sliceController(self) -> Any:
+        return self._controller
 
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToAll()

@@ -206,9 +206,6 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def effectNameOrder(self) -> tuple[str, ...]:
         return self._order
 
-    def updateEffectList(self) -> None:
-        self._show()
-
     def saveStateForUndo(self) -> None:
         self._logic.SaveStateForUndo()
         self._show()
@@ -234,7 +231,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         """No views are watched."""
 
     def turnOffLightboxes(self) -> bool:
-        return False
+        return False  # there are none
 
     def updateWidgetFromMRML(self) -> None:
         self._from_node()
