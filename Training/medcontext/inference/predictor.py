@@ -17,12 +17,13 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.inference.certainty import CertaintyKind
 from medcontext.inference.checks import check_image, check_prepared
+from medcontext.inference.clock import Clock
 from medcontext.inference.focus import Box, Focus
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.plan import ExecutionPlan, default_plan
 from medcontext.inference.postprocess import keep_largest_component
 from medcontext.inference.region import prepare_region
-from medcontext.inference.run import Clock, ModelRun, Targets
+from medcontext.inference.run import ModelRun, Targets
 from medcontext.inference.scratch import probability_map
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +22,7 @@ from medcontext.inference.certainty import (
     masked_certainty,
     masked_forward,
 )
+from medcontext.inference.clock import Clock
 from medcontext.inference.finish import Outputs, PlaneFinisher
 from medcontext.inference.forward import (
     Forward,
@@ -33,7 +33,13 @@ from medcontext.inference.forward import (
 )
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.masked import Masked, masked_once, with_hidden_input, with_mask_channel
-from medcontext.inference.plan import ExecutionPlan, default_plan, measured_plan, planned_forward
+from medcontext.inference.plan import (
+    MINIMUM_CALLS,
+    ExecutionPlan,
+    default_plan,
+    measured_plan,
+    planned_forward,
+)
 from medcontext.inference.region import Region
 from medcontext.inference.windows import WindowGrid
 
@@ -65,20 +71,6 @@ class Targets:
         )
 
 
-@dataclass
-class Clock:
-    """Seconds spent in each stage since the clock was made."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    last: float = field(default_factory=time.perf_counter)
-
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap to ``stage``."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
-        self.last = now
-
-
 @dataclass(frozen=True)
 class _Setting:
     """One way to compute; each one needs less memory than that before it."""
@@ -107,6 +99,7 @@ class ModelRun:
         self._overlap = card.inference.overlap if overlap is None else overlap
         self._masked = masked_network
         self._built: tuple[torch.device, ExecutionPlan, Forward] | None = None
+        self._measured: ExecutionPlan | None = None
 
     def __call__(
         self, region: Region, targets: Targets, reporter: Reporter, clock: Clock, frugal: bool = False
@@ -210,13 +203,15 @@ class ModelRun:
     ) -> ExecutionPlan:
         if setting.device != self._device.torch_device:
             return ExecutionPlan()
-        if blind or not setting.measured:
-            return default_plan(self._device, self._precision)
-        middle = [starts[len(starts) // 2] for starts in grid.starts]
-        region = tuple(slice(s, s + p) for s, p in zip(middle, grid.patch, strict=True))
-        window = grid.pad(image)[(slice(None), *region)].contiguous()
         calls = grid.count * (len(self._networks) * 2 ** len(self._card.inference.flips) + views)
-        return measured_plan(self._networks[0], self._meaning, self._device, window, self._precision, calls)
+        if blind or not setting.measured or calls < MINIMUM_CALLS:
+            return default_plan(self._device, self._precision)
+        if self._measured is None:  # to find it among those measured takes a hash of all weights
+            middle = [slice(n := s[len(s) // 2], n + p) for s, p in zip(grid.starts, grid.patch, strict=True)]
+            window = grid.pad(image)[(slice(None), *middle)].contiguous()
+            network, wanted = self._networks[0], self._precision
+            self._measured = measured_plan(network, self._meaning, self._device, window, wanted, calls)
+        return self._measured
 
     def _forward(self, device: torch.device, plan: ExecutionPlan) -> Forward:
         """Scores of windows from all networks and mirrored copies; kept for the next image."""
