@@ -235,3 +235,39 @@ def test_segmentation_of_surfaces_is_refused(tools: Any, first: Any) -> None:
     node.GetSegmentation().SetSourceRepresentationName("Closed surface")
     with pytest.raises(InputError):
         tools.Writer().write(tools.result(tools.labels()), snapshot, node)
+
+
+def test_segmentation_below_the_warp_of_a_warped_scan(tools: Any) -> None:
+    """The scan is read in world space, the segmentation stays below the transform: both show the same place."""
+    volume = tools.scan(np.diag([1.0, 1, 1]))
+    node = tools.new(tools.read(volume), "result")
+    tools.draw(node, volume, "by hand", tools.labels() == 2)
+    warp = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    warp.SetAndObserveTransformToParent(bend())
+    volume.SetAndObserveTransformNodeID(warp.GetID())
+    node.SetAndObserveTransformNodeID(warp.GetID())
+    snapshot = tools.read(volume)
+    labels = np.zeros(snapshot.array.shape, np.uint8)
+    labels[2:7, 3:8, 3:10] = 1
+    writer = tools.Writer()
+    (segment_id,) = writer.write(tools.result(labels, {1: "liver"}), snapshot, node)
+    assert node.GetTransformNodeID() == warp.GetID()
+    hardened = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volume, "hardened")
+    hardened.HardenTransform()
+    found = tools.voxels(node, segment_id, hardened)  # Slicer brings it to the world
+    assert 2 * (found & (labels == 1)).sum() / (found.sum() + (labels == 1).sum()) > 0.9
+    assert len(writer.notes) == 1
+
+
+def bend() -> Any:
+    import vtk
+
+    spline, source, target = vtk.vtkThinPlateSplineTransform(), vtk.vtkPoints(), vtk.vtkPoints()
+    for i, j, k in np.ndindex(3, 3, 3):
+        point = np.array([12.5 + 7 * i, -30 + 6 * j, 4 + 5 * k])
+        source.InsertNextPoint(point)
+        target.InsertNextPoint(point + np.array([3, -2, 0.5 * i * j]))
+    spline.SetSourceLandmarks(source)
+    spline.SetTargetLandmarks(target)
+    spline.SetBasisToR()
+    return spline

@@ -264,3 +264,63 @@ def test_empty_region_is_refused_before_anything_changes(case: Case) -> None:
         )
     assert case.node.GetSegmentation().GetNumberOfSegments() == 2
     assert saved == []
+
+
+def test_segmentation_deleted_between_the_slow_steps(case: Case, editor: Any, scene: Any) -> None:
+    from medcontext.errors import InputError
+
+    writer = case.tools.Writer(editor(case.node, case.volume))
+    steps = writer.steps(case.tools.result(case.labels), case.snapshot, case.node)
+    while next(steps) < 0.6:
+        pass
+    scene.RemoveNode(case.node)
+    with pytest.raises(InputError, match="deleted"):
+        next(steps)
+
+
+def test_segment_removed_between_the_slow_steps(case: Case, editor: Any) -> None:
+    """The one that was removed comes back with the result; the others are as they should be."""
+    first = case.write()
+    writer = case.tools.Writer(editor(case.node, case.volume))
+    labels = np.roll(case.labels, 1, axis=1)
+    steps = writer.steps(case.tools.result(labels), case.snapshot, case.node)
+    while next(steps) < 0.3:
+        pass
+    case.node.GetSegmentation().RemoveSegment(first.segmentIds[2])
+    assert list(steps)[-1] == 1
+    for value, segment_id in zip(case.tools.NAMES, writer.segmentIds, strict=True):
+        np.testing.assert_array_equal(case.mask(segment_id), labels == value)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_written_again_stays_in_one_label_map(tools: Any, editor: Any, mode: str) -> None:
+    """Slicer's eraser would give each segment a label map of its own where nothing may be overwritten."""
+    volume = tools.scan()
+    snapshot = tools.read(volume)
+    node = tools.new(snapshot, "result")
+    tools.Writer().write(tools.result(tools.labels()), snapshot, node)
+    labels, region = np.roll(tools.labels(), (1, 1), axis=(0, 2)), np.ones(tools.SHAPE, bool)
+    tools.Writer(editor(node, volume, OverwriteMode=MODES[mode])).write(
+        tools.result(labels), snapshot, node, region=region
+    )
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+
+
+def test_surfaces_of_all_changed_segments_follow(case: Case, editor: Any) -> None:
+    case.node.CreateClosedSurfaceRepresentation()
+    case.write(editor(case.node, case.volume))
+    for segment_id in (*case.write(editor(case.node, case.volume)).segmentIds, case.shown_id):
+        surface = case.node.GetClosedSurfaceInternalRepresentation(segment_id)
+        where = np.argwhere(case.mask(segment_id))[:, 0]
+        bounds = np.array(surface.GetBounds())[4:]
+        np.testing.assert_allclose(
+            bounds, (4 + 2.5 * (where.min() - 0.5), 4 + 2.5 * (where.max() + 0.5)), atol=2
+        )
+
+
+def test_no_node_is_left_behind(case: Case, editor: Any, scene: Any) -> None:
+    editor_node = editor(case.node, case.volume, MaskMode=NODE.EditAllowedOutsideAllSegments)
+    before = [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())]
+    case.write(editor_node)
+    assert [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())] == before
+    assert editor_node.GetMaskMode() == NODE.EditAllowedOutsideAllSegments
