@@ -13,9 +13,9 @@ from MedContextSegmentLib.PackagePath import addPackageToPath
 
 addPackageToPath()  # before anything that imports the package
 
-from MedContextSegmentLib.Logic import MedContextSegmentLogic
-from MedContextSegmentLib.SampleData import loadSample, registerSampleData
-from MedContextSegmentLib.Widget import SegmentWidget
+from MedContextSegmentLib.Logic import MedContextSegmentLogic  # noqa: E402
+from MedContextSegmentLib.SampleData import loadSample, registerSampleData  # noqa: E402
+from MedContextSegmentLib.Widget import SegmentWidget  # noqa: E402
 
 __all__ = [
     "MedContextSegment",
@@ -65,7 +65,7 @@ class MedContextSegmentTest(ScriptedLoadableModuleTest):
         finally:
             logic.close()
         for name in ("Anterior", "Posterior"):
-            self.assertGreater(_dice(name, segmentation, expert, volume), 0.8, name)
+            assert _dice(name, segmentation, expert, volume) > 0.8, name
         self.delayDisplay(_("Test passed"))
 
 

@@ -61,7 +61,11 @@ class AdvancedPanel:
         certainties = [
             (_("None"), "none", ""),
             (_("From the prediction"), "entropy", _("Takes no extra time.")),
-            (_("From masked views"), "masked", _("Looks several times with parts of the image hidden: slower.")),
+            (
+                _("From masked views"),
+                "masked",
+                _("Looks several times with parts of the image hidden: slower."),
+            ),
         ]
         fillCombo(ui.certaintySelector, certainties, settings.certainty)
         with quiet(ui.lowMemoryCheckBox):

@@ -64,9 +64,10 @@ class EditorLink:
         """Edit a segmentation over a volume; None for none."""
         if self.editor.segmentationNode() is not segmentationNode:
             self.editor.setSegmentationNode(segmentationNode)
-        if segmentationNode is not None and volumeNode is not None:
-            if self.editor.sourceVolumeNode() is not volumeNode:
-                self.editor.setSourceVolumeNode(volumeNode)
+        if segmentationNode is None or volumeNode is None:
+            return
+        if self.editor.sourceVolumeNode() is not volumeNode:
+            self.editor.setSourceVolumeNode(volumeNode)
 
     def saveStateForUndo(self, segmentationNode: Any) -> None:
         """Remember a segmentation as it is now, so that the editor's *Undo* brings it back."""

@@ -41,8 +41,9 @@ class LabelList:
         with quiet(labels):
             labels.clear()
             if card is not None:
-                for name, color in zip(card.labels, card.label_colors, strict=True):
-                    labels.addItem(_item(name, color, name not in unwanted))
+                for row, name in enumerate(card.labels):
+                    labels.addItem(name)
+                    _dress(labels.item(row), card.label_colors[row], name not in unwanted)
         self._values = card.label_values if card is not None else ()
         rows = min(VISIBLE_ROWS, max(1, labels.count))
         height = labels.sizeHintForRow(0) if labels.count else 0
@@ -96,11 +97,10 @@ class LabelList:
             self._ui.labelsLabel.text = text.format(ticked=ticked, total=total)
 
 
-def _item(name: str, color: tuple[int, int, int], ticked: bool) -> Any:
+def _dress(item: Any, color: tuple[int, int, int], ticked: bool) -> None:
     swatch = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
     swatch.fill(qt.QColor(*color))
-    item = qt.QListWidgetItem(qt.QIcon(swatch), name)
+    item.setIcon(qt.QIcon(swatch))
     item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
     item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
-    item.setToolTip(name)
-    return item
+    item.setToolTip(item.text())

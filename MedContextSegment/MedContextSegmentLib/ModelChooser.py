@@ -58,7 +58,8 @@ class ModelChooser:
         self._cards = {modelKey(card): card for card in self._models()}
         titles = Counter(card.title for card in self._cards.values())
         items = [
-            (_title(card, titles[card.title] > 1), key, modelToolTip(card)) for key, card in self._cards.items()
+            (_title(card, titles[card.title] > 1), key, modelToolTip(card))
+            for key, card in self._cards.items()
         ]
         usable = [key for key, card in self._cards.items() if card.problem is None]
         fillCombo(self._combo, items, wanted if wanted in usable else next(iter(usable), ""))
@@ -86,7 +87,11 @@ class ModelChooser:
 def _title(card: CardSummary, ambiguous: bool) -> str:
     if card.problem is not None:
         return _("{title} (cannot be used)").format(title=card.title)
-    return _("{title}, version {version}").format(title=card.title, version=card.version) if ambiguous else card.title
+    return (
+        _("{title}, version {version}").format(title=card.title, version=card.version)
+        if ambiguous
+        else card.title
+    )
 
 
 def modelSummary(card: CardSummary) -> str:

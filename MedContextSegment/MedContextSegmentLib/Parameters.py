@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
@@ -45,3 +45,9 @@ class MedContextSegmentParameters:
     redoMargin: Annotated[float, WithinRange(0, 100), Default(5.0)]
     redoForm: str
     redoModel: str
+
+
+def parametersOf(parameterNode: Any) -> Any:
+    """The choices that a parameter node keeps: a :class:`MedContextSegmentParameters`, with what Slicer adds to it."""
+    wrapper: Any = MedContextSegmentParameters
+    return wrapper(parameterNode)

@@ -45,6 +45,7 @@ class RedoPanel:
         ui.redoSourceSelector.connect("currentIndexChanged(int)", self._changed)
         ui.redoFormSelector.connect("currentIndexChanged(int)", self._changed)
         ui.redoRoiSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._roiChanged)
+        ui.redoSection.connect("contentsCollapsed(bool)", self._changed)
         ui.segmentEditorWidget.connect("currentSegmentIDChanged(QString)", self._segmentChanged)
 
     def setParameters(self, parameters: MedContextSegmentParameters | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -17,10 +16,8 @@ from MedContextSegmentLib.Certainty import (
 )
 from MedContextSegmentLib.EditorLink import EditorLink
 from MedContextSegmentLib.QtHelpers import quiet, showText
-from MedContextSegmentLib.Statistics import segmentVolumes
+from MedContextSegmentLib.VolumesTable import VolumesTable
 from MedContextSegmentLib.Writing import CERTAINTY_REFERENCE
-
-VISIBLE_ROWS = 8
 
 
 class ReviewPanel:
@@ -29,30 +26,32 @@ class ReviewPanel:
     Args:
         ui: the widgets of the .ui file.
         editor: the embedded segment editor.
+        observer: a VTKObservationMixin, whose observers are removed when the panel goes away.
     """
 
-    def __init__(self, ui: Any, editor: EditorLink) -> None:
+    def __init__(self, ui: Any, editor: EditorLink, observer: Any) -> None:
         self._ui, self._editor = ui, editor
         self._segmentation: Any = None
         self._labelmap: tuple[Any, Any] | None = None
-        header = ui.volumesTable.horizontalHeader()
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        header.setSectionResizeMode(1, qt.QHeaderView.ResizeToContents)
-        ui.volumesTable.verticalHeader().setVisible(False)
+        self.volumes = VolumesTable(ui, observer)
         ui.certaintyButton.connect("toggled(bool)", self._showCertainty)
         ui.leastSureButton.connect("clicked()", self._goToLeastSure)
-        ui.volumesSection.connect("contentsCollapsed(bool)", self._volumesToggled)
         self.show(None, None)
 
     @property
     def certaintyNode(self) -> Any:
         """The certainty overlay of the segmentation; None where there is none."""
-        return self._segmentation.GetNodeReference(CERTAINTY_REFERENCE) if self._segmentation is not None else None
+        return (
+            self._segmentation.GetNodeReference(CERTAINTY_REFERENCE)
+            if self._segmentation is not None
+            else None
+        )
 
     def show(self, segmentationNode: Any, volumeNode: Any) -> None:
         """Review a segmentation over a volume; None for none."""
         self._segmentation = segmentationNode
         self._editor.show(segmentationNode, volumeNode)
+        self.volumes.show(segmentationNode)
         self._ui.segmentEditorWidget.enabled = segmentationNode is not None
         self.update()
 
@@ -74,29 +73,6 @@ class ReviewPanel:
         else:
             text = ""
         showText(self._ui.reviewStatusLabel, text)
-        self.updateVolumes()
-
-    def updateVolumes(self) -> None:
-        """Measure the segments anew, where the table can be seen."""
-        table = self._ui.volumesTable
-        if self._ui.volumesSection.collapsed:
-            return
-        node = self._segmentation
-        volumes = segmentVolumes(node) if node is not None else {}
-        table.setRowCount(len(volumes))
-        for row, (segmentId, volume) in enumerate(volumes.items()):
-            name = qt.QTableWidgetItem(node.GetSegmentation().GetSegment(segmentId).GetName())
-            number = qt.QTableWidgetItem(f"{volume:.2f}")
-            number.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-            table.setItem(row, 0, name)
-            table.setItem(row, 1, number)
-        rows = min(VISIBLE_ROWS, max(1, len(volumes)))
-        header = table.horizontalHeader().height
-        table.setFixedHeight(header + rows * table.verticalHeader().defaultSectionSize + 2 * table.frameWidth)
-
-    def _volumesToggled(self, collapsed: bool) -> None:
-        if not collapsed:
-            self.updateVolumes()
 
     def _showCertainty(self, shown: bool) -> None:
         node = self.certaintyNode

@@ -108,7 +108,9 @@ class RunActions:
 
     def _offerLowMemory(self, error: MedContextError) -> bool:
         text = _("{problem} Try again with the low-memory plan? It is slower and needs less memory.")
-        return bool(slicer.util.confirmOkCancelDisplay(text.format(problem=error.message), _("Memory ran out")))
+        return bool(
+            slicer.util.confirmOkCancelDisplay(text.format(problem=error.message), _("Memory ran out"))
+        )
 
     def _tell(self, error: MedContextError) -> None:
         self.outcome = error.message
@@ -124,7 +126,5 @@ class RunActions:
             seconds = sum(run.result.seconds.values())
             text = _("{count} of {total} labels found in {seconds:.1f} s on {device}.")
             total = len(run.result.labels)
-            lines.insert(
-                0, text.format(count=found, total=total, seconds=seconds, device=run.result.device)
-            )
+            lines.insert(0, text.format(count=found, total=total, seconds=seconds, device=run.result.device))
         return "\n".join(lines)

@@ -39,15 +39,13 @@ class RunControl:
         onText: called when there is something else to read.
     """
 
-    def __init__(
-        self, progressBar: Any, onChanged: Callable[[], None], onText: Callable[[], None]
-    ) -> None:
+    def __init__(self, progressBar: Any, onChanged: Callable[[], None], onText: Callable[[], None]) -> None:
         self._bar, self._onChanged, self._onText = progressBar, onChanged, onText
         self._run: Run | None = None
         self._ended: Callable[[Any], None] | None = None
         self._cancelling = False
         self._title = self._left = ""
-        self._waiting = False
+        self._heard = False
         self.notes: list[str] = []
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
@@ -85,7 +83,7 @@ class RunControl:
             MedContextError: what ``begin`` raises; nothing has begun then.
         """
         self.notes = []
-        self._cancelling, self._waiting = False, False
+        self._cancelling = self._heard = False
         self._title, self._left = _("Preparing"), ""
         self._run, self._ended = begin(self), ended
         self._bar.setRange(0, BAR_STEPS)
@@ -113,10 +111,7 @@ class RunControl:
 
     def progress(self, stage: str, value: float, etaSeconds: float | None) -> None:
         """See :class:`RunListener.RunListener`."""
-        if stage == "prepare" and value >= 1:
-            self._waitForWorker()
-            return
-        self._waiting = False
+        self._heard = self._heard or stage != "prepare"
         done = round(BAR_STEPS * overall(stage, value))
         self._bar.setRange(0, BAR_STEPS)
         self._bar.setValue(max(self._bar.value, done))
@@ -153,14 +148,13 @@ class RunControl:
         if run is None:
             self._timer.stop()
             return
-        if run.state == "computing" and self._title == _("Preparing"):
+        if run.state == "computing" and not self._heard:
             self._waitForWorker()
         run.poll()
 
     def _waitForWorker(self) -> None:
         """Between sending the image and the first sign of life a cold worker imports its libraries."""
-        if not self._waiting:
-            self._waiting = True
-            self._bar.setRange(0, 0)
-            self._title, self._left = _("Starting (the first run takes longer)"), ""
-            self._onText()
+        self._heard = True
+        self._bar.setRange(0, 0)
+        self._title, self._left = _("Starting (the first run takes longer)"), ""
+        self._onText()

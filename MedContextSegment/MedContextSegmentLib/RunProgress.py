@@ -21,7 +21,7 @@ _SPANS = {
 
 
 def overall(stage: str, value: float) -> float:
-    """How much of the whole run is done (0 to 1) when ``value`` of a stage is; unknown stages are a run of their own."""
+    """Share of the whole run (0 to 1) that is done when ``value`` of a stage is; an unknown stage is the whole."""
     start, end = _SPANS.get(stage, (0.0, 1.0))
     return start + (end - start) * min(1.0, max(0.0, value))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import qt
@@ -18,6 +19,7 @@ from MedContextSegmentLib.ModelChooser import ModelChooser, modelSummary
 from MedContextSegmentLib.Models import preselect
 from MedContextSegmentLib.Parameters import ROI, SEGMENT, WHOLE, MedContextSegmentParameters
 from MedContextSegmentLib.QtHelpers import comboData, fillCombo, quiet, selectData, showRow
+from MedContextSegmentLib.Redo import RedoRequest
 from MedContextSegmentLib.Rois import fitRoi, isEmptyRoi
 from MedContextSegmentLib.RunInputs import SegmentRequest
 from MedContextSegmentLib.Sequences import frameCount
@@ -43,6 +45,7 @@ class SegmentPanel:
     ) -> None:
         self._ui, self._onChanged = ui, onChanged
         self._parameters: MedContextSegmentParameters | None = None
+        self._guessed: list[Any] = []
         self.channels = ChannelRows(ui.segmentSection.layout(), FIRST_CHANNEL_ROW, self._channelChanged)
         self.labels = LabelList(ui, self._labelsChanged)
         self.models = ModelChooser(ui.modelSelector, self._modelChanged, models)
@@ -94,24 +97,30 @@ class SegmentPanel:
         free = [node for node in candidateVolumes() if node.GetID() not in used]
         found = preselect(card, free)
         self.channels.setNodes([node or guess for node, guess in zip(chosen, found, strict=True)])
+        self._guessed += [guess for node, guess in zip(chosen, found, strict=True) if node is None]
         self._parameters.channels = self.channels.nodes()
 
-    def findings(self) -> list[Finding]:
-        """What is to be said about the chosen volumes, errors first."""
+    def findings(self, boxed: bool) -> list[Finding]:
+        """What is to be said about the chosen volumes, errors first; ``boxed``: only a part is segmented."""
         card = self.models.card
-        if card is None:
-            return []
-        return check(self.channels.nodes(), card, boxed=self._region() != WHOLE)
+        return check(self.channels.nodes(), card, boxed) if card is not None else []
 
-    def reason(self, findings: list[Finding] | None = None) -> str:
-        """Why no run can begin, as a sentence; "" when one can."""
+    def inputReason(self, findings: list[Finding]) -> str:
+        """Why model and volumes cannot be used, as a sentence; "" when they can."""
         if self._parameters is None:
             return _("The scene is closing.")
         if self.models.card is None:
             return _("There is no model that can be used: import one into the library.")
-        for finding in self.findings() if findings is None else findings:
+        for finding in findings:
             if finding.severity == ERROR:
                 return f"{finding.text} {finding.hint}".strip()
+        return ""
+
+    def reason(self, findings: list[Finding]) -> str:
+        """Why no run can begin, as a sentence; "" when one can."""
+        reason = self.inputReason(findings)
+        if reason:
+            return reason
         if self._region() == ROI and self._ui.roiSelector.currentNode() is None:
             return _("Choose or create the ROI to stay inside.")
         if self._region() == SEGMENT and self._insideSegment() is None:
@@ -131,7 +140,7 @@ class SegmentPanel:
         box.setVisible(frames > 1)
         if frames > 1:
             box.text = _("All {count} frames of the sequence").format(count=frames)
-        findings = self.findings()
+        findings = self.findings(region != WHOLE)
         warnings = [finding for finding in findings if finding.severity != ERROR]
         loud = any(finding.severity != INFO for finding in warnings)
         self._ui.warningLabel.text = "\n".join(f"{entry.text} {entry.hint}".strip() for entry in warnings)
@@ -145,17 +154,33 @@ class SegmentPanel:
         Raises:
             InputError: no run can begin.
         """
-        reason = self.reason()
+        region = self._region()
+        reason = self.reason(self.findings(region != WHOLE))
         if reason:
             raise InputError(reason)
-        region = self._region()
+        return replace(
+            self._request(),
+            roi=self._ui.roiSelector.currentNode() if region == ROI else None,
+            insideSegment=self._insideSegment() if region == SEGMENT else None,
+            labels=self.labels.values(),
+        )
+
+    def redoRequest(self, redo: RedoRequest) -> SegmentRequest:
+        """What a click of *Redo this region* asks for: model, volumes and segmentation of the panel.
+
+        Raises:
+            InputError: model or volumes cannot be used.
+        """
+        reason = self.inputReason(self.findings(boxed=True))
+        if reason:
+            raise InputError(reason)
+        return replace(self._request(), redo=redo)
+
+    def _request(self) -> SegmentRequest:
         return SegmentRequest(
             volumes=tuple(self.channels.nodes()),
             model=self.models.key,
             segmentation=self._ui.segmentationSelector.currentNode(),
-            roi=self._ui.roiSelector.currentNode() if region == ROI else None,
-            insideSegment=self._insideSegment() if region == SEGMENT else None,
-            labels=self.labels.values(),
         )
 
     @property
@@ -192,12 +217,17 @@ class SegmentPanel:
             self.preselectVolumes()
 
     def _modelChanged(self) -> None:
+        if self._parameters is not None:  # what nobody chose is guessed anew for the new model
+            chosen = list(self._parameters.channels)
+            self._parameters.channels = [None if node in self._guessed else node for node in chosen]
+        self._guessed = []
         self._showModel()
         self._changed()
 
     def _channelChanged(self) -> None:
         if self._parameters is not None and not slicer.mrmlScene.IsClosing():
             self._parameters.channels = self.channels.nodes()
+            self._guessed = []
         self._changed()
 
     def _labelsChanged(self) -> None:

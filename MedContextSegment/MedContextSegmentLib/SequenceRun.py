@@ -37,7 +37,10 @@ class SequenceRun:
     """
 
     def __init__(
-        self, start: Callable[[SegmentRequest, RunListener], Any], request: SegmentRequest, listener: RunListener
+        self,
+        start: Callable[[SegmentRequest, RunListener], Any],
+        request: SegmentRequest,
+        listener: RunListener,
     ) -> None:
         self.state = COMPUTING
         self.segmentationNode: Any = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import slicer
@@ -13,14 +13,14 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from medcontext.cards import CardSummary
-from MedContextSegmentLib import Doctor, Install
+from MedContextSegmentLib import Install
 from MedContextSegmentLib.AdvancedPanel import AdvancedPanel
 from MedContextSegmentLib.EditorLink import EditorLink
 from MedContextSegmentLib.ExportPanel import ExportPanel
 from MedContextSegmentLib.Lifecycle import SceneEvents
 from MedContextSegmentLib.Logic import MedContextSegmentLogic
 from MedContextSegmentLib.Models import listModels
-from MedContextSegmentLib.Parameters import MedContextSegmentParameters
+from MedContextSegmentLib.Parameters import parametersOf
 from MedContextSegmentLib.QtHelpers import parameterWidgets, quiet, showText
 from MedContextSegmentLib.RedoPanel import RedoPanel
 from MedContextSegmentLib.ReviewPanel import ReviewPanel
@@ -39,14 +39,12 @@ class Collaborators:
         makeLogic: gives a :class:`Logic.MedContextSegmentLogic`.
         makeSettings: gives a :class:`Settings.Settings`.
         install: the module :mod:`Install`.
-        doctor: the module :mod:`Doctor`.
         models: gives the cards of the model library.
     """
 
     makeLogic: Callable[[], Any] = MedContextSegmentLogic
     makeSettings: Callable[[], Any] = Settings
     install: Any = Install
-    doctor: Any = Doctor
     models: Callable[[], list[CardSummary]] = listModels
 
 
@@ -55,7 +53,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def __init__(self, parent: Any = None, collaborators: Collaborators | None = None) -> None:
         self._with = collaborators or Collaborators()
-        self._parameters: MedContextSegmentParameters | None = None
+        self._parameters: Any = None
         self._guiTag: Any = None
         self._reasons = ("", "")
         self._entered = self._warmed = self._updating = False
@@ -80,22 +78,20 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.advancedPanel = AdvancedPanel(
             ui, self.settings, self._onInstall, self._onOfflinePack, self._onDoctor
         )
-        self.reviewPanel = ReviewPanel(ui, self.editor)
+        self.reviewPanel = ReviewPanel(ui, self.editor, self)
         self.redoPanel = RedoPanel(ui, self.editor, self._volume, self.update, self._with.models)
-        self.exportPanel = ExportPanel(
-            ui, self.logic, self._with.install, self._segmentation, self._volume
-        )
+        self.exportPanel = ExportPanel(ui, self.logic, self._with.install, self._segmentation, self._volume)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
         self._scene = SceneEvents(self, self._onSceneStartClose, self._onSceneEndClose, self._onNodes)
-        self._setParameters(self._makeParameters())
+        self._setParameters(parametersOf(self.logic.getParameterNode()))
 
     def enter(self) -> None:
         """The module is shown."""
         self._entered = True
         self.editor.enter()
         if self._parameters is None:
-            self._setParameters(self._makeParameters())
+            self._setParameters(parametersOf(self.logic.getParameterNode()))
         else:
             self.segmentPanel.refresh()
         self.update()
@@ -110,6 +106,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._scene.stop()
         self.control.forget()
         self.exportPanel.stop()
+        self.reviewPanel.volumes.stop()
         self._setParameters(None)
         self.removeObservers()
         self.editor.exit()
@@ -147,7 +144,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             running = self.control.running
             reason = self.segmentPanel.update()
             self.reviewPanel.show(self._segmentation(), self._volume())
-            redoReason = reason or self.redoPanel.update(self.segmentPanel.models.card)
+            redoReason = self.redoPanel.update(self.segmentPanel.models.card)
+            redoReason = self.segmentPanel.inputReason(self.segmentPanel.findings(boxed=True)) or redoReason
             for panel in (self.segmentPanel, self.redoPanel, self.exportPanel):
                 panel.setEnabled(not running)
             self._showButton(self.ui.segmentButton, _("Segment"), reason)
@@ -187,8 +185,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return nodes[0] if nodes else None
 
     def _redoRequest(self) -> SegmentRequest:
-        request = self.segmentPanel.request()
-        return replace(request, roi=None, insideSegment=None, labels=None, redo=self.redoPanel.request())
+        return self.segmentPanel.redoRequest(self.redoPanel.request())
 
     def _onResult(self, run: Any) -> None:
         if self._parameters is not None:
@@ -208,14 +205,13 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.update()
 
     def _onDoctor(self) -> None:
-        self._with.doctor.showReport(self.logic)
+        from MedContextSegmentLib.Doctor import showReport
+
+        showReport(self.logic)
 
     # The scene
 
-    def _makeParameters(self) -> MedContextSegmentParameters:
-        return MedContextSegmentParameters(self.logic.getParameterNode())
-
-    def _setParameters(self, parameters: MedContextSegmentParameters | None) -> None:
+    def _setParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
         self._parameters = parameters
@@ -234,7 +230,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneEndClose(self) -> None:
         self.actions.outcome = ""
         self.editor.selectNode()
-        self._setParameters(self._makeParameters())
+        self._setParameters(parametersOf(self.logic.getParameterNode()))
 
     def _onNodes(self) -> None:
         if self._parameters is not None:
