@@ -17,6 +17,7 @@ from medcontext.events import Reporter
 from medcontext.home import home
 
 LIBRARIES = ("torch", "monai", "numpy", "SimpleITK", "scipy", "pydantic", "accelerate", "safetensors")
+FOR_LEARNING = {"accelerate"}
 ENOUGH_MEMORY_GB, ENOUGH_DISK_GB = 4.0, 5.0
 """A small network trains in about 2 GB beside the system; preprocessed scans and models take disk space."""
 
@@ -77,7 +78,9 @@ def _libraries() -> list[Finding]:
         except PackageNotFoundError:
             missing.append(name)
     findings = [Finding("Libraries", ", ".join(found))]
-    if missing:
+    if missing and FOR_LEARNING.issuperset(missing):
+        findings.append(Finding("Missing", ", ".join(missing), True, "Only learning needs it."))
+    elif missing:
         findings.append(Finding("Missing", ", ".join(missing), False, "Install medcontext again with pip."))
     if any(text.startswith("torch 2.9.") for text in found):
         findings.append(Finding("torch", "2.9 is not supported", False, "Install another version of torch."))

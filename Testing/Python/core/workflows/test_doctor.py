@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,17 @@ def test_the_report_names_versions_and_device_as_text_and_as_data() -> None:
         assert word in text.stdout
     lines = CliRunner().invoke(app, ["doctor", "--json"]).stdout.splitlines()
     assert {"name", "value", "ok", "advice"} == set(json.loads(lines[-1])["findings"][0])
+
+
+@pytest.mark.parametrize(("library", "ok"), [("accelerate", True), ("monai", False)])
+def test_a_missing_library_counts_where_segmenting_needs_it(
+    monkeypatch: pytest.MonkeyPatch, library: str, ok: bool
+) -> None:
+    def version(name: str) -> str:
+        if name == library:
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(doctor, "version", version)
+    (finding,) = named(doctor._libraries(), "Missing")
+    assert (finding.value, finding.ok) == (library, ok)
