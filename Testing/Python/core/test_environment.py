@@ -1,4 +1,4 @@
-"""What ``make test`` does on a computer that lacks something: it installs it where it may, else says so and goes on."""
+"""What ``make test`` does on a computer that lacks something: install it where it may, else say so and go on."""
 
 from __future__ import annotations
 
