@@ -14,7 +14,6 @@ from medcontext.errors import InputError
 from MedContextSegmentLib import Provenance
 from MedContextSegmentLib.EditableArea import Editing, protections, segmentIdsOf
 from MedContextSegmentLib.OrientedImage import (
-    Box,
     among,
     boundsOf,
     boxIsEmpty,
@@ -32,7 +31,7 @@ from MedContextSegmentLib.OrientedImage import (
     valuesOn,
 )
 from MedContextSegmentLib.Placement import Piece, Placement
-from MedContextSegmentLib.Results import SegmentLabel
+from MedContextSegmentLib.Results import Box, SegmentLabel
 from MedContextSegmentLib.SegmentationTarget import LABELMAP, SURFACE, Target, modifying
 from MedContextSegmentLib.Terminology import setTerminology
 
@@ -48,7 +47,7 @@ class Plan:
         placement: the result on that grid.
         pieces: the labels to write.
         segmentIds: the segment of each label value; new segments are added as they are made.
-        losers: segments of others that lose the voxels that the result takes.
+        overwrites: whether segments of others lose the voxels that the result takes.
         kept: segments that lose none and share none with the result.
         provenance: what made the result.
         prefix: of the names under which segments that are written again keep it.
@@ -61,7 +60,7 @@ class Plan:
     placement: Placement
     pieces: list[Piece]
     segmentIds: dict[int, str]
-    losers: set[str]
+    overwrites: bool
     kept: set[str]
     provenance: dict[str, str]
     prefix: str

@@ -93,7 +93,7 @@ class SegmentationWriter:
         for count, _done in enumerate(placement.steps(), start=1):
             yield 0.1 * (1 - 1 / (1 + count))
         plan = self._plan(result, segmentationNode, target, placement)
-        simple = region is None and not plan.kept and not plan.losers and plan.editing.everywhere
+        simple = region is None and not plan.kept and not plan.overwrites and plan.editing.everywhere
         if self._saveStateForUndo is not None:
             self._saveStateForUndo()
         for share in writeLayer(plan) if simple else writeProtected(plan):
@@ -130,11 +130,8 @@ class SegmentationWriter:
             placement.pieces,
         )
         found = {piece.label.value: _ownSegment(segmentationNode, piece.label, key, redo) for piece in pieces}
-        completed = {
-            segmentId
-            for segmentId in segmentIdsOf(segmentationNode)
-            if isCompleted(segmentation.GetSegment(segmentId))
-        }
+        everyId = segmentIdsOf(segmentationNode)
+        completed = {segmentId for segmentId in everyId if isCompleted(segmentation.GetSegment(segmentId))}
         settled = {segmentId for segmentId in found.values() if segmentId in completed}
         self._note(
             _("{names}: marked as completed and left as it was."),
@@ -151,7 +148,7 @@ class SegmentationWriter:
             placement=placement,
             pieces=[piece for piece in writable if piece.box or found[piece.label.value] or not redo],
             segmentIds={value: segmentId for value, segmentId in found.items() if segmentId in targets},
-            losers=losing - completed,
+            overwrites=bool(losing),
             kept=(losing & completed) | settled,
             provenance=Provenance.provenanceOf(result, self._settings),
             prefix=Provenance.REDONE_PREFIX if redo else Provenance.PREFIX,

@@ -64,7 +64,7 @@ def make_result(labelmap: np.ndarray, names: dict[int, str] | None = None, model
         model={
             "id": model,
             "version": "1.2",
-            "title": f"The {model}",
+            "title": f"The {model}|new",
             "sha256": "ab12",
             "license": "Apache-2.0",
         },

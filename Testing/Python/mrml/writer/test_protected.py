@@ -298,8 +298,10 @@ def test_what_is_written_again_stays_in_one_label_map(tools: Any, editor: Any, m
     volume = tools.scan()
     snapshot = tools.read(volume)
     node = tools.new(snapshot, "result")
-    tools.Writer().write(tools.result(tools.labels()), snapshot, node)
-    labels, region = np.roll(tools.labels(), (1, 1), axis=(0, 2)), np.ones(tools.SHAPE, bool)
+    stripes = np.zeros(tools.SHAPE, np.uint8)
+    stripes[2:8, 2:10, 1:13] = np.array([1, 2, 5, 2])[np.arange(12) % 4]
+    tools.Writer().write(tools.result(stripes), snapshot, node)
+    labels, region = np.roll(stripes, 1, axis=2), np.ones(tools.SHAPE, bool)
     tools.Writer(editor(node, volume, OverwriteMode=MODES[mode])).write(
         tools.result(labels), snapshot, node, region=region
     )

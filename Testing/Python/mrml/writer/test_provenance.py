@@ -29,7 +29,7 @@ SETTINGS = {
 }
 FACTS = {
     "Model": "organs@ab12",
-    "ModelTitle": "The organs",
+    "ModelTitle": "The organs/new",
     "ModelVersion": "1.2",
     "ModelLicense": "Apache-2.0",
     "Software": "medcontext 0.1.0, python 3.12, torch 2.9",
