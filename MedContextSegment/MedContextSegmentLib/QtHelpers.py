@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,9 +54,19 @@ def selectData(combo: Any, data: str) -> None:
             combo.setCurrentIndex(index)
 
 
+_LONG_WORD = re.compile(r"\S{25,}")
+_BREAKABLE = re.compile(r"(?<=[/\\_.-])")
+ZERO_WIDTH_SPACE = "\u200b"
+
+
+def wrappable(text: str) -> str:
+    """The text with places to break long words, such as paths, where a narrow label needs that."""
+    return _LONG_WORD.sub(lambda word: _BREAKABLE.sub(ZERO_WIDTH_SPACE, word[0]), text)
+
+
 def showText(label: Any, text: str) -> None:
     """Show a text; without one the label takes no space."""
-    label.text = text
+    label.text = wrappable(text)
     label.setVisible(bool(text))
 
 

@@ -18,14 +18,12 @@ from MedContextSegmentLib.LabelList import LabelList
 from MedContextSegmentLib.ModelChooser import ModelChooser, modelSummary
 from MedContextSegmentLib.Models import preselect
 from MedContextSegmentLib.Parameters import ROI, SEGMENT, WHOLE, MedContextSegmentParameters
-from MedContextSegmentLib.QtHelpers import comboData, fillCombo, quiet, selectData, showRow
+from MedContextSegmentLib.QtHelpers import comboData, fillCombo, quiet, selectData, showRow, wrappable
 from MedContextSegmentLib.Redo import RedoRequest
 from MedContextSegmentLib.Rois import fitRoi, isEmptyRoi
 from MedContextSegmentLib.RunInputs import SegmentRequest
 from MedContextSegmentLib.Sequences import frameCount
 from MedContextSegmentLib.VolumeChoice import candidateVolumes
-
-FIRST_CHANNEL_ROW = 3
 
 
 class SegmentPanel:
@@ -46,7 +44,7 @@ class SegmentPanel:
         self._ui, self._onChanged = ui, onChanged
         self._parameters: MedContextSegmentParameters | None = None
         self._guessed: list[Any] = []
-        self.channels = ChannelRows(ui.segmentSection.layout(), FIRST_CHANNEL_ROW, self._channelChanged)
+        self.channels = ChannelRows(ui.inputsArea.layout(), 0, self._channelChanged)
         self.labels = LabelList(ui, self._labelsChanged)
         self.models = ModelChooser(ui.modelSelector, self._modelChanged, models)
         regions = [
@@ -143,7 +141,8 @@ class SegmentPanel:
         findings = self.findings(region != WHOLE)
         warnings = [finding for finding in findings if finding.severity != ERROR]
         loud = any(finding.severity != INFO for finding in warnings)
-        self._ui.warningLabel.text = "\n".join(f"{entry.text} {entry.hint}".strip() for entry in warnings)
+        texts = (f"{entry.text} {entry.hint}".strip() for entry in warnings)
+        self._ui.warningLabel.text = wrappable("\n".join(texts))
         self._ui.warningIconLabel.setVisible(loud)
         self._ui.warningArea.setVisible(bool(warnings))
         return self.reason(findings)

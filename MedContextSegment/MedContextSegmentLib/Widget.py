@@ -13,7 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from medcontext.cards import CardSummary
-from MedContextSegmentLib import Install
+from MedContextSegmentLib import Doctor, Install
 from MedContextSegmentLib.AdvancedPanel import AdvancedPanel
 from MedContextSegmentLib.EditorLink import EditorLink
 from MedContextSegmentLib.ExportPanel import ExportPanel
@@ -39,12 +39,14 @@ class Collaborators:
         makeLogic: gives a :class:`Logic.MedContextSegmentLogic`.
         makeSettings: gives a :class:`Settings.Settings`.
         install: the module :mod:`Install`.
+        doctor: the module :mod:`Doctor`.
         models: gives the cards of the model library.
     """
 
     makeLogic: Callable[[], Any] = MedContextSegmentLogic
     makeSettings: Callable[[], Any] = Settings
     install: Any = Install
+    doctor: Any = Doctor
     models: Callable[[], list[CardSummary]] = listModels
 
 
@@ -173,9 +175,10 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _warmOnce(self, reason: str) -> None:
         """Let the worker get ready while the person still looks at the panel."""
-        if self._entered and not self._warmed and not reason and not self._with.install.missingPackages():
+        if self._entered and not self._warmed and not reason:
             self._warmed = True
-            self.logic.warm(self.segmentPanel.models.key)
+            if not self._with.install.missingPackages():
+                self.logic.warm(self.segmentPanel.models.key)
 
     def _segmentation(self) -> Any:
         return self.ui.segmentationSelector.currentNode()
@@ -205,9 +208,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.update()
 
     def _onDoctor(self) -> None:
-        from MedContextSegmentLib.Doctor import showReport
-
-        showReport(self.logic)
+        self._with.doctor.showReport(self.logic)
 
     # The scene
 
