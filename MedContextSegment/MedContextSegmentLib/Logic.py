@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,7 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
             MedContextError: InputError, ResourceError or CancelledError, each one sentence with a hint.
         """
         volumes = tuple(volumeNode) if isinstance(volumeNode, list | tuple) else (volumeNode,)
-        unknown = sorted(set(options) - set(SegmentRequest.__dataclass_fields__))
-        if unknown:
-            raise InputError(_("There is no option '{name}'.").format(name=unknown[0]))
+        _checkOptions(options)
         request = SegmentRequest(volumes, modelId, segmentationNode, **options)
         run = self.start(request, listener or LogListener())
         try:
@@ -154,3 +152,13 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
         ends = time.monotonic() + CLOSE_SECONDS
         while run.poll() and time.monotonic() < ends:
             time.sleep(POLL_SECONDS)
+
+
+def _checkOptions(options: Iterable[str]) -> None:
+    known = sorted(set(SegmentRequest.__dataclass_fields__) - {"volumes", "model", "segmentation"})
+    for name in options:
+        if name not in known:
+            raise InputError(
+                _("There is no option '{name}'.").format(name=name),
+                _("Allowed: {names}.").format(names=", ".join(known)),
+            )
