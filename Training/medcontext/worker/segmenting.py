@@ -23,7 +23,7 @@ from medcontext.exchange import SharedArray, write_array
 from medcontext.geometry import Volume
 from medcontext.labels import Label
 from medcontext.worker.requests import RedoRequest, SegmentRequest
-from medcontext.worker.volumes import open_image, open_region
+from medcontext.worker.volumes import open_image
 
 if TYPE_CHECKING:
     from medcontext.inference.predictor import Prediction
@@ -65,13 +65,15 @@ def redo(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Res
     """
     request = RedoRequest.parse(data, "The request 'redo'")
 
+    region = np.asarray(SharedArray.from_json(request.region).open()) != 0
+
     def apply(model: WarmModel, image: Volume) -> Prediction:
         from medcontext.workflows.redo import redo as redo_region
 
         return redo_region(
             model.predictor,
             image,
-            open_region(request.region, image),
+            region,
             request.form,
             certainty=request.certainty,
             frugal=request.low_memory,

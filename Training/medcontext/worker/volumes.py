@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -53,18 +52,3 @@ def _open_volume(spec: VolumeSpec) -> Volume:
         )
     geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), np.array(spec.affine))
     return Volume(array[None], geometry)
-
-
-def open_region(data: dict[str, Any], image: Volume) -> np.ndarray:
-    """Bool ``(K, J, I)``: which voxels of an image are to be done again.
-
-    Raises:
-        InputError: the mask cannot be opened, has another shape, or is empty.
-    """
-    mask = SharedArray.from_json(data).open()
-    if mask.shape != image.shape:
-        raise InputError(f"The region has the shape {mask.shape}, the image {image.shape} (K, J, I).")
-    region = np.asarray(mask) != 0
-    if not region.any():
-        raise InputError("The region is empty.", "Place it on the structure to segment again.")
-    return region

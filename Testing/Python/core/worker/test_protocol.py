@@ -159,15 +159,15 @@ def test_the_doctor_reports(worker: Any) -> None:
 
 
 def test_a_removed_model_is_said_even_when_warm(
-    start: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
+    worker: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
 ) -> None:
-    client, model = start(), make_model()
+    model = make_model()
     request = request_for(crop, str(model))
-    assert client.ask("segment", **request)["event"] == "result"
+    assert worker.ask("segment", **request)["event"] == "result"
     for file in model.iterdir():
         if file.is_file():
             file.unlink()
-    error = client.ask("segment", **request)
+    error = worker.ask("segment", **request)
     assert error["kind"] == "input"
     assert str(model) in error["message"]
 

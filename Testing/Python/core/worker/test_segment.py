@@ -11,6 +11,7 @@ import pytest
 
 from medcontext.exchange import ExchangeFolder
 from medcontext.geometry import Geometry, Volume
+from medcontext.workflows.redo import redo
 
 RequestFor = Callable[..., dict[str, Any]]
 
@@ -151,9 +152,9 @@ def test_channels_come_to_the_grid_of_the_first(
 
 
 def test_the_second_click_finds_the_model_in_memory(
-    start: Any, crop: Volume, request_for: RequestFor
+    worker: Any, crop: Volume, request_for: RequestFor
 ) -> None:
-    worker = start()
+    worker.ask("release")
     first = worker.ask("segment", **request_for(crop))
     second_id = worker.send("segment", **request_for(crop))
     second = worker.answer(second_id)
@@ -165,8 +166,8 @@ def test_the_second_click_finds_the_model_in_memory(
     np.testing.assert_array_equal(worker.array(first), worker.array(second))
 
 
-def test_a_warmed_model_is_in_memory(start: Any, crop: Volume, request_for: RequestFor) -> None:
-    worker = start()
+def test_a_warmed_model_is_in_memory(worker: Any, crop: Volume, request_for: RequestFor) -> None:
+    worker.ask("release")
     assert worker.ask("warm", model="hippocampus", device="cpu")["event"] == "result"
     assert worker.ask("segment", **request_for(crop))["warm"]
     assert worker.ask("release")["event"] == "result"
@@ -174,18 +175,18 @@ def test_a_warmed_model_is_in_memory(start: Any, crop: Volume, request_for: Requ
 
 
 def test_two_models_stay_in_memory(
-    start: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
+    worker: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
 ) -> None:
-    worker = start()
+    worker.ask("release")
     names = ["hippocampus", str(make_model(name="a")), str(make_model(name="b"))]
     warm = [worker.ask("segment", **request_for(crop, names[n]))["warm"] for n in (0, 1, 0, 2, 0, 1)]
     assert warm == [False, False, True, False, True, False]
 
 
 def test_a_model_that_was_trained_anew_is_read_anew(
-    start: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
+    worker: Any, crop: Volume, request_for: RequestFor, make_model: Callable[..., Path]
 ) -> None:
-    worker = start()
+    worker.ask("release")
     model = make_model(name="again")
     first = worker.ask("segment", **request_for(crop, str(model)))
     for file in model.iterdir():
@@ -196,3 +197,43 @@ def test_a_model_that_was_trained_anew_is_read_anew(
     assert not second["warm"]
     assert first["model"]["sha256"] != second["model"]["sha256"]
     assert len(second["labels"]) == 3
+
+
+@pytest.mark.parametrize("form", ["finer", "context", "model"])
+def test_a_region_is_done_again(
+    worker: Any, crop: Volume, expected: Any, request_for: RequestFor, folder: ExchangeFolder, form: str
+) -> None:
+    whole = expected(crop).labelmap.array[0]
+    region = np.zeros(crop.shape, np.uint8)
+    region[10:22, 15:35, 8:24] = 3
+    fields = request_for(
+        crop, form=form, region=folder.write("region", region).to_json(), certainty="entropy"
+    )
+    answer = worker.ask("redo", **fields)
+    labelmap, sure = worker.array(answer), worker.array(answer, "certainty")
+    own = redo(expected.__self__, crop, region > 0, form, certainty="entropy")
+    np.testing.assert_array_equal(labelmap, own.labelmap.array[0])
+    np.testing.assert_array_equal(sure, own.certainty.array[0])
+    assert not labelmap[region == 0].any()
+    assert not sure[region == 0].any()
+    assert (labelmap > 0)[region > 0].sum() > 0.5 * (whole > 0)[region > 0].sum() > 0
+    assert [label["voxels"] for label in answer["labels"]] == [int((labelmap == n).sum()) for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [(np.zeros((31, 50, 36), np.uint8), "empty"), (np.ones((3, 4, 5), np.uint8), "(3, 4, 5)")],
+    ids=["empty", "shape"],
+)
+def test_a_region_that_does_not_fit_is_said(
+    worker: Any,
+    crop: Volume,
+    request_for: RequestFor,
+    folder: ExchangeFolder,
+    region: np.ndarray,
+    message: str,
+) -> None:
+    fields = request_for(crop, form="finer", region=folder.write("region", region).to_json())
+    error = worker.ask("redo", **fields)
+    assert error["kind"] == "input"
+    assert message in error["message"]
