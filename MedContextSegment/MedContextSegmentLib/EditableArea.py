@@ -10,7 +10,8 @@ import numpy as np
 import slicer
 import vtk
 
-from MedContextSegmentLib.OrientedImage import Box, boxShape, resampled, transformBetween
+from MedContextSegmentLib.OrientedImage import boxShape, resampled, transformBetween
+from MedContextSegmentLib.Results import Box
 from MedContextSegmentLib.SegmentationTarget import Target, segmentsOn
 
 NODE = slicer.vtkMRMLSegmentationNode

@@ -217,11 +217,8 @@ def valuesOn(image: Any, ijkToRas: np.ndarray, box: Box, transform: Any = None) 
     array = imageArray(image)
     if array.size == 0:
         return np.zeros(boxShape(box), np.uint8)
-    grid = imageMatrix(image)
-    if transform is not None:
-        matrix = linearMatrix(transform)
-        grid = None if matrix is None else matrix @ grid
-    offset = None if grid is None else alignment(grid, ijkToRas)
+    matrix = np.eye(4) if transform is None else linearMatrix(transform)
+    offset = None if matrix is None else alignment(matrix @ imageMatrix(image), ijkToRas)
     if offset is None:
         return resampled(image, ijkToRas, box, transform)
     result = np.zeros(boxShape(box), array.dtype)

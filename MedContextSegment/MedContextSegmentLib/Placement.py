@@ -10,7 +10,6 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
-    Box,
     boundsOf,
     boxShape,
     intersection,
@@ -21,7 +20,7 @@ from MedContextSegmentLib.OrientedImage import (
     starts,
     union,
 )
-from MedContextSegmentLib.Results import SegmentationResult, SegmentLabel
+from MedContextSegmentLib.Results import Box, SegmentationResult, SegmentLabel
 from MedContextSegmentLib.SegmentationTarget import Target
 
 STEP_VOXELS = 1 << 23  # resampled at a time, so that no step takes long

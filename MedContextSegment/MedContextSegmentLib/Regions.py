@@ -11,7 +11,6 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
-    Box,
     boundsOf,
     boxIsEmpty,
     imageArray,
@@ -21,6 +20,7 @@ from MedContextSegmentLib.OrientedImage import (
     transformBetween,
     valuesOn,
 )
+from MedContextSegmentLib.Results import Box
 from MedContextSegmentLib.SegmentationTarget import LABELMAP
 from MedContextSegmentLib.VolumeReader import RAS_TO_LPS, VolumeSnapshot
 

@@ -13,7 +13,6 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.OrientedImage import (
-    Box,
     alignment,
     among,
     boxIsEmpty,
@@ -27,6 +26,7 @@ from MedContextSegmentLib.OrientedImage import (
     valuesOn,
     vtkMatrix,
 )
+from MedContextSegmentLib.Results import Box
 from MedContextSegmentLib.VolumeReader import VolumeSnapshot
 
 LABELMAP = "Binary labelmap"

@@ -49,7 +49,7 @@ class VolumeSnapshot:
     @property
     def geometry(self) -> Geometry:
         """The voxel grid in the world."""
-        return Geometry(self.array.shape, self.affine)  # type: ignore[arg-type]
+        return Geometry(self.array.shape, self.affine)
 
     def isCurrent(self) -> bool:
         """Whether the node is still there with the same voxels at the same places."""
@@ -125,7 +125,7 @@ def _snapshot(node: Any, source: Any, notes: tuple[str, ...]) -> VolumeSnapshot:
     affine = RAS_TO_LPS @ matrixArray(toWorld) @ ijkToRas
     array = imageArray(image)[:]
     array.flags.writeable = False
-    Geometry(array.shape, affine)  # type: ignore[arg-type]  # raises InputError where the axes are unusable
+    Geometry(array.shape, affine)  # raises InputError where the axes are unusable
     return VolumeSnapshot(
         nodeId=node.GetID(),
         name=node.GetName() or "",
