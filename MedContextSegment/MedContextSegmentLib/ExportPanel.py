@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import CancelledError, MedContextError
 from MedContextSegmentLib.Export import DICOM_SEG, Exporter, ExportRun, exporters
+from MedContextSegmentLib.Packages import DICOM
 from MedContextSegmentLib.QtHelpers import comboData, fillCombo, selectData, showText
 from MedContextSegmentLib.RunControl import INTERVAL_MS
 
@@ -102,7 +103,7 @@ class ExportPanel:
             return
         worker = None
         if exporter.id == DICOM_SEG:
-            if not self._install.ensureInstalled():
+            if not self._install.ensureInstalled(purpose=DICOM):
                 return
             worker = self._logic.worker
         # The dialog has asked whether an existing file is to be replaced

@@ -13,19 +13,23 @@ from typing import Any
 from slicer.i18n import tr as _
 
 RESOURCES = Path(__file__).resolve().parents[1] / "Resources"
-SEGMENT, TRAIN = "segment", "train"
+SEGMENT, TRAIN, DICOM = "segment", "train", "dicom"
 TORCH = "torch"
+
+_LISTS = {SEGMENT: (SEGMENT,), TRAIN: (TRAIN,), DICOM: (SEGMENT, DICOM)}
+"""Purpose -> the files ``requirements-*.txt`` that say what it needs."""
 
 
 def requirementsOf(purpose: str) -> list[Any]:
-    """What segmenting ("segment") or learning ("train") needs beside what Slicer ships.
+    """What segmenting ("segment"), learning ("train") or writing DICOM SEG ("dicom") needs beside what Slicer ships.
 
     Returns:
         ``packaging.requirements.Requirement`` objects, in the order of the file.
     """
     from packaging.requirements import Requirement
 
-    text = (RESOURCES / f"requirements-{purpose}.txt").read_text(encoding="utf-8")
+    paths = [RESOURCES / f"requirements-{name}.txt" for name in _LISTS[purpose]]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [Requirement(line) for line in lines if line]
 

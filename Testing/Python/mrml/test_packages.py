@@ -55,6 +55,15 @@ def test_the_lists_are_those_of_the_package_without_what_slicer_ships(purpose: s
     }
 
 
+def test_dicom_needs_one_more_package() -> None:
+    from MedContextSegmentLib.Packages import requirementsOf
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = [line for line in project["optional-dependencies"]["dicom"] if line.startswith("highdicom")]
+    more = {str(requirement) for requirement in requirementsOf("dicom")}
+    assert more - {str(requirement) for requirement in requirementsOf("segment")} == set(extra)
+
+
 @pytest.mark.parametrize("purpose", ["segment", "train"])
 def test_the_lists_give_ranges_and_name_nothing_that_slicer_ships(purpose: str) -> None:
     text = (REPOSITORY / f"MedContextSegment/Resources/requirements-{purpose}.txt").read_text(
