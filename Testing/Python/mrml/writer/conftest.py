@@ -1,4 +1,7 @@
-"""Scans and results small enough to compare each voxel."""
+"""Scans and results small enough to compare each voxel.
+
+Slicer is imported where it is used: without it the tests are skipped, and this file must load.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import slicer
 
 SHAPE = (10, 12, 14)
 NAMES = {1: "liver", 2: "spleen", 5: "left kidney"}
@@ -22,6 +24,8 @@ TURN = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], 
 
 def add_scan(directions: np.ndarray | None = None, shape: tuple[int, int, int] = SHAPE) -> Any:
     """A volume whose voxel values are 0, 1, 2, ... along I, oblique by default."""
+    import slicer
+
     array = np.broadcast_to(np.arange(shape[2], dtype=np.int16), shape).copy()
     node = slicer.util.addVolumeFromArray(array, name="scan")
     matrix = np.eye(4)
@@ -78,6 +82,8 @@ def make_result(labelmap: np.ndarray, names: dict[int, str] | None = None, model
 
 def voxels(node: Any, segment_id: str, volume: Any) -> np.ndarray:
     """A segment on the grid of a volume, as Slicer gives it."""
+    import slicer
+
     return slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume).astype(bool)
 
 
@@ -98,6 +104,8 @@ def state(node: Any, volume: Any) -> dict[str, Any]:
 
 def add_segment(node: Any, volume: Any, name: str, mask: np.ndarray, shared: bool = False) -> str:
     """A segment drawn by hand; with `shared` in one label map with the others."""
+    import slicer
+
     segment_id = node.GetSegmentation().AddEmptySegment(name, name)
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), node, segment_id, volume)
     if shared:
@@ -133,6 +141,8 @@ def editor() -> Callable[..., Any]:
     """Makes the parameter node of a Segment Editor, as the embedded one has it."""
 
     def make(node: Any, volume: Any, **settings: Any) -> Any:
+        import slicer
+
         editor_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
         editor_node.SetAndObserveSegmentationNode(node)
         editor_node.SetAndObserveSourceVolumeNode(volume)
@@ -141,3 +151,44 @@ def editor() -> Callable[..., Any]:
         return editor_node
 
     return make
+
+
+class Case:
+    """A scan and a segmentation with two segments drawn by hand, the second one hidden."""
+
+    def __init__(self, tools: Any, shared: bool) -> None:
+        self.tools = tools
+        self.volume = tools.scan()
+        self.snapshot = tools.read(self.volume)
+        self.node = tools.new(self.snapshot, "result")
+        self.shown, self.hidden = np.zeros((2, *tools.SHAPE), bool)
+        self.shown[3:8, 2:6, 2:7] = True
+        self.hidden[3:8, 2:6, 7:12] = True
+        self.shown_id = tools.draw(self.node, self.volume, "shown", self.shown)
+        self.hidden_id = tools.draw(self.node, self.volume, "hidden", self.hidden, shared)
+        assert self.node.GetSegmentation().GetNumberOfLayers() == (1 if shared else 2)
+        self.node.GetDisplayNode().SetSegmentVisibility(self.hidden_id, False)
+        self.labels = tools.labels()
+
+    def write(self, editor_node: Any = None, labels: np.ndarray | None = None, **options: Any) -> Any:
+        writer = self.tools.Writer(editor_node)
+        labels = self.labels if labels is None else labels
+        result = self.tools.result(labels, options.pop("names", None), options.pop("model", "organs"))
+        writer.write(result, self.snapshot, self.node, **options)
+        return writer
+
+    def mask(self, segment_id: str) -> np.ndarray:
+        return self.tools.voxels(self.node, segment_id, self.volume)
+
+    def check(self, writer: Any, editable: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """The result is there where it may be, and nowhere else."""
+        labels = self.labels if labels is None else labels
+        for value, segment_id in zip(self.tools.NAMES, writer.segmentIds, strict=True):
+            np.testing.assert_array_equal(self.mask(segment_id), (labels == value) & editable)
+        assert writer.protectedVoxels == ((labels > 0) & ~editable).sum()
+        assert bool(writer.notes) == (writer.protectedVoxels > 0)
+
+
+@pytest.fixture(params=[False, True], ids=["own label maps", "shared label map"])
+def case(tools: Any, request: Any) -> Case:
+    return Case(tools, request.param)

@@ -18,49 +18,8 @@ MODES = {
 }
 
 
-class Case:
-    """A scan and a segmentation with two segments drawn by hand, the second one hidden."""
-
-    def __init__(self, tools: Any, shared: bool) -> None:
-        self.tools = tools
-        self.volume = tools.scan()
-        self.snapshot = tools.read(self.volume)
-        self.node = tools.new(self.snapshot, "result")
-        self.shown, self.hidden = np.zeros((2, *tools.SHAPE), bool)
-        self.shown[3:8, 2:6, 2:7] = True
-        self.hidden[3:8, 2:6, 7:12] = True
-        self.shown_id = tools.draw(self.node, self.volume, "shown", self.shown)
-        self.hidden_id = tools.draw(self.node, self.volume, "hidden", self.hidden, shared)
-        assert self.node.GetSegmentation().GetNumberOfLayers() == (1 if shared else 2)
-        self.node.GetDisplayNode().SetSegmentVisibility(self.hidden_id, False)
-        self.labels = tools.labels()
-
-    def write(self, editor_node: Any = None, labels: np.ndarray | None = None, **options: Any) -> Any:
-        writer = self.tools.Writer(editor_node)
-        labels = self.labels if labels is None else labels
-        result = self.tools.result(labels, options.pop("names", None), options.pop("model", "organs"))
-        writer.write(result, self.snapshot, self.node, **options)
-        return writer
-
-    def mask(self, segment_id: str) -> np.ndarray:
-        return self.tools.voxels(self.node, segment_id, self.volume)
-
-    def check(self, writer: Any, editable: np.ndarray, labels: np.ndarray | None = None) -> None:
-        """The result is there where it may be, and nowhere else."""
-        labels = self.labels if labels is None else labels
-        for value, segment_id in zip(self.tools.NAMES, writer.segmentIds, strict=True):
-            np.testing.assert_array_equal(self.mask(segment_id), (labels == value) & editable)
-        assert writer.protectedVoxels == ((labels > 0) & ~editable).sum()
-        assert bool(writer.notes) == (writer.protectedVoxels > 0)
-
-
-@pytest.fixture(params=[False, True], ids=["own label maps", "shared label map"])
-def case(tools: Any, request: Any) -> Case:
-    return Case(tools, request.param)
-
-
 @pytest.mark.parametrize("mode", MODES)
-def test_overwrite_modes(case: Case, editor: Any, mode: str) -> None:
+def test_overwrite_modes(case: Any, editor: Any, mode: str) -> None:
     writer = case.write(editor(case.node, case.volume, OverwriteMode=MODES[mode]))
     case.check(writer, np.ones(case.labels.shape, bool))
     new = case.labels > 0
@@ -74,7 +33,7 @@ def test_overwrite_modes(case: Case, editor: Any, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("again", [False, True])
-def test_completed_segments_never_change(case: Case, editor: Any, mode: str, again: bool) -> None:
+def test_completed_segments_never_change(case: Any, editor: Any, mode: str, again: bool) -> None:
     """Where the mode would take their voxels, the result is left out; a second run is no different."""
     for segment_id in (case.shown_id, case.hidden_id):
         LOGIC.SetSegmentStatus(case.node.GetSegmentation().GetSegment(segment_id), LOGIC.Completed)
@@ -99,7 +58,7 @@ AREAS = {
 
 @pytest.mark.parametrize("area", AREAS)
 @pytest.mark.parametrize("mode", MODES)
-def test_editable_areas(case: Case, editor: Any, area: str, mode: str) -> None:
+def test_editable_areas(case: Any, editor: Any, area: str, mode: str) -> None:
     mask_mode, editable = AREAS[area]
     editor_node = editor(case.node, case.volume, MaskMode=mask_mode, OverwriteMode=MODES[mode])
     editor_node.SetMaskSegmentID(case.hidden_id)
@@ -112,7 +71,7 @@ def test_editable_areas(case: Case, editor: Any, area: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_second_run_within_an_editable_area_keeps_what_is_outside(case: Case, editor: Any, area: str) -> None:
+def test_second_run_within_an_editable_area_keeps_what_is_outside(case: Any, editor: Any, area: str) -> None:
     """As a stroke would: inside the area the new result, outside it what the first run left."""
     first = case.write()
     old = {value: case.mask(i) for value, i in zip(case.tools.NAMES, first.segmentIds, strict=True)}
@@ -133,7 +92,7 @@ def test_second_run_within_an_editable_area_keeps_what_is_outside(case: Case, ed
 
 
 @pytest.mark.parametrize("own_volume", [True, False])
-def test_intensity_range(case: Case, editor: Any, own_volume: bool) -> None:
+def test_intensity_range(case: Any, editor: Any, own_volume: bool) -> None:
     """Voxel values are 0, 1, 2, ... along I; the other volume has the same scan shifted by two voxels."""
     source, low, high = case.volume, 5.0, 7.0
     if not own_volume:
@@ -164,14 +123,14 @@ def test_intensity_range_applies_to_an_empty_segmentation_too(tools: Any, editor
         np.testing.assert_array_equal(tools.voxels(node, segment_id, volume), expected)
 
 
-def test_editor_of_another_segmentation_has_no_say(case: Case, editor: Any) -> None:
+def test_editor_of_another_segmentation_has_no_say(case: Any, editor: Any) -> None:
     other = case.tools.new(case.snapshot, "other")
     editor_node = editor(other, case.volume, MaskMode=NODE.EditAllowedInsideAllSegments)
     case.check(case.write(editor_node), np.ones(case.labels.shape, bool))
     np.testing.assert_array_equal(case.mask(case.shown_id), case.shown)
 
 
-def test_completed_result_is_left_as_it_is_and_said_so(case: Case) -> None:
+def test_completed_result_is_left_as_it_is_and_said_so(case: Any) -> None:
     first = case.write()
     segmentation = case.node.GetSegmentation()
     LOGIC.SetSegmentStatus(segmentation.GetSegment(first.segmentIds[1]), LOGIC.Completed)
@@ -186,87 +145,7 @@ def test_completed_result_is_left_as_it_is_and_said_so(case: Case) -> None:
     assert segmentation.GetNumberOfSegments() == 5
 
 
-REGION = (slice(3, 6), slice(2, 8), slice(5, 11))
-
-
-def region_mask(case: Case) -> np.ndarray:
-    mask = np.zeros(case.labels.shape, bool)
-    mask[REGION] = True
-    mask[4, 4, 6] = False
-    return mask
-
-
-@pytest.mark.parametrize("mode", ["no editor", *MODES])
-def test_nothing_changes_outside_the_region(case: Case, editor: Any, mode: str) -> None:
-    first, region = case.write(), region_mask(case)
-    labels = np.where(region, np.roll(case.labels, (1, 1), axis=(0, 2)), 0).astype(np.uint8)
-    editor_node = None if mode == "no editor" else editor(case.node, case.volume, OverwriteMode=MODES[mode])
-    before = {i: case.mask(i) for i in (*first.segmentIds, case.shown_id, case.hidden_id)}
-    second = case.write(editor_node, labels, region=region)
-    assert second.segmentIds == first.segmentIds
-    for segment_id, old in before.items():
-        np.testing.assert_array_equal(case.mask(segment_id)[~region], old[~region])
-    for value, segment_id in zip(case.tools.NAMES, first.segmentIds, strict=True):
-        np.testing.assert_array_equal(case.mask(segment_id)[region], labels[region] == value)
-
-
-def test_region_of_a_fresh_segmentation(tools: Any) -> None:
-    """Only what was found in the region gets a segment."""
-    volume = tools.scan()
-    snapshot = tools.read(volume)
-    node, region = tools.new(snapshot, "result"), np.zeros(tools.SHAPE, bool)
-    region[:5, :6] = True
-    ids = tools.Writer().write(tools.result(tools.labels() * region), snapshot, node, region=region)
-    assert [node.GetSegmentation().GetSegment(i).GetName() for i in ids] == ["liver"]
-    np.testing.assert_array_equal(tools.voxels(node, ids[0], volume), (tools.labels() == 1) & region)
-
-
-def test_result_outside_the_region_is_not_written(case: Case) -> None:
-    first, region = case.write(), region_mask(case)
-    labels = np.roll(case.labels, 1, axis=0)
-    case.write(labels=labels, region=region)
-    for value, segment_id in zip(case.tools.NAMES, first.segmentIds, strict=True):
-        expected = np.where(region, labels == value, case.labels == value)
-        np.testing.assert_array_equal(case.mask(segment_id), expected)
-
-
-def test_another_model_mends_a_region_of_the_same_segment(case: Case) -> None:
-    first, region = case.write(), region_mask(case)
-    labels = np.where(region, 1, 0).astype(np.uint8)
-    second = case.write(labels=labels, region=region, names={1: "Liver", 2: "bone"}, model="livers")
-    assert second.segmentIds == first.segmentIds[:1]
-    np.testing.assert_array_equal(case.mask(first.segmentIds[0]), (case.labels == 1) | region)
-    third = case.write()
-    assert third.segmentIds == first.segmentIds
-    np.testing.assert_array_equal(case.mask(first.segmentIds[0]), case.labels == 1)
-
-
-def test_completed_segments_and_the_region_together(case: Case, editor: Any) -> None:
-    first, region = case.write(), region_mask(case)
-    LOGIC.SetSegmentStatus(case.node.GetSegmentation().GetSegment(case.shown_id), LOGIC.Completed)
-    editor_node = editor(case.node, case.volume)
-    labels = np.where(region, 5, 0).astype(np.uint8)
-    writer = case.write(editor_node, labels, region=region)
-    np.testing.assert_array_equal(case.mask(case.shown_id), case.shown)
-    changed = region & ~case.shown
-    np.testing.assert_array_equal(case.mask(first.segmentIds[2]), np.where(changed, True, case.labels == 5))
-    assert writer.protectedVoxels == (region & case.shown).sum()
-
-
-def test_empty_region_is_refused_before_anything_changes(case: Case) -> None:
-    from medcontext.errors import InputError
-
-    saved: list[str] = []
-    writer = case.tools.Writer(None, lambda: saved.append("state"))
-    with pytest.raises(InputError):
-        writer.write(
-            case.tools.result(case.labels), case.snapshot, case.node, region=np.zeros(case.labels.shape, bool)
-        )
-    assert case.node.GetSegmentation().GetNumberOfSegments() == 2
-    assert saved == []
-
-
-def test_segmentation_deleted_between_the_slow_steps(case: Case, editor: Any, scene: Any) -> None:
+def test_segmentation_deleted_between_the_slow_steps(case: Any, editor: Any, scene: Any) -> None:
     from medcontext.errors import InputError
 
     writer = case.tools.Writer(editor(case.node, case.volume))
@@ -278,7 +157,7 @@ def test_segmentation_deleted_between_the_slow_steps(case: Case, editor: Any, sc
         next(steps)
 
 
-def test_segment_removed_between_the_slow_steps(case: Case, editor: Any) -> None:
+def test_segment_removed_between_the_slow_steps(case: Any, editor: Any) -> None:
     """The one that was removed comes back with the result; the others are as they should be."""
     first = case.write()
     writer = case.tools.Writer(editor(case.node, case.volume))
@@ -308,7 +187,7 @@ def test_what_is_written_again_stays_in_one_label_map(tools: Any, editor: Any, m
     assert node.GetSegmentation().GetNumberOfLayers() == 1
 
 
-def test_surfaces_of_all_changed_segments_follow(case: Case, editor: Any) -> None:
+def test_surfaces_of_all_changed_segments_follow(case: Any, editor: Any) -> None:
     case.node.CreateClosedSurfaceRepresentation()
     case.write(editor(case.node, case.volume))
     for segment_id in (*case.write(editor(case.node, case.volume)).segmentIds, case.shown_id):
@@ -320,7 +199,7 @@ def test_surfaces_of_all_changed_segments_follow(case: Case, editor: Any) -> Non
         )
 
 
-def test_no_node_is_left_behind(case: Case, editor: Any, scene: Any) -> None:
+def test_no_node_is_left_behind(case: Any, editor: Any, scene: Any) -> None:
     editor_node = editor(case.node, case.volume, MaskMode=NODE.EditAllowedOutsideAllSegments)
     before = [scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())]
     case.write(editor_node)
