@@ -252,13 +252,23 @@ def usePackaging(available: bool) -> None:
         del slicer.packaging
 
 
-def start(app: CoreApplication | None = None) -> Any:
-    """Start once per process; returns ``slicer.app``. `app` takes its place (default: one without Qt)."""
-    if not hasattr(slicer, "app"):
+_started: list[CoreApplication] = []
+
+
+def core() -> CoreApplication:
+    """The application without Qt; started by the first call."""
+    if not _started:
         slicer.util.pip_install, slicer.util.pip_uninstall = packaging.pip_install, packaging.pip_uninstall
         usePackaging(True)
         dialogs.install()
         for alias, library in LIBRARIES.items():
             sys.modules.setdefault(alias, __import__(f"slicer_core.{library}", fromlist=[library]))
-        (app or CoreApplication()).startCore()
+        _started.append(CoreApplication())
+        _started[0].startCore()
+    return _started[0]
+
+
+def start() -> Any:
+    """Start once per process; returns ``slicer.app``, without Qt also where the Qt harness ran before."""
+    slicer.app = core()
     return slicer.app

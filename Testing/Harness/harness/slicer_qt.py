@@ -22,6 +22,8 @@ from harness.scripted import ModuleManager, qSlicerScriptedLoadableModule
 
 errors: list[str] = []  # tracebacks of exceptions in slots and observers, which Slicer prints to its console
 
+_started: list[Any] = []
+
 
 class HarnessApplication(QtWidgets.QApplication, application.CoreApplication):
     """``slicer.app`` with Qt: a QApplication that knows the scene."""
@@ -31,13 +33,9 @@ class HarnessApplication(QtWidgets.QApplication, application.CoreApplication):
     mrmlSceneChanged = QtCore.Signal(object)
 
     def adopt(self) -> None:
-        """Start the MRML part, or take it over from a start without Qt."""
-        core = getattr(slicer, "app", None)
-        if core is None:
-            application.start(self)
-        else:
-            self.__dict__.update(core.__dict__)
-            slicer.app = self
+        """Start the MRML part unless it was, and become slicer.app in its place."""
+        self.__dict__.update(application.core().__dict__)
+        slicer.app = self
         self._qtModules = ModuleManager(self)
         self._window: Any = None
         self._layouts: Any = None
@@ -88,7 +86,8 @@ def _record(kind: Any, error: BaseException, trace: Any) -> None:
 
 def start() -> Any:
     """Start once per process; returns ``slicer.app``. The modules ``qt`` and ``ctk`` can be imported afterwards."""
-    if "qt" in sys.modules:
+    if _started:
+        slicer.app = _started[0]
         return slicer.app
     pythonqt.install()
     app = HarnessApplication(["Slicer"])
@@ -106,6 +105,7 @@ def start() -> Any:
     dialogs.install_qt()
     sys.excepthook = _record
     app.useMainWindow(True)
+    _started.append(app)
     return app
 
 

@@ -28,6 +28,7 @@ def scene(app: Any) -> Iterator[Any]:
 
     from harness import application, dialogs, packaging, slicer_qt
 
+    slicer_qt.start()  # again, in case a test without Qt ran in between
     slicer_qt.errors.clear()
     dialogs.reset()
     packaging.reset()

@@ -14,7 +14,7 @@ pytest_pycollect_makemodule = skip_modules(missing_for_mrml())
 
 @pytest.fixture(scope="session")
 def app() -> Any:
-    """``slicer.app``, without Qt unless a GUI test ran before in this process."""
+    """``slicer.app``, without Qt."""
     from harness import application
 
     return application.start()
@@ -25,6 +25,7 @@ def scene(app: Any) -> Iterator[Any]:
     """``slicer.mrmlScene``, closed after the test."""
     from harness import application, dialogs, packaging
 
+    application.start()  # again, in case a test with Qt ran in between
     dialogs.reset()
     packaging.reset()
     yield app.mrmlScene()

@@ -40,6 +40,7 @@ class _Observer:
         if self in _alive:
             _alive.remove(self)
             self._target.RemoveObserver(self._tag)
+            self._target = None
 
 
 class Observations:
