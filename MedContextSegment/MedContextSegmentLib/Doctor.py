@@ -99,6 +99,7 @@ class DoctorDialog:
 
     def __init__(self, worker: WorkerProcess, parent: Any = None) -> None:
         self._findings = faceFindings(worker)
+        self._found: list[Finding] = []
         self._request: WorkerRequest | None = None
         self.dialog = qt.QDialog(parent or slicer.util.mainWindow())
         self.dialog.setAttribute(qt.Qt.WA_DeleteOnClose, True)
@@ -128,7 +129,8 @@ class DoctorDialog:
     @property
     def report(self) -> str:
         """The text as it is now."""
-        return reportText(self._findings)
+        text = reportText(self._findings)
+        return f"{text}\n\n{_('In the worker process:')}\n{reportText(self._found)}" if self._found else text
 
     def show(self) -> None:
         """Show the window; Slicer can be used meanwhile."""
@@ -146,7 +148,7 @@ class DoctorDialog:
             return
         self._request = None
         self._timer.stop()
-        self._findings += _workerFindings(request)
+        self._found = _workerFindings(request)
         self._refresh()
 
     def _ask(self, worker: WorkerProcess) -> None:
