@@ -57,7 +57,8 @@ class RollingSlab:
         for index in range(max(self.first, inner.start), min(until, inner.stop)):
             sums = self.sums.select(self.axis + 1, index - self.first)[:, rows, columns]
             yield index - inner.start, sums, weight * self._totals[self.axis][index]
-        self._advance(until)
+        if until < self.grid.shape[self.axis]:
+            self._advance(until)
 
     def _advance(self, until: int) -> None:
         depth, step = self.grid.patch[self.axis], until - self.first
