@@ -82,3 +82,31 @@ def manualLabels() -> np.ndarray:
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+def output(widget: Any) -> Any:
+    """The segmentation that the panel shows."""
+    return widget.ui.segmentationSelector.currentNode()
+
+
+def newRoi(volume: Any, slices: slice) -> Any:
+    """An ROI around those slices of the volume."""
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    origin, spacing = volume.GetOrigin()[2], volume.GetSpacing()[2]
+    low, high = origin + (slices.start - 0.5) * spacing, origin + (slices.stop - 0.5) * spacing
+    roi.SetCenterWorld((bounds[0] + bounds[1]) / 2, (bounds[2] + bounds[3]) / 2, (low + high) / 2)
+    roi.SetSizeWorld(bounds[1] - bounds[0], bounds[3] - bounds[2], high - low)
+    return roi
+
+
+def sequenceOf(volume: Any, frames: int) -> Any:
+    """The proxy node of a sequence of copies of the volume."""
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    for index in range(frames):
+        sequence.SetDataNodeAtValue(volume, str(index))
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateAllProxyNodes()
+    return browser.GetProxyNode(sequence)

@@ -58,3 +58,47 @@ def load_module() -> Iterator[Callable[[Path], Any]]:
     yield load
     for widget in loaded:
         slicer_qt.unload(widget)
+
+
+@pytest.fixture
+def panel(load_module: Callable[[Path], Any]) -> Any:
+    """The module's panel, whose worker is not started by looking at it."""
+    from harness.panel import MODULE
+
+    widget = load_module(MODULE)
+    widget.logic.warm = lambda _model=None: None
+    return widget
+
+
+@pytest.fixture(scope="session")
+def kept_worker(app: Any) -> Iterator[Any]:  # noqa: ARG001
+    """One worker process for many tests, which a panel that goes away leaves alone."""
+    import slicer
+
+    from MedContextSegmentLib.WorkerProcess import WorkerProcess
+
+    class KeptWorker(WorkerProcess):
+        def close(self) -> None:
+            """It is ended after the last test."""
+
+    kept = KeptWorker(environment=slicer.util.startupEnvironment())
+    yield kept
+    WorkerProcess.close(kept)
+
+
+@pytest.fixture
+def working_panel(load_module: Callable[[Path], Any], kept_worker: Any) -> Any:
+    """The module's panel with a real worker."""
+    from harness.panel import MODULE
+
+    widget = load_module(MODULE)
+    widget.logic._worker = kept_worker
+    return widget
+
+
+@pytest.fixture
+def sample(panel: Any) -> Any:  # noqa: ARG001
+    """A real T1 MR crop, loaded after the panel was opened."""
+    from harness.panel import loadSample
+
+    return loadSample()
