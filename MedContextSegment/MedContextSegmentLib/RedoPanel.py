@@ -11,6 +11,7 @@ from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.EditorLink import EditorLink
 from MedContextSegmentLib.ModelChooser import ModelChooser
+from MedContextSegmentLib.Models import listModels, modelKey
 from MedContextSegmentLib.Parameters import ROI, SEGMENT, MedContextSegmentParameters
 from MedContextSegmentLib.QtHelpers import comboData, fillCombo, selectData, showRow, showText
 from MedContextSegmentLib.Redo import MODEL, RedoRequest, formTitle, formToolTip, offeredForms
@@ -38,10 +39,11 @@ class RedoPanel:
     ) -> None:
         self._ui, self._editor, self._volume, self._onChanged = ui, editor, volume, onChanged
         self._parameters: MedContextSegmentParameters | None = None
-        self._shownFor: str | None = None
+        self._card: CardSummary | None = None
         sources = [(_("Inside an ROI"), ROI, ""), (_("Around the selected segment"), SEGMENT, "")]
         fillCombo(ui.redoSourceSelector, sources, ROI)
-        self.models = ModelChooser(ui.redoModelSelector, self._changed, models)
+        self._library = models or listModels
+        self.models = ModelChooser(ui.redoModelSelector, self._changed, self._otherModels)
         ui.redoSourceSelector.connect("currentIndexChanged(int)", self._changed)
         ui.redoFormSelector.connect("currentIndexChanged(int)", self._changed)
         ui.redoRoiSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._roiChanged)
@@ -53,8 +55,11 @@ class RedoPanel:
         self._parameters = parameters
         if parameters is not None:
             selectData(self._ui.redoSourceSelector, parameters.redoSource)
-            self.models.refresh(parameters.redoModel)
-            self._shownFor = None
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the library anew with the next :meth:`update`."""
+        self._card = None
 
     def update(self, card: CardSummary | None) -> str:
         """Show the rows that are needed now; returns :meth:`reason`.
@@ -81,8 +86,6 @@ class RedoPanel:
                 return _("Choose or create an ROI around what is wrong.")
         elif self._editor.selectedSegment() is None:
             return _("Select the segment in the table above.")
-        if comboData(self._ui.redoFormSelector) == MODEL and self.models.card is None:
-            return _("There is no other model that can be used.")
         return ""
 
     def request(self) -> RedoRequest:
@@ -110,15 +113,28 @@ class RedoPanel:
         self._ui.redoModelSelector.enabled = enabled
 
     def _showForms(self, card: CardSummary | None) -> None:
-        key = str(card.folder) if card is not None else ""
-        if key == self._shownFor:
+        if card is self._card:
             return
-        self._shownFor = key
-        forms = offeredForms(card) if card is not None else ()
-        wanted = self._parameters.redoForm if self._parameters is not None else ""
-        fillCombo(
-            self._ui.redoFormSelector, [(formTitle(form), form, formToolTip(form)) for form in forms], wanted
-        )
+        self._card = card
+        parameters = self._parameters
+        self.models.refresh(parameters.redoModel if parameters is not None else "")
+        forms = [
+            (formTitle(form), form, formToolTip(form))
+            for form in (offeredForms(card) if card is not None else ())
+            if form != MODEL or not self.models.empty
+        ]
+        fillCombo(self._ui.redoFormSelector, forms, parameters.redoForm if parameters is not None else "")
+
+    def _otherModels(self) -> list[CardSummary]:
+        """The models that could look at the same volumes."""
+        card = self._card
+        if card is None:
+            return []
+        return [
+            other
+            for other in self._library()
+            if modelKey(other) != modelKey(card) and len(other.channels) == len(card.channels)
+        ]
 
     def _changed(self, _what: Any = None) -> None:
         if self._parameters is not None:

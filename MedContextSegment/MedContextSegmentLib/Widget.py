@@ -94,9 +94,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.editor.enter()
         if self._parameters is None:
             self._setParameters(parametersOf(self.logic.getParameterNode()))
-        else:
-            self.segmentPanel.refresh()
-        self.update()
+        self.refresh()
 
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
@@ -125,7 +123,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.control.running:
             self.control.cancel()
             return
-        self.segmentPanel.refresh()
+        self.refresh()
         self.actions.segment(self.segmentPanel.request, self.segmentPanel.allFrames)
         self.update()
 
@@ -135,6 +133,12 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.control.cancel()
             return
         self.actions.segment(self._redoRequest)
+        self.update()
+
+    def refresh(self) -> None:
+        """Show what the model library and the scene hold now."""
+        self.segmentPanel.refresh()
+        self.redoPanel.refresh()
         self.update()
 
     def update(self) -> None:
@@ -204,8 +208,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onOfflinePack(self) -> None:
         self._with.install.installFromPack()
-        self.segmentPanel.refresh()
-        self.update()
+        self.refresh()
 
     def _onDoctor(self) -> None:
         self._with.doctor.showReport(self.logic)

@@ -37,9 +37,8 @@ def qt() -> Any:
 
 
 def useModels(panel: Any, cards: list[Any]) -> None:
-    panel.segmentPanel.models._models = panel.redoPanel.models._models = lambda: cards
-    panel.segmentPanel.refresh()
-    panel.update()
+    panel.segmentPanel.models._models = panel.redoPanel._library = lambda: cards
+    panel.refresh()
 
 
 def chooseModel(panel: Any, title: str) -> None:
@@ -243,3 +242,25 @@ def test_long_paths_do_not_widen_the_panel(panel: Any) -> None:
     assert panel.parent.width == 400
     label = panel.ui.statusLabel
     assert label.height >= 3 * label.fontMetrics().height()
+
+
+def test_another_model_is_offered_for_a_region_only_where_there_is_one(
+    panel: Any, two_channels: list[Any]
+) -> None:
+    def forms() -> list[str]:
+        combo = panel.ui.redoFormSelector
+        return [combo.itemText(index) for index in range(combo.count)]
+
+    assert not any("another model" in form for form in forms())
+    useModels(panel, two_channels)  # the other one takes two channels
+    assert not any("another model" in form for form in forms())
+    useModels(panel, [*two_channels, dataclasses.replace(two_channels[1], id="second", title="Second")])
+    assert any("another model" in form for form in forms())
+    panel.ui.redoFormSelector.setCurrentIndex(len(forms()) - 1)
+    assert panel.ui.redoModelSelector.visible or panel.ui.redoSection.collapsed
+    assert [
+        panel.ui.redoModelSelector.itemText(index) for index in range(panel.ui.redoModelSelector.count)
+    ] == [
+        "Broken (cannot be used)",
+        "Second",
+    ]

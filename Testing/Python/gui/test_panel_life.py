@@ -160,8 +160,13 @@ def test_install_is_asked_for_before_the_first_run_and_refusing_starts_nothing(p
 def test_doctor_shows_a_report(panel: Any) -> None:
     import qt
 
-    asked = []
-    panel.logic.worker.send = lambda kind: asked.append(kind) or SimpleNamespace(ended=False)
+    asked: list[str] = []
+
+    def send(kind: str) -> Any:
+        asked.append(kind)
+        return SimpleNamespace(ended=False)
+
+    panel.logic.worker.send = send
     panel.ui.doctorButton.click()
     windows = [window for window in qt.QApplication.topLevelWidgets() if "Doctor" in window.windowTitle]
     assert len(windows) == 1
@@ -173,9 +178,14 @@ def test_doctor_shows_a_report(panel: Any) -> None:
 def test_install_and_offline_pack_are_asked_for_by_their_buttons(panel: Any) -> None:
     from harness import dialogs
 
-    called = []
+    called: list[str] = []
+
+    def ensure() -> bool:
+        called.append("install")
+        return True
+
     panel._with.install = SimpleNamespace(
-        ensureInstalled=lambda: not called.append("install"),
+        ensureInstalled=ensure,
         installFromPack=lambda: called.append("pack"),
         missingPackages=list,
     )
@@ -189,7 +199,7 @@ def test_the_worker_gets_ready_once_a_run_could_begin(load_module: Callable[[Pat
     from harness.panel import MODULE, loadSample, settle
 
     panel = load_module(MODULE)
-    warmed = []
+    warmed: list[str] = []
     panel.logic.warm = warmed.append
     settle()
     assert warmed == []
