@@ -32,8 +32,8 @@ from MedContextSegmentLib.Settings import Settings
 
 REQUESTER = "MedContext"
 
-_FAILURES = (subprocess.CalledProcessError, ImportError, OSError, RuntimeError, ValueError)
-"""What pip, and the extension that installs PyTorch, raise when they fail."""
+_FAILURES = (ImportError, OSError, RuntimeError, ValueError)
+"""What the extension that installs PyTorch raises when it fails, beside what pip says."""
 
 _installing = threading.Lock()
 
@@ -218,15 +218,21 @@ def _packaging() -> Any:
         return None
 
 
-def _explained(work: Callable[[], Any]) -> Any:
+def _explained(work: Callable[[], Any], hint: str = "") -> Any:
     try:
         return work()
-    except _FAILURES as error:
+    except subprocess.CalledProcessError as error:
         logging.exception("Installing failed")
         raise InputError(
-            _("Installing failed: {reason}.").format(reason=str(error).rstrip(".")),
-            _("The Python console says why. An offline pack can be installed instead."),
+            _("Installing failed: pip ended with code {code}, the Python console says why.").format(
+                code=error.returncode
+            ),
+            hint or _("An offline pack can be installed instead."),
         ) from error
+    except _FAILURES as error:
+        logging.exception("Installing failed")
+        reason = str(error).rstrip(".")
+        raise InputError(_("Installing failed: {reason}.").format(reason=reason), hint) from error
 
 
 @contextmanager
@@ -274,6 +280,13 @@ def _installPack(folder: Path, ask: bool) -> None:
         with _restartOffered(packages), _constraintsFile(packages.constraints(missing)) as constraints:
             source = ["--no-index", "--find-links", str(pack.wheels), "--only-binary", ":all:"]
             arguments = [*source, "-c", str(constraints), *map(str, missing)]
-            _explained(lambda: slicer.util.pip_install(arguments))
+            _explained(lambda: slicer.util.pip_install(arguments), _packHint())
         _checkInstalled(missing, packages)
     importModels(pack.models)
+
+
+def _packHint() -> str:
+    return _(
+        "If its packages do not fit those of this Slicer: make the pack again with 'medcontext pack --constraints' "
+        "and what 'PythonSlicer -m pip freeze' says here."
+    )
