@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from medcontext.workflows.doctor import examine
     from medcontext.workflows.evaluate import evaluate
     from medcontext.workflows.pack import PackRequest, make_pack
+    from medcontext.workflows.redo import redo
     from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
     from medcontext.workflows.train import train
@@ -57,6 +58,7 @@ _HOMES = {
     "make_plan": "medcontext.engine.planner",
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
+    "redo": "medcontext.workflows.redo",
     "segment": "medcontext.workflows.segment",
     "train": "medcontext.workflows.train",
     "write_labelmap": "medcontext.io",
@@ -80,6 +82,7 @@ __all__ = [
     "make_plan",
     "read_image",
     "read_labelmap",
+    "redo",
     "segment",
     "train",
     "write_labelmap",

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "monai", "SimpleITK", "scipy", "matplotlib", "accelerate", "pydicom", "slicerio"}
-FLOOR_0 = ["errors", "geometry", "labels", "events", "cards", "jobs", "home", "exchange"]
+FLOOR_0 = ["errors", "geometry", "labels", "events", "cards", "jobs", "home", "exchange", "redo_forms"]
 
 
 def loaded_after(code: str) -> set[str]:

@@ -13,7 +13,8 @@ from medcontext.geometry import Volume
 Box = tuple[slice, slice, slice]
 
 FINE_OVERLAP = 0.75
-FINE_SLACK = 0.25
+"""Of finer windows. On validation cases more or fewer of them were no better, and images moved inside windows that
+are larger than they are were worse."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Focus:
 
     Attributes:
         mask: bool ``(K, J, I)`` on the grid of the image; the result is zero outside of it.
-        finer: windows centred on the mask, each voxel of it seen from many places in the window.
+        finer: windows centred on the mask with more overlap, so that each voxel of it is seen at many places.
         hidden: the image inside the mask is hidden from the network, which must conclude from what is around.
     """
 
@@ -36,14 +37,9 @@ class Focus:
         return FINE_OVERLAP if self.finer else None
 
     @property
-    def slack(self) -> float:
-        """See :meth:`medcontext.inference.windows.WindowGrid.cover`."""
-        return FINE_SLACK if self.finer else 0.0
-
-    @property
     def margin(self) -> float:
-        """Surroundings that the network sees, as a share of the patch: all that windows over the mask reach."""
-        return 0.5 if not self.finer else 1.5 - FINE_OVERLAP
+        """Surroundings that windows reach into, as a share of the patch."""
+        return 1.5 - FINE_OVERLAP if self.finer else 0.5
 
     def box(self, image: Volume) -> Box:
         """The bounding box of the mask.

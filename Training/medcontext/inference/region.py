@@ -66,7 +66,6 @@ class Region:
         flips: axes reversed after that.
         hidden: bool ``(K, J, I)`` on the model's grid, where ``image`` is hidden (and zero); None where nothing is.
         overlap: share of a window that the next one repeats; the model's when None.
-        slack: see :meth:`medcontext.inference.windows.WindowGrid.cover`.
     """
 
     image: np.ndarray
@@ -76,7 +75,6 @@ class Region:
     flips: tuple[int, ...]
     hidden: np.ndarray | None = None
     overlap: float | None = None
-    slack: float = 0.0
 
     def view(self, array: np.ndarray) -> np.ndarray:
         """The box of an array ``(K, J, I)`` on the image's grid, seen in the model's orientation; no copy."""
@@ -141,8 +139,8 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus
     if blind is not None:
         # Between hidden voxels and their neighbours resampling left mixtures.
         array = np.where(blind, np.float32(0), array)
-    overlap, slack = (None, 0.0) if focus is None else (focus.overlap, focus.slack)
-    return Region(array, (maps[0], maps[1], maps[2]), whole, permutation, flips, blind, overlap, slack)
+    overlap = None if focus is None else focus.overlap
+    return Region(array, (maps[0], maps[1], maps[2]), whole, permutation, flips, blind, overlap)
 
 
 def _hidden_on_grid(hidden: np.ndarray, image: Volume, card: ModelCard) -> np.ndarray:
@@ -173,7 +171,7 @@ def _alone(image: Volume, box: Box, inner: Box) -> tuple[Volume, Box]:
 
 def _cut(maps: list[AxisMap], patch: Size, shape: Size, margin: float) -> tuple[Box, list[AxisMap]]:
     """The part that the maps reach with ``margin`` patches around it, and the maps into that part."""
-    wide = [round(margin * p) for p in patch]
+    wide = [int(margin * p) for p in patch]
     start = [max(0, int(m.low[0]) - w) for m, w in zip(maps, wide, strict=True)]
     stop = [min(n, int(m.high[-1]) + 1 + w) for m, w, n in zip(maps, wide, shape, strict=True)]
     return _box(start, stop), [m.moved(s) for m, s in zip(maps, start, strict=True)]

@@ -156,7 +156,7 @@ class ModelRun:
     ) -> ExecutionPlan:
         patch = self._card.input.patch_size
         overlap = self._overlap if region.overlap is None else region.overlap
-        grid = WindowGrid.cover(region.image.shape[1:], patch, overlap, region.slack)
+        grid = WindowGrid.cover(region.image.shape[1:], patch, overlap)
         blind = self._masked is not None and region.hidden is not None
         image = torch.from_numpy(_network_input(region, blind)).to(
             CPU if setting.slab_on_cpu else setting.device

@@ -50,17 +50,8 @@ class WindowGrid:
     starts: tuple[list[int], list[int], list[int]]
 
     @classmethod
-    def cover(
-        cls, inner: Sequence[int], patch: Sequence[int], overlap: float = 0.5, slack: float = 0.0
-    ) -> WindowGrid:
+    def cover(cls, inner: Sequence[int], patch: Sequence[int], overlap: float = 0.5) -> WindowGrid:
         """The windows of size ``patch`` that cover a volume of shape ``inner``.
-
-        Args:
-            inner: shape of the volume, ``(K, J, I)``.
-            patch: window size.
-            overlap: least share of a window that the next one repeats.
-            slack: share of the patch by which an axis shorter than that is padded beyond it, so that windows lie
-                at several places there too.
 
         Raises:
             InputError: the overlap is not in 0 <= overlap < 1 or a patch size is not positive.
@@ -70,7 +61,7 @@ class WindowGrid:
                 f"Windows of {tuple(patch)} voxels with overlap {overlap} cannot be laid out.",
                 "The overlap must be at least 0 and below 1, the patch positive.",
             )
-        shape = [max(n, p + round(slack * p)) for n, p in zip(inner, patch, strict=True)]
+        shape = [max(n, p) for n, p in zip(inner, patch, strict=True)]
         starts = [window_starts(n, p, overlap) for n, p in zip(shape, patch, strict=True)]
         return cls(_size(inner), _size(shape), _size(patch), (starts[0], starts[1], starts[2]))
 

@@ -41,7 +41,9 @@ class MaskToken:
             mask_image_skips=self.image_skips,
         )
         if masked.mask_token is None or masked.mask_token.shape != self.vector.shape:
-            raise ValueError(f"a mask token of {tuple(self.vector.shape)} does not fit {type(network).__name__}")
+            raise ValueError(
+                f"a mask token of {tuple(self.vector.shape)} does not fit {type(network).__name__}"
+            )
         masked.mask_token.data.copy_(self.vector)
         return masked
 

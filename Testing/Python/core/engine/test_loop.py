@@ -87,6 +87,26 @@ def test_the_best_held_out_weights_are_delivered(tmp_path, run_of):
     assert validate(outcome.network, held_out, run.plan, "fp32") == pytest.approx(outcome.dice)
 
 
+def test_the_mask_token_of_the_best_weights_is_delivered_with_them(tmp_path, run_of, monkeypatch):
+    scores = iter([0.1, 0.9, *[0.2] * 100])
+    tokens = []
+
+    def score(*_arguments):
+        tokens.append(run.method.mask_token().vector)
+        return {"bright": next(scores)}
+
+    monkeypatch.setattr("medcontext.engine.loop.validate", score)
+    run = run_of(tmp_path, steps=40, settings=["mask_space=token"], validation=run_of(tmp_path).labelled)
+    token = train(run, Reporter()).mask_token
+    assert torch.equal(token.vector, tokens[1])
+    assert not torch.equal(token.vector, tokens[-1])
+
+
+@pytest.mark.parametrize(("method", "settings"), [("supervised", []), ("medcontext", ["mask_space=input"])])
+def test_where_no_token_is_trained_none_is_delivered(tmp_path, run_of, method, settings):
+    assert train(run_of(tmp_path, method, settings=settings), Reporter()).mask_token is None
+
+
 def test_a_label_that_is_never_predicted_is_warned_about(tmp_path, run_of):
     events = []
     run = run_of(tmp_path, settings=["engine.optimiser.learning_rate=1e-9"])

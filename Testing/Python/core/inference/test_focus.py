@@ -112,16 +112,6 @@ def holds_middle(window: torch.Tensor, image: Volume) -> bool:
     return bool(np.isin(image.array[0, 31:33, 31:33, 31:33], window.numpy()).all())
 
 
-@pytest.mark.usefixtures("unmeasured")
-def test_finer_windows_move_over_an_image_smaller_than_one_window(make_card, watching, cpu, noise) -> None:
-    image = noise((12, 14, 10))
-    mask = ball(image.shape, (6, 7, 5), 2)
-    card = make_card(patch=(16, 16, 16))
-    Predictor([watching], card, cpu, "fp32").predict(image, focus=Focus(mask, finer=True))
-    corners = {tuple(np.argwhere(w[0].numpy())[0]) for w in watching.windows}
-    assert len(corners) == len(watching.windows) == 8
-
-
 def test_pieces_of_a_label_inside_the_mask_are_all_kept(make_card, threshold, cpu) -> None:
     array = np.full((1, 8, 8, 8), -1, np.float32)
     array[0, 2, 2, 2:5], array[0, 6, 6, 6] = 1, 1
@@ -132,7 +122,9 @@ def test_pieces_of_a_label_inside_the_mask_are_all_kept(make_card, threshold, cp
     assert predictor.predict(image, focus=Focus(np.ones((8, 8, 8), bool))).labelmap.array.sum() == 4
 
 
-def test_around_a_region_of_a_whole_head_a_model_of_crops_sees_a_crop(make_card, watching, cpu, noise) -> None:
+def test_around_a_region_of_a_whole_head_a_model_of_crops_sees_a_crop(
+    make_card, watching, cpu, noise
+) -> None:
     image = noise((64, 64, 64))
     mask = ball(image.shape, (60, 32, 32), 3)
     card = make_card(patch=(24, 24, 24), field_of_view=(35.0, 35.0, 35.0))
@@ -174,7 +166,7 @@ Bad = Callable[[Volume], dict[str, object]]
     ("arguments", "sentence"),
     [
         (lambda image: {"focus": Focus(np.zeros(image.shape, bool))}, "The region is empty"),
-        (lambda image: {"focus": Focus(np.ones((3, 3, 3), bool))}, "needs a bool mask"),
+        (lambda _image: {"focus": Focus(np.ones((3, 3, 3), bool))}, "needs a bool mask"),
         (lambda image: {"focus": Focus(np.ones(image.shape, np.uint8))}, "needs a bool mask"),
         (
             lambda image: {"focus": Focus(np.ones(image.shape, bool), hidden=True)},
