@@ -41,7 +41,9 @@ class ChannelRows:
         for index, (label, selector) in enumerate(self._rows):
             used = index < self._count
             if used and card is not None:
-                label.text = _("{channel}:").format(channel=channelTitle(card, index))
+                title = channelTitle(card, index)
+                label.text = _("{channel}:").format(channel=card.channels[index] or title)
+                selector.toolTip = _("Volume to segment, {channel}.").format(channel=title)
             label.setVisible(used)
             selector.setVisible(used)
 
@@ -74,7 +76,6 @@ class ChannelRows:
         selector.removeEnabled = False
         selector.renameEnabled = True
         selector.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
-        selector.toolTip = _("Volume to segment.")
         selector.setMRMLScene(slicer.mrmlScene)
         selector.connect("currentNodeChanged(vtkMRMLNode*)", self._nodeChanged)
         self._layout.insertRow(self._firstRow + number, label, selector)

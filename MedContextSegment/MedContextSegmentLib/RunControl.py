@@ -13,7 +13,7 @@ from MedContextSegmentLib.RunListener import RunListener
 from MedContextSegmentLib.RunProgress import overall, timeText
 from MedContextSegmentLib.WorkerTexts import stageTitle
 
-INTERVAL_MS = 50
+INTERVAL_MS = 20
 BAR_STEPS = 1000
 
 
