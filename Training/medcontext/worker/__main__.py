@@ -15,6 +15,10 @@ def main() -> None:
     import os
     import sys
 
+    # Read when torch is loaded. The worker shares its cores with the program that asks: threads that spin while
+    # they wait for each other made a segmentation on two busy cores take three to five times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from medcontext.worker.server import IDLE_SECONDS, WATCH_SECONDS, Server
 
     parser = argparse.ArgumentParser(prog="medcontext.worker", description="Serve requests on stdin.")
