@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medcontext.errors import InputError
-from medcontext.inference.labelling import ScoreMeaning
+from medcontext.inference.labelling import FEW_SCORES, ScoreMeaning
 
 
 def test_label_values_need_not_be_consecutive(make_card) -> None:
@@ -48,3 +48,15 @@ def test_probabilities_are_those_of_softmax_without_overflow(make_card, channels
     scores = torch.randn(7, channels) * 200
     given = ScoreMeaning(make_card(channels - 1)).probabilities(scores)
     torch.testing.assert_close(given, scores.softmax(-1))
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_small_and_large_images_are_labelled_alike(make_card, dim: int) -> None:
+    meaning = ScoreMeaning(make_card(labels=3))
+    scores = torch.randn(4, 4, 5000, generator=torch.Generator().manual_seed(0)).movedim(0, dim)
+    assert scores.numel() > FEW_SCORES > scores.numel() // 5
+    whole = meaning.classes(scores, dim)
+    along = 2 if dim != 2 else 1  # the axis of 5000, wherever it went
+    parts = [meaning.classes(part, dim) for part in scores.split(1000, along)]
+    assert whole.dtype == parts[0].dtype == torch.uint8
+    assert torch.equal(torch.cat(parts, along - (dim < along)), whole)
