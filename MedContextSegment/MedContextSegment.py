@@ -9,13 +9,13 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
-from MedContextSegmentLib.PackagePath import addPackageToPath
+from MedContextSegmentLib.Setup.PackagePath import addPackageToPath
 
 addPackageToPath()  # before anything that imports the package
 
-from MedContextSegmentLib.Logic import MedContextSegmentLogic  # noqa: E402
-from MedContextSegmentLib.SampleData import loadSample, registerSampleData  # noqa: E402
-from MedContextSegmentLib.Widget import SegmentWidget  # noqa: E402
+from MedContextSegmentLib.Panel.Widget import SegmentWidget  # noqa: E402
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic  # noqa: E402
+from MedContextSegmentLib.Setup.SampleData import loadSample, registerSampleData  # noqa: E402
 
 __all__ = [
     "MedContextSegment",
@@ -46,7 +46,7 @@ class MedContextSegment(ScriptedLoadableModule):
 
 
 class MedContextSegmentWidget(SegmentWidget):
-    """The panel, see :class:`MedContextSegmentLib.Widget.SegmentWidget`."""
+    """The panel, see :class:`MedContextSegmentLib.Panel.Widget.SegmentWidget`."""
 
 
 class MedContextSegmentTest(ScriptedLoadableModuleTest):

@@ -100,8 +100,8 @@ def click(logic: Any, volume: Any, model: str | Path, segmentation: Any = None) 
     """One run as the button starts it: seconds of all parts, and the segmentation."""
     import slicer
 
-    from MedContextSegmentLib.Logic import SegmentRequest
-    from MedContextSegmentLib.RunListener import LogListener
+    from MedContextSegmentLib.Run.Logic import SegmentRequest
+    from MedContextSegmentLib.Run.RunListener import LogListener
 
     longest: dict[str, float] = {}
     began = time.perf_counter()
@@ -154,9 +154,9 @@ def write_many(volume: Any, labels: np.ndarray) -> dict[str, Any]:
     """Write all labels of a scan: into a new segmentation, again over it, and beside a protected segment."""
     import slicer
 
-    from MedContextSegmentLib.Results import SegmentationResult, SegmentLabel
-    from MedContextSegmentLib.SegmentationWriter import SegmentationWriter, newSegmentation
-    from MedContextSegmentLib.VolumeReader import readVolume
+    from MedContextSegmentLib.Scene.SegmentationWriter import SegmentationWriter, newSegmentation
+    from MedContextSegmentLib.Scene.VolumeReader import readVolume
+    from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel
 
     snapshot = readVolume(volume)
     found = []
@@ -213,7 +213,7 @@ def main() -> None:
     from medcontext.io import read_image, read_labelmap
 
     application.start()
-    from MedContextSegmentLib.Logic import MedContextSegmentLogic
+    from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
 
     sample = REPOSITORY / "Training/medcontext/resources/samples/hippocampus/images"
     logic = MedContextSegmentLogic()

@@ -14,9 +14,9 @@ import slicer
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext import cards
 from medcontext.errors import MedContextError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
-from MedContextSegmentLib.SegmentationRun import SegmentationRun
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.Run.SegmentationRun import SegmentationRun
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 SAMPLE = Path(cards.__file__).parent / "resources" / "samples" / "hippocampus"
 CASE = "hippocampus_067.nii.gz"

@@ -18,7 +18,7 @@ import numpy as np
 import ctk, qt, slicer, vtk
 from slicer.i18n import tr as _, translate
 from medcontext.errors import InputError
-from MedContextSegmentLib.Results import SegmentLabel
+from MedContextSegmentLib.Worker.Results import SegmentLabel
 class W:
     def setup(self):
         import torch

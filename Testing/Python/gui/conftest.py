@@ -75,7 +75,7 @@ def kept_worker(app: Any) -> Iterator[Any]:  # noqa: ARG001
     """One worker process for many tests, which a panel that goes away leaves alone."""
     import slicer
 
-    from MedContextSegmentLib.WorkerProcess import WorkerProcess
+    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
     class KeptWorker(WorkerProcess):
         def close(self) -> None:

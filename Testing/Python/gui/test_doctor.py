@@ -16,14 +16,14 @@ DEADLINE = 120.0
 
 
 def findings(worker: Any = None) -> dict[str, Any]:
-    from MedContextSegmentLib.Doctor import faceFindings
+    from MedContextSegmentLib.Setup.Doctor import faceFindings
 
     return {finding.name: finding for finding in faceFindings(worker)}
 
 
 @pytest.fixture
 def worker() -> Iterator[Any]:
-    from MedContextSegmentLib.WorkerProcess import WorkerProcess
+    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
     made = WorkerProcess()
     yield made
@@ -33,7 +33,7 @@ def worker() -> Iterator[Any]:
 @pytest.fixture
 def dialog(worker: Any) -> Iterator[Callable[[], Any]]:
     """``dialog()``: opens the window."""
-    from MedContextSegmentLib import Doctor
+    from MedContextSegmentLib.Setup import Doctor
 
     opened: list[Any] = []
 
@@ -59,7 +59,7 @@ def test_the_worker_is_described_without_being_started(worker: Any) -> None:
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from MedContextSegmentLib import Doctor
+    from MedContextSegmentLib.Setup import Doctor
 
     monkeypatch.setattr(Doctor, "missingPackages", lambda: ["monai>=1.5"])
     finding = findings()["Packages"]
@@ -92,7 +92,7 @@ def test_little_room_for_temporary_files_is_found(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_text_marks_what_needs_attention() -> None:
-    from MedContextSegmentLib.Doctor import Finding, reportText
+    from MedContextSegmentLib.Setup.Doctor import Finding, reportText
 
     text = reportText([Finding("A", "fine"), Finding("B", "broken", False, "Mend it.")])
     assert text.splitlines() == ["ok    A: fine", "LOOK  B: broken", "      -> Mend it."]
@@ -119,7 +119,7 @@ def test_the_window_shows_what_the_worker_found_and_copies_it(app: Any, dialog: 
 def test_where_packages_are_missing_no_worker_is_started(
     worker: Any, dialog: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MedContextSegmentLib import Doctor
+    from MedContextSegmentLib.Setup import Doctor
 
     monkeypatch.setattr(Doctor, "missingPackages", lambda: ["monai>=1.5"])
     shown = dialog()
@@ -141,7 +141,7 @@ def test_a_worker_that_cannot_start_is_a_line_of_the_report(
 
 
 def test_the_window_can_be_closed_while_the_worker_looks(app: Any, dialog: Callable[[], Any]) -> None:
-    from MedContextSegmentLib import Doctor
+    from MedContextSegmentLib.Setup import Doctor
 
     shown = dialog()
     shown.closeButton.click()

@@ -32,7 +32,8 @@ sys.meta_path.insert(0, Blocker())
 from harness import slicer_qt
 app = slicer_qt.start()
 widget = slicer_qt.load_module(Path(sys.argv[2]))
-from MedContextSegmentLib import Install, Models
+from MedContextSegmentLib.Setup import Install
+from MedContextSegmentLib.Run import Models
 Install.missingPackages = lambda: ["torch>=2.5"]
 slicer_qt.enter(widget)
 app.processEvents()

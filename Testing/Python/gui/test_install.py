@@ -62,8 +62,8 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slicer:
     """A Slicer of today in which nothing is installed but the extension PyTorch."""
     import slicer.packaging
 
-    from MedContextSegmentLib import Install
-    from MedContextSegmentLib.Packages import Packages
+    from MedContextSegmentLib.Setup import Install
+    from MedContextSegmentLib.Setup.Packages import Packages
 
     slicer_ = Slicer(tmp_path / "site")
     monkeypatch.setattr(Install, "Packages", lambda: Packages([str(slicer_.site)]))
@@ -103,7 +103,7 @@ def shown(kind: str) -> list[Any]:
 
 
 def check_all_is_there(slicer_: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert Install.missingPackages() == []
     (question,) = shown("question")
@@ -119,7 +119,7 @@ def check_all_is_there(slicer_: Slicer) -> None:
 
 
 def test_everything_is_installed_after_one_question(fresh: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert len(Install.missingPackages()) == len(VERSIONS)
     assert Install.ensureInstalled()
@@ -127,14 +127,14 @@ def test_everything_is_installed_after_one_question(fresh: Slicer) -> None:
 
 
 def test_so_it_is_in_slicer_5_10(slicer_5_10: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert Install.ensureInstalled()
     check_all_is_there(slicer_5_10)
 
 
 def test_where_all_is_there_nobody_is_asked(fresh: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     for name, version in VERSIONS.items():
         fresh.add(name, version)
@@ -145,7 +145,7 @@ def test_where_all_is_there_nobody_is_asked(fresh: Slicer) -> None:
 
 
 def test_a_script_need_not_be_asked(fresh: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert Install.ensureInstalled(ask=False)
     assert not shown("question")
@@ -154,7 +154,7 @@ def test_a_script_need_not_be_asked(fresh: Slicer) -> None:
 
 def test_no_means_that_nothing_is_installed(fresh: Slicer) -> None:
     from harness import dialogs
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     dialogs.answers.append(False)
     assert not Install.ensureInstalled()
@@ -167,7 +167,7 @@ def test_no_means_that_nothing_is_installed(fresh: Slicer) -> None:
 def test_without_the_extension_pytorch_the_sentence_says_where_to_get_it(
     fresh: Slicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     assert not Install.ensureInstalled()
@@ -178,7 +178,7 @@ def test_without_the_extension_pytorch_the_sentence_says_where_to_get_it(
 
 @pytest.mark.parametrize("version", ["2.9.0", "1.13.1"])
 def test_a_torch_that_does_not_fit_is_named_and_left_alone(fresh: Slicer, version: str) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     fresh.add("torch", version)
     assert not Install.ensureInstalled()
@@ -190,7 +190,7 @@ def test_a_torch_that_does_not_fit_is_named_and_left_alone(fresh: Slicer, versio
 def test_a_mac_on_which_pytorch_ended_is_refused_before_anybody_is_asked(
     fresh: Slicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     monkeypatch.setattr(Install, "unsupported", lambda: "PyTorch ends at version 2.2 here.")
     assert not Install.ensureInstalled()
@@ -200,7 +200,7 @@ def test_a_mac_on_which_pytorch_ended_is_refused_before_anybody_is_asked(
 
 
 def test_a_failing_pip_is_one_sentence(fresh: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     fresh.working = False
     assert not Install.ensureInstalled()
@@ -213,7 +213,7 @@ def test_a_failing_pip_is_one_sentence(fresh: Slicer) -> None:
 
 
 def test_what_pip_did_not_bring_is_named(fresh: Slicer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     monkeypatch.setattr(fresh, "install", lambda *_arguments: None)
     assert not Install.ensureInstalled()
@@ -227,7 +227,7 @@ def test_a_restart_is_offered_where_something_in_use_changed(
     import slicer
 
     from harness import dialogs
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     restarts: list[int] = []
     monkeypatch.setattr(slicer.util, "restart", lambda: restarts.append(1))
@@ -244,7 +244,7 @@ def test_nothing_is_installed_while_slicer_runs_its_tests(
 ) -> None:
     import slicer
 
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     monkeypatch.setattr(slicer.app, "_testing", True)
     assert not Install.ensureInstalled()
@@ -252,7 +252,7 @@ def test_nothing_is_installed_while_slicer_runs_its_tests(
 
 
 def test_another_thread_is_refused(fresh: Slicer) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     errors: list[BaseException] = []
 
@@ -272,7 +272,7 @@ def test_another_thread_is_refused(fresh: Slicer) -> None:
 def test_a_second_click_while_it_installs_changes_nothing(
     fresh: Slicer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     again: list[bool] = []
     install = fresh.install
@@ -292,8 +292,8 @@ def computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh Python of its own for which pip really works; gives the folder of its packages."""
     import slicer
 
-    from MedContextSegmentLib import Install
-    from MedContextSegmentLib.Packages import Packages
+    from MedContextSegmentLib.Setup import Install
+    from MedContextSegmentLib.Setup.Packages import Packages
 
     home = tmp_path / "Slicer ö"
     venv.create(home)
@@ -346,8 +346,8 @@ def test_a_pack_is_installed_and_numpy_is_left_alone(
     import slicer
 
     from harness import dialogs
-    from MedContextSegmentLib import Install
-    from MedContextSegmentLib.Settings import Settings
+    from MedContextSegmentLib.Setup import Install
+    from MedContextSegmentLib.Setup.Settings import Settings
 
     slicer.util.pip_install(["--no-index", "--no-deps", str(make_wheel(tmp_path, "numpy", "2.0.2"))])
     folder = make_a_pack(tmp_path, make_wheel, monkeypatch, needs)
@@ -365,7 +365,7 @@ def test_a_pack_is_installed_and_numpy_is_left_alone(
 
 
 def test_a_pack_that_nobody_chose_changes_nothing(computer: Path) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert not Install.installFromPack()
     assert not shown("error")
@@ -373,7 +373,7 @@ def test_a_pack_that_nobody_chose_changes_nothing(computer: Path) -> None:
 
 
 def test_a_damaged_pack_is_refused_before_anything_is_installed(computer: Path, tmp_path: Path) -> None:
-    from MedContextSegmentLib import Install
+    from MedContextSegmentLib.Setup import Install
 
     assert not Install.installFromPack(tmp_path / "nowhere")
     assert "no offline pack" in shown("error")[0].text

@@ -234,7 +234,7 @@ def test_a_model_removed_while_chosen_is_replaced_by_what_is_there(
 
 def test_long_paths_do_not_widen_the_panel(panel: Any) -> None:
     from harness.panel import settle
-    from MedContextSegmentLib.QtHelpers import showText
+    from MedContextSegmentLib.Panel.QtHelpers import showText
 
     panel.parent.resize(400, 1500)
     showText(panel.ui.statusLabel, "Written: /home/" + "/".join(["a_rather_long_folder_name"] * 8))

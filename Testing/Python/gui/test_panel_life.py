@@ -32,7 +32,7 @@ def test_the_scene_keeps_the_choices(panel: Any) -> None:
     panel.ui.labelsList.item(1).setCheckState(qt.Qt.Unchecked)
     panel.ui.regionSelector.setCurrentIndex(1)
     panel.ui.redoMarginSpinBox.value = 7.0
-    from MedContextSegmentLib.Parameters import parametersOf
+    from MedContextSegmentLib.Panel.Parameters import parametersOf
 
     kept = parametersOf(panel.logic.getParameterNode())
     assert list(kept.channels) == [volume]
@@ -129,13 +129,13 @@ def test_reload_gives_a_fresh_panel_of_fresh_code(panel: Any) -> None:
     from harness.panel import loadSample, settle
 
     loadSample()
-    before = sys.modules["MedContextSegmentLib.Widget"]
+    before = sys.modules["MedContextSegmentLib.Panel.Widget"]
     panel.onReload()
     settle()
     fresh = slicer.modules.MedContextSegmentWidget
     fresh.logic.warm = lambda _model=None: None
     assert fresh is not panel
-    assert sys.modules["MedContextSegmentLib.Widget"] is not before
+    assert sys.modules["MedContextSegmentLib.Panel.Widget"] is not before
     fresh.enter()
     assert fresh.ui.segmentButton.enabled
     fresh.cleanup()

@@ -71,7 +71,7 @@ def test_certainty_is_shown_hidden_and_leads_to_the_least_sure_slice(panel: Any,
     assert not panel.ui.certaintyButton.enabled
     panel.settings.certainty = "entropy"
     runToEnd(panel)
-    from MedContextSegmentLib.Certainty import isCertaintyShown
+    from MedContextSegmentLib.Scene.Certainty import isCertaintyShown
 
     overlay = panel.reviewPanel.certaintyNode
     assert panel.ui.certaintyButton.checked

@@ -199,7 +199,7 @@ def test_all_frames_of_a_sequence(panel: Any, sample: Any) -> None:
     assert "2" in panel.ui.allFramesCheckBox.text
     panel.ui.allFramesCheckBox.checked = True
     runToEnd(panel)
-    from MedContextSegmentLib.Sequences import frameCount
+    from MedContextSegmentLib.Scene.Sequences import frameCount
 
     assert frameCount(output(panel)) == 2
 

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def settings() -> Any:
-    from MedContextSegmentLib.Settings import Settings
+    from MedContextSegmentLib.Setup.Settings import Settings
 
     return Settings()
 
@@ -23,7 +23,7 @@ def test_a_fresh_machine_has_the_defaults(settings: Any) -> None:
 def test_what_is_set_is_there_for_everybody_and_in_the_file(settings: Any) -> None:
     import qt
 
-    from MedContextSegmentLib.Settings import Settings
+    from MedContextSegmentLib.Setup.Settings import Settings
 
     settings.device, settings.lowMemory, settings.offlinePack = "cuda:1", True, "/Päck ö/1"
     qt.QSettings().sync()

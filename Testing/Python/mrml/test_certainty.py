@@ -17,7 +17,7 @@ OBLIQUE = np.array([[0.8, -1.2, 0.1, 5], [0.6, 1.6, 0.2, -7], [-0.1, 0.1, 2.9, 1
 
 @pytest.fixture
 def lib() -> Any:
-    from MedContextSegmentLib import Certainty
+    from MedContextSegmentLib.Scene import Certainty
 
     return Certainty
 
@@ -31,7 +31,7 @@ def volume() -> Any:
 
 
 def snapshot(node: Any) -> Any:
-    from MedContextSegmentLib.VolumeReader import readVolume
+    from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
     return readVolume(node)
 

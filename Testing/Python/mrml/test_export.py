@@ -17,9 +17,9 @@ import vtk
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext import io
 from medcontext.errors import CancelledError, InputError, ResourceError
-from MedContextSegmentLib.Export import ExportRun, export, exporters
-from MedContextSegmentLib.Terminology import setTerminology
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Export.Export import ExportRun, export, exporters
+from MedContextSegmentLib.Scene.Terminology import setTerminology
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 SHAPE = (9, 10, 11)
 RAS_TO_LPS = np.diag([-1.0, -1, 1, 1])

@@ -11,7 +11,7 @@ import slicer
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.cards import CardSummary, bundled_models, read_summary
-from MedContextSegmentLib.InputChecks import Finding, check, geometryOf
+from MedContextSegmentLib.Run.InputChecks import Finding, check, geometryOf
 
 CARD = read_summary(bundled_models() / "hippocampus")
 

@@ -12,7 +12,7 @@ import pytest
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.cards import CardSummary, bundled_models, read_summary
 from medcontext.errors import InputError
-from MedContextSegmentLib.Models import findModel, listModels, modelKey, modelToolTip, preselect
+from MedContextSegmentLib.Run.Models import findModel, listModels, modelKey, modelToolTip, preselect
 
 
 def makeModel(home: Path, folder: str, **changes: Any) -> Path:

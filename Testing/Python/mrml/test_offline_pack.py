@@ -42,7 +42,7 @@ def change(folder: Path, **changes: Any) -> None:
 
 
 def open_it(folder: Path) -> Any:
-    from MedContextSegmentLib.OfflinePack import openPack
+    from MedContextSegmentLib.Setup.OfflinePack import openPack
 
     return openPack(folder)
 
@@ -55,7 +55,7 @@ def test_a_good_pack(pack: Path) -> None:
 
 
 def test_slicer_gets_its_turn_while_files_are_read(pack: Path) -> None:
-    from MedContextSegmentLib.OfflinePack import openPack
+    from MedContextSegmentLib.Setup.OfflinePack import openPack
 
     turns: list[int] = []
     openPack(pack, lambda: turns.append(1))

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def installed(tmp_path: Path) -> Any:
     """``installed(name, version)``: a package in a folder; ``installed.packages``: what that folder holds."""
-    from MedContextSegmentLib.Packages import Packages
+    from MedContextSegmentLib.Setup.Packages import Packages
 
     def install(name: str, version: str) -> None:
         folder = tmp_path / f"{name}-{version}.dist-info"
@@ -43,7 +43,7 @@ def declared() -> dict[str, str]:
 
 @pytest.mark.parametrize("purpose", ["segment", "train"])
 def test_the_lists_are_those_of_the_package_without_what_slicer_ships(purpose: str) -> None:
-    from MedContextSegmentLib.Packages import requirementsOf
+    from MedContextSegmentLib.Setup.Packages import requirementsOf
 
     listed = requirementsOf(purpose)
     expected = requirements(*(line for name, line in declared().items() if name not in pack.SHIPPED))
@@ -56,7 +56,7 @@ def test_the_lists_are_those_of_the_package_without_what_slicer_ships(purpose: s
 
 
 def test_dicom_needs_one_more_package() -> None:
-    from MedContextSegmentLib.Packages import requirementsOf
+    from MedContextSegmentLib.Setup.Packages import requirementsOf
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = [line for line in project["optional-dependencies"]["dicom"] if line.startswith("highdicom")]
@@ -117,7 +117,7 @@ def test_torch_is_never_replaced_even_where_it_is_wanted(installed: Any) -> None
 
 
 def test_a_restart_is_for_what_was_imported_and_changed() -> None:
-    from MedContextSegmentLib.Packages import importedAndChanged
+    from MedContextSegmentLib.Setup.Packages import importedAndChanged
 
     before = {"numpy": "1", "pytest": "1", "einops": "1"}
     after = {"numpy": "1", "pytest": "2", "einops": "2", "packaging": "3"}
@@ -127,7 +127,7 @@ def test_a_restart_is_for_what_was_imported_and_changed() -> None:
 
 
 def test_intel_macs_are_refused_in_a_sentence_and_others_are_not() -> None:
-    from MedContextSegmentLib.Packages import unsupported
+    from MedContextSegmentLib.Setup.Packages import unsupported
 
     assert "2.5 or newer" in unsupported("darwin", "x86_64")
     for system, machine in (("darwin", "arm64"), ("linux", "x86_64"), ("win32", "AMD64")):

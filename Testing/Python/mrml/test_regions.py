@@ -17,7 +17,7 @@ TURN = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], 
 
 @pytest.fixture
 def regions() -> Any:
-    from MedContextSegmentLib import Regions
+    from MedContextSegmentLib.Scene import Regions
 
     return Regions
 
@@ -28,7 +28,7 @@ def scan() -> Any:
 
 
 def read(node: Any) -> Any:
-    from MedContextSegmentLib.VolumeReader import readVolume
+    from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
     return readVolume(node)
 

@@ -15,12 +15,12 @@ import slicer
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.errors import InputError
-from MedContextSegmentLib.Terminology import segmentTerminology
+from MedContextSegmentLib.Scene.Terminology import segmentTerminology
 
 
 @pytest.fixture
 def lib() -> Any:
-    from MedContextSegmentLib import SampleData
+    from MedContextSegmentLib.Setup import SampleData
 
     return SampleData
 

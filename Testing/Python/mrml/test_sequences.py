@@ -17,7 +17,7 @@ SHAPE = (5, 6, 7)
 
 @pytest.fixture
 def sequences() -> Any:
-    from MedContextSegmentLib import Sequences
+    from MedContextSegmentLib.Scene import Sequences
 
     return Sequences
 

@@ -41,14 +41,14 @@ EXPECTED = {"a": 3 * 7 * 8 * 0.002, "b": 2 * 2 * 8 * 0.002, "c": 27 * 0.002, "d"
 
 
 def test_each_segment_of_each_label_map_is_counted(node: Any) -> None:
-    from MedContextSegmentLib.Statistics import countedVolumes, segmentVolumes
+    from MedContextSegmentLib.Scene.Statistics import countedVolumes, segmentVolumes
 
     assert countedVolumes(node) == pytest.approx(EXPECTED)
     assert segmentVolumes(node) == pytest.approx(EXPECTED)
 
 
 def test_linear_transforms_count(node: Any) -> None:
-    from MedContextSegmentLib.Statistics import countedVolumes
+    from MedContextSegmentLib.Scene.Statistics import countedVolumes
 
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     matrix = np.array([[1.0, 0.4, 0, 3], [0, 2, 0, 4], [0, 0, 1.5, 5], [0, 0, 0, 1]])
@@ -58,7 +58,7 @@ def test_linear_transforms_count(node: Any) -> None:
 
 
 def test_values_above_a_byte_and_long_label_maps() -> None:
-    from MedContextSegmentLib import Statistics
+    from MedContextSegmentLib.Scene import Statistics
 
     array = np.array([0, 1, 300, 300, 7], np.int16).repeat(1000)
     whole = Statistics._valueCounts(array)
@@ -66,7 +66,7 @@ def test_values_above_a_byte_and_long_label_maps() -> None:
 
 
 def test_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from MedContextSegmentLib import Statistics
+    from MedContextSegmentLib.Scene import Statistics
 
     monkeypatch.setattr(Statistics, "SLICE_VOXELS", 7)
     array = np.random.default_rng(0).integers(0, 300, 1000).astype(np.int16)
@@ -122,7 +122,7 @@ class ScalarVolumeSegmentStatisticsPlugin(Plugin):
 
 def test_slicers_own_logic_where_present(node: Any, scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a stand-in: the real module is not part of slicer-core."""
-    from MedContextSegmentLib.Statistics import segmentVolumes
+    from MedContextSegmentLib.Scene.Statistics import segmentVolumes
 
     module = SimpleNamespace(SegmentStatisticsLogic=StatisticsLogic)
     monkeypatch.setitem(sys.modules, "SegmentStatistics", module)

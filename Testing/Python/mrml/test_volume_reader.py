@@ -28,7 +28,7 @@ LPS = np.array([-1, -1, 1])
 
 @pytest.fixture
 def reader() -> Any:
-    from MedContextSegmentLib import VolumeReader
+    from MedContextSegmentLib.Scene import VolumeReader
 
     return VolumeReader
 

@@ -119,7 +119,7 @@ def test_the_package_brings_its_models_samples_and_configurations(built: tuple[P
 def test_the_module_there_finds_the_package_beside_it(built: tuple[Path, Path], which: int) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from MedContextSegmentLib.PackagePath import addPackageToPath\n"
+        "from MedContextSegmentLib.Setup.PackagePath import addPackageToPath\n"
         "addPackageToPath()\n"
         "from medcontext.cards import list_cards\n"
         "sys.stdout.buffer.write('\\n'.join(str(card.folder) for card in list_cards()).encode())"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import medcontext
-from MedContextSegmentLib import PackagePath
+from MedContextSegmentLib.Setup import PackagePath
 
 FOLDERS = ["plain", "with a space", "Ünïcödé 医学", "percent%20 and #"]
 
@@ -24,9 +24,11 @@ def make_package(folder: Path) -> Path:
 def make_module(folder: Path) -> Path:
     """The module's folder, with a copy of the file under test in it."""
     lib = folder / "MedContextSegmentLib"
-    lib.mkdir(parents=True)
-    (lib / "__init__.py").write_text("", encoding="utf-8")
-    (lib / "PackagePath.py").write_bytes(Path(PackagePath.__file__).read_bytes())
+    setup = lib / "Setup"
+    setup.mkdir(parents=True)
+    for package in (lib, setup):
+        (package / "__init__.py").write_text("", encoding="utf-8")
+    (setup / "PackagePath.py").write_bytes(Path(PackagePath.__file__).read_bytes())
     return folder
 
 
@@ -34,7 +36,7 @@ def imported_from(module: Path, *options: str) -> tuple[Path, Path]:
     """In a fresh Python that knows the module's folder alone: what the function returns, and what is imported."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from MedContextSegmentLib.PackagePath import addPackageToPath\n"
+        "from MedContextSegmentLib.Setup.PackagePath import addPackageToPath\n"
         "folder = addPackageToPath(); addPackageToPath()\n"
         "import medcontext\n"
         "assert len(sys.path) == len(set(sys.path)), sys.path\n"

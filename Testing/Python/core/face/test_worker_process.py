@@ -17,9 +17,9 @@ import pytest
 from medcontext.errors import InputError
 from medcontext.exchange import ExchangeFolder
 from medcontext.jobs.process import creation_token
-from MedContextSegmentLib.Results import readResult
-from MedContextSegmentLib.WorkerChild import LOG_LINE_LENGTH, LOG_LINES, WorkerRequest
-from MedContextSegmentLib.WorkerProcess import WorkerProcess, pythonOfWorker, workerEnvironment
+from MedContextSegmentLib.Worker.Results import readResult
+from MedContextSegmentLib.Worker.WorkerChild import LOG_LINE_LENGTH, LOG_LINES, WorkerRequest
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess, pythonOfWorker, workerEnvironment
 
 DEADLINE = 60.0
 STOP_SECONDS = 2.0

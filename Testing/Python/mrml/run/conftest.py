@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def worker(app: Any) -> Iterator[Any]:  # noqa: ARG001  the application is there before modules are imported
-    from MedContextSegmentLib.WorkerProcess import WorkerProcess
+    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
     process = WorkerProcess()
     yield process
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def logic(worker: Any, root: Path) -> Any:
     """A logic with the real worker."""
-    from MedContextSegmentLib.Logic import MedContextSegmentLogic
+    from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
 
     return MedContextSegmentLogic(worker=worker, exchangeRoot=root)
 
@@ -39,7 +39,7 @@ def logic(worker: Any, root: Path) -> Any:
 def deaf(tmp_path: Path, root: Path) -> Iterator[Any]:
     """A logic whose worker neither answers nor stops."""
     from harness.runs import DEAF, scriptWorker
-    from MedContextSegmentLib.Logic import MedContextSegmentLogic
+    from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
 
     logic = MedContextSegmentLogic(worker=scriptWorker(tmp_path, DEAF), exchangeRoot=root)
     yield logic

@@ -24,9 +24,9 @@ from harness.runs import (
     start,
 )
 from medcontext.cards import bundled_models
-from MedContextSegmentLib.Logic import MedContextSegmentLogic
-from MedContextSegmentLib.SegmentationRun import WRITING
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
+from MedContextSegmentLib.Run.SegmentationRun import WRITING
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 
 def test_a_click_gives_named_segments_that_agree_with_a_person(logic: MedContextSegmentLogic) -> None:

@@ -17,8 +17,8 @@ from harness.runs import DEAF, Recorder, loadSample, pollUntil, sampleLabels, sc
 from medcontext.errors import CancelledError, InputError
 from medcontext.exchange import PREFIX, ExchangeFolder
 from medcontext.jobs.process import creation_token
-from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 
 def makeVolume(shape: tuple[int, ...], className: str = "vtkMRMLScalarVolumeNode") -> Any:
@@ -186,7 +186,7 @@ def test_warming_up_loads_the_model_before_the_click(tmp_path: Path) -> None:
 
 
 def test_the_temporary_folder_is_slicers_own() -> None:
-    from MedContextSegmentLib import Logic
+    from MedContextSegmentLib.Run import Logic
 
     recorder = Recorder()
     folder = Path(slicer.app.temporaryPath)

@@ -22,9 +22,9 @@ from harness.runs import (
     start,
 )
 from medcontext.errors import CancelledError, InputError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic
-from MedContextSegmentLib.SegmentationRun import COMPUTING
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
+from MedContextSegmentLib.Run.SegmentationRun import COMPUTING
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 STOP_SECONDS = 2.0
 

@@ -15,9 +15,9 @@ import harness.application  # noqa: F401  makes slicer.i18n importable
 from harness.runs import Recorder, loadSample, pollUntil, segmentArrays
 from medcontext.cards import bundled_models, read_summary
 from medcontext.errors import InputError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
-from MedContextSegmentLib.Redo import RedoRequest, formTitle, formToolTip, offeredForms, regionOf
-from MedContextSegmentLib.VolumeReader import readVolume
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.Run.Redo import RedoRequest, formTitle, formToolTip, offeredForms, regionOf
+from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
 CARD = read_summary(bundled_models() / "hippocampus")
 

@@ -18,13 +18,13 @@ from harness.runs import (
     start,
 )
 from medcontext.errors import InputError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.6])
 def test_nothing_is_found_outside_an_roi(logic: MedContextSegmentLogic, angle: float) -> None:
-    from MedContextSegmentLib.Regions import maskOfRoi
-    from MedContextSegmentLib.VolumeReader import readVolume
+    from MedContextSegmentLib.Scene.Regions import maskOfRoi
+    from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
     node = loadSample()
     roi = addRoi(middle(node), (20, 25, 20), angle)

@@ -25,9 +25,9 @@ from harness.runs import (
 )
 from medcontext.cards import bundled_models
 from medcontext.errors import InputError, MedContextError, ResourceError
-from MedContextSegmentLib.Logic import MedContextSegmentLogic, SegmentRequest
-from MedContextSegmentLib.SegmentationRun import COMPUTING
-from MedContextSegmentLib.WorkerProcess import WorkerProcess
+from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.Run.SegmentationRun import COMPUTING
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 
 def test_a_model_that_is_removed_while_selected_is_a_sentence(
@@ -155,7 +155,7 @@ def test_a_temporary_folder_that_cannot_be_used_is_one_sentence(
 def test_a_fault_of_ours_ends_the_run_instead_of_the_application(
     logic: MedContextSegmentLogic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from MedContextSegmentLib import Writing
+    from MedContextSegmentLib.Run import Writing
 
     def fail(*_arguments: Any) -> None:
         raise ZeroDivisionError("oh")

@@ -11,13 +11,13 @@ import slicer
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.cards import bundled_models, read_summary
 from medcontext.errors import InputError
-from MedContextSegmentLib.Provenance import tagOf
-from MedContextSegmentLib.Redo import RedoRequest
-from MedContextSegmentLib.Results import SegmentationResult, SegmentLabel, restrictResult
-from MedContextSegmentLib.RunInputs import RunInputs, SegmentRequest
-from MedContextSegmentLib.RunListener import LogListener
-from MedContextSegmentLib.VolumeReader import readVolume
-from MedContextSegmentLib.Writing import Writing
+from MedContextSegmentLib.Run.Redo import RedoRequest
+from MedContextSegmentLib.Run.RunInputs import RunInputs, SegmentRequest
+from MedContextSegmentLib.Run.RunListener import LogListener
+from MedContextSegmentLib.Run.Writing import Writing
+from MedContextSegmentLib.Scene.Provenance import tagOf
+from MedContextSegmentLib.Scene.VolumeReader import readVolume
+from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel, restrictResult
 
 SHAPE = (12, 14, 16)
 

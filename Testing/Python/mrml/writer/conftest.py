@@ -46,8 +46,8 @@ def some_labels(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
 
 def make_result(labelmap: np.ndarray, names: dict[int, str] | None = None, model: str = "organs") -> Any:
     """What the worker answers for a label map."""
-    from MedContextSegmentLib.OrientedImage import boundsOf
-    from MedContextSegmentLib.Results import SegmentationResult, SegmentLabel
+    from MedContextSegmentLib.Scene.OrientedImage import boundsOf
+    from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel
 
     labels = tuple(
         SegmentLabel(
@@ -116,8 +116,8 @@ def add_segment(node: Any, volume: Any, name: str, mask: np.ndarray, shared: boo
 @pytest.fixture
 def tools() -> Any:
     """What the tests use, with the module's own functions."""
-    from MedContextSegmentLib.SegmentationWriter import SegmentationWriter, newSegmentation
-    from MedContextSegmentLib.VolumeReader import readVolume
+    from MedContextSegmentLib.Scene.SegmentationWriter import SegmentationWriter, newSegmentation
+    from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
     return SimpleNamespace(
         scan=add_scan,

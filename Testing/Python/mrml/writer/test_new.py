@@ -130,7 +130,7 @@ def test_names_colors_and_codes(tools: Any) -> None:
 
 
 def test_codes_survive_what_separates_them() -> None:
-    from MedContextSegmentLib.Terminology import segmentTerminology, setTerminology
+    from MedContextSegmentLib.Scene.Terminology import segmentTerminology, setTerminology
 
     segment = slicer.vtkSegment()
     codes = {

@@ -40,7 +40,7 @@ FACTS = {
 
 
 def check(node: Any, segment_ids: tuple[str, ...], labels: tuple[int, ...] = (1, 2, 5)) -> None:
-    from MedContextSegmentLib import Provenance
+    from MedContextSegmentLib.Scene import Provenance
 
     for segment_id, label in zip(segment_ids, labels, strict=True):
         segment = node.GetSegmentation().GetSegment(segment_id)
@@ -53,7 +53,7 @@ def check(node: Any, segment_ids: tuple[str, ...], labels: tuple[int, ...] = (1,
 
 
 def test_node_and_segments_say_what_made_them(written: Any) -> None:
-    from MedContextSegmentLib import Provenance
+    from MedContextSegmentLib.Scene import Provenance
 
     _volume, node, ids = written
     facts = Provenance.readFromNode(node)
@@ -64,7 +64,7 @@ def test_node_and_segments_say_what_made_them(written: Any) -> None:
 
 
 def test_scene_bundle_brings_all_of_it_back(written: Any, tools: Any, tmp_path: Path) -> None:
-    from MedContextSegmentLib import Provenance
+    from MedContextSegmentLib.Scene import Provenance
 
     _volume, node, ids = written
     before = Provenance.readFromNode(node)
@@ -106,7 +106,7 @@ def test_medcontext_reads_the_file(written: Any, tools: Any, tmp_path: Path) -> 
 
 
 def test_redo_is_noted_beside_the_first_run(written: Any, tools: Any) -> None:
-    from MedContextSegmentLib import Provenance
+    from MedContextSegmentLib.Scene import Provenance
 
     volume, node, ids = written
     first, region = Provenance.readFromNode(node), np.zeros(tools.SHAPE, bool)
@@ -121,7 +121,7 @@ def test_redo_is_noted_beside_the_first_run(written: Any, tools: Any) -> None:
 
 
 def test_segment_drawn_by_hand_has_no_maker(written: Any) -> None:
-    from MedContextSegmentLib import Provenance
+    from MedContextSegmentLib.Scene import Provenance
 
     assert Provenance.labelOf(slicer.vtkSegment()) is None
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")

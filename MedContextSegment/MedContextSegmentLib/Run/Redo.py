@@ -1,0 +1,104 @@
+"""*Redo this region*: a part of a result is segmented again in another way, and written only there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from medcontext.cards import CardSummary
+from medcontext.errors import InputError
+from MedContextSegmentLib.Scene.Regions import maskOfRoi, maskOfSegment
+from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot
+
+FINER, CONTEXT, MODEL = "finer", "context", "model"
+FORMS = (FINER, CONTEXT, MODEL)
+
+CONTEXT_METHOD = "medcontext"
+"""The training method in which networks learn to complete what is hidden from them."""
+
+MARGIN_MM = 5.0
+"""How far around a segment its region goes: a structure that was cut too small must be able to grow."""
+
+
+@dataclass(frozen=True, eq=False)
+class RedoRequest:
+    """What to do again, and how.
+
+    Attributes:
+        form: "finer" (window centred on the region, more overlap), "context" (the image inside the region is
+            hidden from the network) or "model" (another model).
+        roi: the ROI node that says where; or
+        segment: ``(segmentationNode, segmentId)``: where that segment is, with a margin.
+        marginMm: the margin around the segment in mm.
+        model: the other model of the form "model": id, ``id@version`` or folder.
+    """
+
+    form: str
+    roi: Any = None
+    segment: tuple[Any, str] | None = None
+    marginMm: float = MARGIN_MM
+    model: str = ""
+
+
+def offeredForms(card: CardSummary) -> tuple[str, ...]:
+    """The forms that make sense with a model: only those trained for it can do without the image."""
+    return tuple(form for form in FORMS if form != CONTEXT or card.method == CONTEXT_METHOD)
+
+
+def formTitle(form: str) -> str:
+    """The name of a form for people."""
+    return {
+        FINER: _("Finer"),
+        CONTEXT: _("From context only"),
+        MODEL: _("With another model"),
+    }[form]
+
+
+def formToolTip(form: str) -> str:
+    """What a form does and is good for."""
+    return {
+        FINER: _("Look again with the window centered on the region and more overlap."),
+        CONTEXT: _(
+            "Hide the image inside the region and complete the structures from what is around it: for metal, "
+            "motion and other artifacts."
+        ),
+        MODEL: _("Let another model segment the region."),
+    }[form]
+
+
+def redoModel(redo: RedoRequest, model: str) -> str:
+    """The model that does it.
+
+    Args:
+        redo: the request.
+        model: the model that made the result.
+
+    Raises:
+        InputError: the form is unknown, or the other model is not named.
+    """
+    if redo.form not in FORMS:
+        raise InputError(
+            _("There is no form '{form}' of doing a region again.").format(form=redo.form),
+            _("Allowed: {forms}.").format(forms=", ".join(FORMS)),
+        )
+    if redo.form != MODEL:
+        return model
+    if not redo.model:
+        raise InputError(_("The other model is not chosen."), _("Choose one."))
+    return redo.model
+
+
+def regionOf(redo: RedoRequest, snapshot: VolumeSnapshot) -> np.ndarray:
+    """The voxels to do again, bool ``(K, J, I)``.
+
+    Raises:
+        InputError: neither ROI nor segment is given, it was deleted, or it holds no voxel of the volume.
+    """
+    if redo.roi is not None:
+        return maskOfRoi(redo.roi, snapshot)
+    if redo.segment is not None:
+        return maskOfSegment(*redo.segment, snapshot, redo.marginMm)
+    raise InputError(_("No region is chosen."), _("Choose an ROI or select a segment."))

@@ -1,0 +1,1 @@
+"""From a click or a script to the written result: what is asked for, checked, run and taken back."""

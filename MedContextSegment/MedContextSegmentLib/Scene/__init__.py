@@ -1,0 +1,1 @@
+"""MRML in and out: scans, regions, segmentations, certainty, sequences."""
