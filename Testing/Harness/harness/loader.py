@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
+from harness import pythonqt
 from harness.pythonqt import drop_new_attributes
 
 WIDGETS: dict[str, type] = {}  # classes that stand in for those of CTK and Slicer, by name
@@ -61,10 +61,12 @@ def _problems(node: ElementTree.Element) -> list[str]:
     ]
 
 
-@functools.cache  # PySide6 may delete its wrapper of a meta object after the first use
-def _properties(kind: type) -> frozenset[str]:
-    meta = kind.staticMetaObject  # type: ignore[attr-defined]
-    return frozenset(meta.property(index).name() for index in range(meta.propertyCount()))
+def _properties(kind: type) -> set[str]:
+    names: set[str] = set()
+    for base in kind.__mro__:
+        names |= pythonqt.properties.get(base, frozenset())
+        names |= {name for name, value in vars(base).items() if isinstance(value, QtCore.Property)}
+    return names
 
 
 def _connect(root: Any, sender: str, signal: str, receiver: str, slot: str) -> None:

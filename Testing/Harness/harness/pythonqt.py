@@ -62,10 +62,15 @@ class QtProperty:
             raise AttributeError(f"{type(instance).__name__}.{self.name} is read-only or takes another type")
 
 
+properties: dict[type, frozenset[str]] = {}
+"""Names of the properties of each class of Qt, read once: PySide6 may delete its wrapper of a meta object later."""
+
+
 def _add_properties(kind: type) -> None:
     meta = kind.staticMetaObject  # type: ignore[attr-defined]
-    for index in range(meta.propertyCount()):
-        name = meta.property(index).name()
+    names = [meta.property(index).name() for index in range(meta.propertyCount())]
+    properties[kind] = frozenset(names)
+    for index, name in enumerate(names):
         own = index >= meta.propertyOffset() or name in kind.__dict__  # a method that hides the one of a base
         if own and name not in VIRTUAL and name != "objectName":
             setattr(kind, name, QtProperty(name, kind))
