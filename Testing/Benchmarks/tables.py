@@ -12,7 +12,11 @@ from typing import Any
 
 from record import REPOSITORY, RESULTS
 
-PAGES = (REPOSITORY / "README.md", REPOSITORY / "docs" / "methods" / "medcontext.md")
+PAGES = (
+    REPOSITORY / "README.md",
+    REPOSITORY / "docs" / "methods" / "medcontext.md",
+    REPOSITORY / "docs" / "slicer.md",
+)
 ROWS = {
     "bundled_model": "bundled model `hippocampus`, {labels} labels",
     "fewshot_5_supervised": "5 labels, plain supervision",
@@ -57,7 +61,66 @@ def certainty_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"dice": dice_table, "certainty": certainty_table}
+REDO_SETTINGS = {
+    "most wrong": "where most voxels are wrong",
+    "least certain": "where the model is least certain",
+    "small windows: most wrong": "the same, model of windows smaller than the image",
+    "metal, 10 mm": "painted metal, 10 mm",
+    "void, 10 mm": "painted signal void, 10 mm",
+    "motion, 10 mm": "painted motion, 10 mm",
+    "noise, 10 mm": "painted noise, 10 mm",
+}
+
+
+def redo_table() -> str:
+    """Dice inside a region before and after each form; bold where the interval of the difference excludes zero."""
+    settings = read("redo")["settings"]
+    lines = ["| region | before | finer | from context only | another model |", "|---|---|---|---|---|"]
+    for name, title in REDO_SETTINGS.items():
+        cells = []
+        for form in ("finer", "context", "model"):
+            found = settings[name]["forms"].get(form)
+            sure = found is not None and found["verdict"] != "undecided"
+            value = "" if found is None else f"{found['after']:.3f}"
+            cells.append(f"**{value}**" if sure else value)
+        lines.append(f"| {title} | {settings[name]['before']:.3f} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def module_speed_table() -> str:
+    """Seconds from the click to the segmentation node."""
+    rows = read("module_speed")["rows"]
+    lines = [
+        "| scan and model | first click | warm click | of that in the network | the rest | event loop stood still at most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        if "network" not in row:
+            continue
+        blocked = max(row["longest blocked"].values())
+        lines.append(
+            f"| {name} | {row['cold click to node']:.1f} s | {row['click to node']:.2f} s | {row['network']:.2f} s | "
+            f"{row['beyond the network']:.2f} s | {blocked:.2f} s |"
+        )
+    many = rows["write only, CT 512x512x300"]
+    lines += [
+        "",
+        "| writing of a result on 512x512x300 | labels | seconds | longest step |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {row['labels']} | {row['seconds']:.2f} | {row['longest step']:.2f} |"
+        for name, row in many.items()
+    ]
+    return "\n".join(lines)
+
+
+TABLES = {
+    "dice": dice_table,
+    "certainty": certainty_table,
+    "redo": redo_table,
+    "module_speed": module_speed_table,
+}
 
 
 def read(name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_tables_are_those_of_the_results() -> None:
         "import tables\n"
         "for page in tables.PAGES:\n"
         "    text = page.read_text(encoding='utf-8')\n"
-        "    assert '<!-- dice -->' in text, page\n"
+        "    assert '<!-- end -->' in text, page\n"
         "    assert tables.rendered(text) == text, f'{page.name} is not up to date: run tables.py'\n"
     )
     finished = subprocess.run(
