@@ -51,6 +51,7 @@ class CardSummary:
         orientation: code of the axes ``(i, j, k)`` that the ranges refer to.
         spacing_range: smallest and largest voxel size of the training images in mm along ``(K, J, I)``, or None.
         field_of_view_range: smallest and largest extent of the training images in mm, likewise, or None.
+        window: extent in mm of what the network sees at once, likewise, or None.
         label_colors: sRGB colour of each label, 0..255.
         label_values: number of each label in label maps.
     """
@@ -72,6 +73,7 @@ class CardSummary:
     orientation: str = "LPS"
     spacing_range: tuple[Sizes, Sizes] | None = None
     field_of_view_range: tuple[Sizes, Sizes] | None = None
+    window: Sizes | None = None
     label_colors: tuple[Color, ...] = ()
     label_values: tuple[int, ...] = ()
 
@@ -119,6 +121,7 @@ def read_summary(folder: Path) -> CardSummary:
         orientation=_text(spec.get("orientation")) or "LPS",
         spacing_range=_range(ranges.get("spacing")),
         field_of_view_range=_range(ranges.get("field_of_view")),
+        window=_window(spec),
         label_colors=tuple(_color(entry) for entry in labels),
         label_values=tuple(_value(entry) for entry in labels),
     )
@@ -233,6 +236,13 @@ def _range(value: Any) -> tuple[Sizes, Sizes] | None:
 def _sizes(value: Any) -> Sizes | None:
     numbers = [float(n) for n in _list(value) if isinstance(n, int | float) and 0 < n < math.inf]
     return (numbers[0], numbers[1], numbers[2]) if len(numbers) == len(_list(value)) == 3 else None
+
+
+def _window(spec: dict[str, Any]) -> Sizes | None:
+    patch, spacing = _sizes(spec.get("patch_size")), _sizes(spec.get("spacing"))
+    if patch is None or spacing is None:
+        return None
+    return patch[0] * spacing[0], patch[1] * spacing[1], patch[2] * spacing[2]
 
 
 def _color(label: dict[str, Any]) -> Color:

@@ -10,14 +10,12 @@ from slicer.i18n import tr as _
 
 from medcontext.cards import CardSummary
 from medcontext.errors import InputError
+from medcontext.redo_forms import offered_for
 from MedContextSegmentLib.Scene.Regions import maskOfRoi, maskOfSegment
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot
 
 FINER, CONTEXT, MODEL = "finer", "context", "model"
 FORMS = (FINER, CONTEXT, MODEL)
-
-CONTEXT_METHOD = "medcontext"
-"""The training method in which networks learn to complete what is hidden from them."""
 
 MARGIN_MM = 5.0
 """How far around a segment its region goes: a structure that was cut too small must be able to grow."""
@@ -44,8 +42,8 @@ class RedoRequest:
 
 
 def offeredForms(card: CardSummary) -> tuple[str, ...]:
-    """The forms that make sense with a model: only those trained for it can do without the image."""
-    return tuple(form for form in FORMS if form != CONTEXT or card.method == CONTEXT_METHOD)
+    """The forms that were measured to help with models like this one."""
+    return offered_for(card)
 
 
 def formTitle(form: str) -> str:
@@ -62,8 +60,8 @@ def formToolTip(form: str) -> str:
     return {
         FINER: _("Look again with the window centered on the region and more overlap."),
         CONTEXT: _(
-            "Hide the image inside the region and complete the structures from what is around it: for metal, "
-            "motion and other artifacts."
+            "Hide the image inside the region and complete the structures from what is around it: for metal and "
+            "signal voids. Where motion or noise leaves something to see, the image says more."
         ),
         MODEL: _("Let another model segment the region."),
     }[form]

@@ -129,6 +129,8 @@ def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
     spec = {
         "dims": 2,
         "orientation": "RAS",
+        "spacing": [2, 1, 0.5],
+        "patch_size": [16, 32, 32],
         "range": {"spacing": [[1, 1, 1], [3, 2, 2]], "field_of_view": [[20, 30, 40], [50, 60.5, 70]]},
     }
     labels = [{"value": 1, "name": "a", "color": [1, 2, 3]}, {"value": 2, "name": "b"}]
@@ -136,6 +138,7 @@ def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
     assert (card.dims, card.orientation) == (2, "RAS")
     assert card.spacing_range == ((1, 1, 1), (3, 2, 2))
     assert card.field_of_view_range == ((20, 30, 40), (50, 60.5, 70))
+    assert card.window == (32, 32, 16)
     assert card.label_colors == ((1, 2, 3), default_color(2))
 
 
@@ -144,8 +147,9 @@ def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
 )
 def test_a_range_that_is_none_is_left_out(library: Path, value: Any) -> None:
     ranges = {"spacing": value, "field_of_view": value}
-    card = read_summary(make_model(library, "a", input={"range": ranges, "dims": value}))
-    assert (card.spacing_range, card.field_of_view_range, card.dims) == (None, None, 3)
+    spec = {"range": ranges, "dims": value, "patch_size": value, "spacing": [1, 1, 1]}
+    card = read_summary(make_model(library, "a", input=spec))
+    assert (card.spacing_range, card.field_of_view_range, card.window, card.dims) == (None, None, None, 3)
 
 
 @pytest.mark.parametrize("color", [None, 7, [1, 2], [1, 2, 300], [1.5, 2, 3], ["red", 2, 3]])
