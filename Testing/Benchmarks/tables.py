@@ -91,7 +91,7 @@ def module_speed_table() -> str:
     """Seconds from the click to the segmentation node."""
     rows = read("module_speed")["rows"]
     lines = [
-        "| scan and model | first click | warm click | of that in the network | the rest | event loop stood still at most |",
+        "| scan and model | first click | warm click | in the network | the rest | longest standstill |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
