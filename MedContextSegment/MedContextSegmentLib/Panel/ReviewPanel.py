@@ -56,8 +56,13 @@ class ReviewPanel:
         self.update()
 
     def showResult(self, run: Any) -> None:
-        """Remember a fresh result, for the way to the least sure slice."""
-        self._labelmap = (run.certaintyNode, run.result.labelmap) if run.certaintyNode is not None else None
+        """Show the certainty of a fresh result under review, and remember the way to the least sure slice."""
+        overlay = run.certaintyNode
+        self._labelmap = None if overlay is None else (overlay, run.result.labelmap)
+        if overlay is not None:
+            # The editor brought a volume that no view showed into view, and hid what lay over it.
+            showOverlay(overlay)
+            self.update()
 
     def update(self) -> None:
         """Show what the segmentation and the views hold now."""

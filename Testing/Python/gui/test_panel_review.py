@@ -86,6 +86,20 @@ def test_certainty_is_shown_hidden_and_leads_to_the_least_sure_slice(panel: Any,
     assert panel.segmentPanel.channels.nodes() == [sample]
 
 
+def test_certainty_is_shown_although_no_view_showed_the_scan(panel: Any, sample: Any) -> None:
+    """The editor brings the scan into view, and hides what lies over it, when it gets the segmentation."""
+    from harness.panel import loadSample, runToEnd
+    from MedContextSegmentLib.Scene.Certainty import isCertaintyShown
+
+    loadSample("other")  # shown instead
+    panel.settings.certainty = "entropy"
+    runToEnd(panel)
+    assert isCertaintyShown(panel.reviewPanel.certaintyNode)
+    assert panel.ui.certaintyButton.checked
+    red = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
+    assert red.GetBackgroundVolumeID() == sample.GetID()
+
+
 def test_volumes_are_listed_in_ml(panel: Any, sample: Any) -> None:
     from harness.panel import output, runToEnd, segmentArrays
 

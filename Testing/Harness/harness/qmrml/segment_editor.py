@@ -157,8 +157,19 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._need_node(node)
         if self._editorNode and node is not self.sourceVolumeNode():
             self._logic.SetSourceVolumeNode(node)
+            if node is not None and self.autoShowSourceVolumeNode and self.segmentationNode() is not None:
+                self._show_source(node.GetID())
             self._from_node()
             self.sourceVolumeNodeChanged.emit(node)
+
+    def _show_source(self, volume_id: str) -> None:
+        """Where no layer of a view shows the volume it becomes the background, alone."""
+        for index in range(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
+            composite = slicer.mrmlScene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode")
+            if volume_id not in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
+                composite.SetBackgroundVolumeID(volume_id)
+                composite.SetForegroundVolumeID(None)
+                composite.SetLabelVolumeID(None)
 
     def setSourceVolumeNodeID(self, nodeId: str) -> None:
         self.setSourceVolumeNode(slicer.mrmlScene.GetNodeByID(nodeId))
