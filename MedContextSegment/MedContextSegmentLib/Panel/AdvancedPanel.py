@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -30,10 +31,10 @@ class AdvancedPanel:
         onDoctor: Callable[[], None],
     ) -> None:
         self._ui, self._settings = ui, settings
-        ui.deviceSelector.connect("currentIndexChanged(int)", self._store)
-        ui.precisionSelector.connect("currentIndexChanged(int)", self._store)
-        ui.certaintySelector.connect("currentIndexChanged(int)", self._store)
-        ui.lowMemoryCheckBox.connect("toggled(bool)", self._store)
+        for name in ("device", "precision", "certainty"):
+            selector = getattr(ui, f"{name}Selector")
+            selector.connect("currentIndexChanged(int)", partial(self._store, name, selector))
+        ui.lowMemoryCheckBox.connect("toggled(bool)", self._storeLowMemory)
         ui.installButton.connect("clicked()", onInstall)
         ui.offlinePackButton.connect("clicked()", onOfflinePack)
         ui.doctorButton.connect("clicked()", onDoctor)
@@ -71,8 +72,9 @@ class AdvancedPanel:
         with quiet(ui.lowMemoryCheckBox):
             ui.lowMemoryCheckBox.checked = settings.lowMemory
 
-    def _store(self, _value: Any = None) -> None:
-        self._settings.device = comboData(self._ui.deviceSelector)
-        self._settings.precision = comboData(self._ui.precisionSelector)
-        self._settings.certainty = comboData(self._ui.certaintySelector)
-        self._settings.lowMemory = bool(self._ui.lowMemoryCheckBox.checked)
+    def _store(self, name: str, selector: Any, _index: int) -> None:
+        """Keep what was chosen, and nothing else: other settings may have been changed elsewhere meanwhile."""
+        setattr(self._settings, name, comboData(selector))
+
+    def _storeLowMemory(self, wanted: bool) -> None:
+        self._settings.lowMemory = bool(wanted)
