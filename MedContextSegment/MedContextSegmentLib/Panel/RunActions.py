@@ -73,7 +73,7 @@ class RunActions:
         self.outcome = ""
 
         def begin(listener: RunListener) -> Any:
-            if allFrames:
+            if allFrames:  # each frame is a node of its own, which the editor does not know
                 return SequenceRun(self._logic.start, request, listener)
             target = request.segmentation
             return self._logic.start(
@@ -96,7 +96,9 @@ class RunActions:
             self.outcome = run.error.message
             if self._offerLowMemory(run.error):
                 self._settings.lowMemory = True
-                self._again(replace(run.request, lowMemory=True), allFrames)
+                # Frames that were finished are kept: the others join them, in the same segmentation.
+                target = run.segmentationNode or run.request.segmentation
+                self._again(replace(run.request, lowMemory=True, segmentation=target), allFrames)
         else:
             self._tell(run.error)
 
