@@ -62,6 +62,10 @@ class EditorLink:
 
     def show(self, segmentationNode: Any, volumeNode: Any) -> None:
         """Edit a segmentation over a volume; None for none."""
+        if self.node is None or self.node.GetScene() is None:
+            self.selectNode()
+        if segmentationNode is None and self.editor.sourceVolumeNode() is not None:
+            self.editor.setSourceVolumeNode(None)  # before: without a segmentation Slicer ignores this
         if self.editor.segmentationNode() is not segmentationNode:
             self.editor.setSegmentationNode(segmentationNode)
         if segmentationNode is None or volumeNode is None:

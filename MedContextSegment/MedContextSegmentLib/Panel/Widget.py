@@ -24,6 +24,7 @@ from MedContextSegmentLib.Panel.ReviewPanel import ReviewPanel
 from MedContextSegmentLib.Panel.RunActions import RunActions
 from MedContextSegmentLib.Panel.RunControl import RunControl
 from MedContextSegmentLib.Panel.SegmentPanel import SegmentPanel
+from MedContextSegmentLib.Panel.WarmUp import WarmUp
 from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
 from MedContextSegmentLib.Run.Models import listModels
 from MedContextSegmentLib.Run.RunInputs import SegmentRequest
@@ -72,7 +73,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.settings = self._with.makeSettings()
         self.editor = EditorLink(ui.segmentEditorWidget)
         root.setMRMLScene(slicer.mrmlScene)
-        self.control = RunControl(ui.progressBar, self.update, self._showStatus)
+        self.warmUp = WarmUp(self.logic, self.settings)
+        self.control = RunControl(ui.progressBar, self._onRunChanged, self._showStatus)
         self.actions = RunActions(
             self.logic, self.settings, self._with.install, self.control, self.editor, self._onResult
         )
@@ -85,15 +87,18 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exportPanel = ExportPanel(ui, self.logic, self._with.install, self._segmentation, self._volume)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
-        self._scene = SceneEvents(self, self._onSceneStartClose, self._onSceneEndClose, self._onNodes)
+        self._scene = SceneEvents(
+            self, self._onSceneStartClose, self._onSceneEndClose, self._onNodes, self._readScene
+        )
         self._setParameters(parametersOf(self.logic.getParameterNode()))
 
     def enter(self) -> None:
         """The module is shown."""
         self._entered = True
         self.editor.enter()
-        if self._parameters is None:
-            self._setParameters(parametersOf(self.logic.getParameterNode()))
+        if self._parameters is None or self._parameters.parameterNode.GetScene() is None:
+            self._readScene()
+        self.advancedPanel.refresh()
         self.refresh()
 
     def exit(self) -> None:
@@ -104,6 +109,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The panel goes away."""
         self._scene.stop()
+        self.warmUp.stop()
         self.control.forget()
         self.exportPanel.stop()
         self.reviewPanel.volumes.stop()
@@ -182,7 +188,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._entered and not self._warmed and not reason:
             self._warmed = True
             if not self._with.install.missingPackages():
-                self.logic.warm(self.segmentPanel.models.key)
+                self.warmUp.begin(self.segmentPanel.models.key)
 
     def _segmentation(self) -> Any:
         return self.ui.segmentationSelector.currentNode()
@@ -199,7 +205,12 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.segmentation = run.segmentationNode
         with quiet(self.ui.segmentationSelector):
             self.ui.segmentationSelector.setCurrentNode(run.segmentationNode)
+        self.reviewPanel.show(run.segmentationNode, self._volume())
         self.reviewPanel.showResult(run)
+
+    def _onRunChanged(self) -> None:
+        self.advancedPanel.refresh()  # a run may have ended with another plan for memory
+        self.update()
 
     def _onInstall(self) -> None:
         if self._with.install.ensureInstalled():
@@ -233,10 +244,17 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneEndClose(self) -> None:
         self.actions.outcome = ""
+        self._readScene()
+
+    def _readScene(self) -> None:
+        """Take over what the scene remembers of the panel."""
         self.editor.selectNode()
         self._setParameters(parametersOf(self.logic.getParameterNode()))
 
     def _onNodes(self) -> None:
-        if self._parameters is not None:
-            self.segmentPanel.preselectVolumes()
-            self.update()
+        if self._parameters is None:
+            return
+        if self._parameters.parameterNode.GetScene() is None:  # somebody removed it
+            self._readScene()
+        self.segmentPanel.preselectVolumes()
+        self.update()

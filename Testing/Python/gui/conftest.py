@@ -66,7 +66,7 @@ def panel(load_module: Callable[[Path], Any]) -> Any:
     from harness.panel import MODULE
 
     widget = load_module(MODULE)
-    widget.logic.warm = lambda _model=None: None
+    widget.warmUp.begin = lambda _model: None
     return widget
 
 

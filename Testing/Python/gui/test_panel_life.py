@@ -13,6 +13,14 @@ import pytest
 slicer = pytest.importorskip("slicer")
 
 
+@pytest.fixture
+def fresh_panel(load_module: Callable[[Path], Any]) -> Any:
+    """The module's panel, which lets the worker get ready."""
+    from harness.panel import MODULE
+
+    return load_module(MODULE)
+
+
 def test_a_volume_that_is_removed_leaves_its_selector(panel: Any) -> None:
     from harness.panel import loadSample, settle
 
@@ -76,7 +84,7 @@ def test_two_panels_show_the_same_choices(panel: Any) -> None:
     loadSample()
     parent = slicer.modules.medcontextsegment.createNewWidgetRepresentation()
     other = parent.self()
-    other.logic.warm = lambda _model=None: None
+    other.warmUp.begin = lambda _model: None
     try:
         settle()
         assert other.segmentPanel.channels.nodes() == panel.segmentPanel.channels.nodes()
@@ -118,7 +126,7 @@ def test_the_panel_works_without_a_main_window(app: Any, load_module: Callable[[
 
     app.useMainWindow(False)
     panel = load_module(MODULE)
-    panel.logic.warm = lambda _model=None: None
+    panel.warmUp.begin = lambda _model: None
     loadSample()
     panel.exit()
     panel.enter()
@@ -133,7 +141,7 @@ def test_reload_gives_a_fresh_panel_of_fresh_code(panel: Any) -> None:
     panel.onReload()
     settle()
     fresh = slicer.modules.MedContextSegmentWidget
-    fresh.logic.warm = lambda _model=None: None
+    fresh.warmUp.begin = lambda _model: None
     assert fresh is not panel
     assert sys.modules["MedContextSegmentLib.Panel.Widget"] is not before
     fresh.enter()
@@ -195,14 +203,53 @@ def test_install_and_offline_pack_are_asked_for_by_their_buttons(panel: Any) -> 
     assert "installed" in dialogs.texts("info")[0]
 
 
-def test_the_worker_gets_ready_once_a_run_could_begin(load_module: Callable[[Path], Any]) -> None:
-    from harness.panel import MODULE, loadSample, settle
+def test_a_setting_changed_elsewhere_stays_when_another_is_chosen(panel: Any) -> None:
+    panel.settings.lowMemory = True  # as after the offer when memory ran out
+    panel.ui.precisionSelector.setCurrentIndex(1)
+    assert panel.settings.lowMemory
+    assert panel.settings.precision == "fp32"
+    panel.exit()
+    panel.enter()
+    assert panel.ui.lowMemoryCheckBox.checked
 
-    panel = load_module(MODULE)
-    warmed: list[str] = []
-    panel.logic.warm = warmed.append
+
+def test_the_worker_gets_ready_as_a_click_would_use_it_once_a_run_could_begin(
+    fresh_panel: Any,
+) -> None:
+    from harness.panel import loadSample, settle
+
+    panel = fresh_panel
+    panel.settings.device, panel.settings.precision = "cpu", "fp32"
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    def send(kind: str, **fields: str) -> Any:
+        asked.append((kind, fields))
+        return SimpleNamespace(ended=True)
+
+    panel.logic.worker.send = send
     settle()
-    assert warmed == []
+    assert asked == []
     loadSample()
     panel.update()
-    assert [key.split("@")[0] for key in warmed] == ["hippocampus"]
+    [(kind, fields)] = asked
+    assert kind == "warm"
+    assert fields.pop("model").startswith("hippocampus@")
+    assert fields == {"device": "cpu", "precision": "fp32"}
+
+
+def test_threads_get_their_turn_while_the_worker_gets_ready(
+    fresh_panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Slicer waits for events only callbacks of Python let its threads run."""
+    from harness.panel import loadSample, waitUntil
+
+    turns: list[float] = []
+    clock = SimpleNamespace(sleep=turns.append)
+    monkeypatch.setattr(sys.modules["MedContextSegmentLib.Panel.WarmUp"], "time", clock)
+    request = SimpleNamespace(ended=False)
+    fresh_panel.logic.worker.send = lambda _kind, **_fields: request
+    loadSample()
+    assert waitUntil(lambda: len(turns) >= 3, 10)
+    assert all(seconds > 0 for seconds in turns)
+    request.ended = True
+    assert waitUntil(lambda: not fresh_panel.warmUp.waiting, 10)
