@@ -170,6 +170,9 @@ def test_a_warmed_model_is_in_memory(worker: Any, crop: Volume, request_for: Req
     worker.ask("release")
     assert worker.ask("warm", model="hippocampus", device="cpu")["event"] == "result"
     assert worker.ask("segment", **request_for(crop))["warm"]
+    fp32 = {"precision": "fp32"}
+    assert worker.ask("warm", model="hippocampus", device="cpu", **fp32)["event"] == "result"
+    assert worker.ask("segment", **request_for(crop, **fp32))["warm"]
     assert worker.ask("release")["event"] == "result"
     assert not worker.ask("segment", **request_for(crop))["warm"]
 
