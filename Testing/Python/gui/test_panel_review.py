@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,16 @@ slicer = pytest.importorskip("slicer")
 @pytest.fixture
 def panel(working_panel: Any) -> Any:
     return working_panel
+
+
+def useSmallWindow(panel: Any) -> None:
+    """Let the card say that the model looks through windows, so that finer ones are offered."""
+    from medcontext.cards import list_cards
+
+    card = next(card for card in list_cards() if card.id == "hippocampus")
+    cards = [dataclasses.replace(card, window=(24.0, 32.0, 24.0))]
+    panel.segmentPanel.models._models = panel.redoPanel._library = lambda: cards
+    panel.refresh()
 
 
 def test_undo_brings_back_what_was_there_before(panel: Any, sample: Any) -> None:
@@ -34,6 +45,7 @@ def test_undo_brings_back_what_was_there_before(panel: Any, sample: Any) -> None
 def test_a_region_is_done_again_and_the_rest_stays(panel: Any, sample: Any) -> None:
     from harness.panel import dice, manualLabels, newRoi, output, runToEnd, segmentArrays, waitUntil
 
+    useSmallWindow(panel)
     runToEnd(panel)
     node = output(panel)
     before = segmentArrays(node, sample)
