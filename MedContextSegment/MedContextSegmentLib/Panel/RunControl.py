@@ -134,9 +134,11 @@ class RunControl:
         ended, self._run, self._ended = self._ended, None, None
         self._cancelling = False
         self._bar.setVisible(False)
-        if ended is not None:
-            ended(run)
-        self._onChanged()
+        try:
+            if ended is not None:
+                ended(run)
+        finally:  # whatever went wrong with the result, the panel can be used again
+            self._onChanged()
 
     def _note(self, text: str) -> None:
         if text and text not in self.notes:

@@ -253,3 +253,29 @@ def test_threads_get_their_turn_while_the_worker_gets_ready(
     assert all(seconds > 0 for seconds in turns)
     request.ended = True
     assert waitUntil(lambda: not fresh_panel.warmUp.waiting, 10)
+
+
+@pytest.mark.usefixtures("sample")
+def test_a_mistake_at_the_end_of_a_run_is_heard_of_and_leaves_the_panel_usable(panel: Any) -> None:
+    from harness import slicer_qt
+    from harness.panel import waitUntil
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+
+    def start(request: Any, listener: Any, *_rest: Any) -> Any:
+        run = SimpleNamespace(state="done", error=None, request=request, segmentationNode=node)
+        run.poll = lambda: listener.ended(run)
+        return run
+
+    def fail(_run: Any) -> None:
+        error = "no such widget"
+        raise RuntimeError(error)
+
+    panel.logic.start = start
+    panel.actions._onDone = fail
+    panel.ui.segmentButton.click()
+    assert waitUntil(lambda: not panel.control.running, 10)
+    assert panel.ui.segmentButton.text == "Segment"
+    assert panel.ui.segmentButton.enabled
+    assert len(slicer_qt.errors) == 1
+    assert "no such widget" in slicer_qt.errors.pop()
