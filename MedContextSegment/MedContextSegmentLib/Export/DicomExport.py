@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.exchange import ExchangeFolder, SharedArray
 from MedContextSegmentLib.Export.LabelLayers import LabelLayers, collectLayers
-from MedContextSegmentLib.Export.WrittenFiles import explained
+from MedContextSegmentLib.Export.WrittenFiles import Consent, explained
 from MedContextSegmentLib.Scene.Provenance import readFromNode
 from MedContextSegmentLib.Scene.VolumeReader import RAS_TO_LPS
 from MedContextSegmentLib.Worker.Background import Background
@@ -81,15 +81,16 @@ def _fileOf(uid: str) -> str:
 
 
 def exportSeg(
-    segmentationNode: Any, volumeNode: Any, path: Path, worker: Any, notes: list[str]
+    segmentationNode: Any, volumeNode: Any, path: Path, worker: Any, consent: Consent, notes: list[str]
 ) -> Generator[float, None, list[Path]]:
     """Write a DICOM SEG of all segments that are not empty.
 
     Raises:
-        InputError: files of the scan are missing, the worker cannot do it, or nothing is marked.
+        InputError: files of the scan are missing, the worker cannot do it, nothing is marked, or the file exists.
         ResourceError: a disk is full.
     """
     files = sourceFiles(volumeNode)
+    yield from consent.waitFor([path], 0.0)
     yield 0.0
     layers: LabelLayers = yield from _scaled(collectLayers(segmentationNode, volumeNode), 0.0, 0.4)
     with ExchangeFolder(Path(slicer.app.temporaryPath)) as folder:
@@ -166,14 +167,15 @@ def _scaled(
 
 
 def exportRtstruct(
-    segmentationNode: Any, volumeNode: Any, path: Path, overwrite: bool
+    segmentationNode: Any, volumeNode: Any, path: Path, consent: Consent
 ) -> Generator[float, None, list[Path]]:
     """Write the scan and its structure set into a folder, as SlicerRT does. Its writer cannot be interrupted.
 
     Raises:
-        InputError: the folder holds something already, cannot be written, or SlicerRT fails.
+        InputError: the folder holds something already and nobody can be asked, cannot be written, or SlicerRT fails.
     """
-    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not overwrite)):
+    mayHoldFiles = consent.everything or consent.waits
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not mayHoldFiles)):
         raise InputError(
             _("The folder '{path}' is not empty.").format(path=path), _("Choose an empty folder.")
         )
@@ -191,8 +193,9 @@ def exportRtstruct(
                     reason=str(message or _("it wrote no file")).strip().rstrip(".")
                 )
             )
-        path.mkdir(exist_ok=True)
         targets = [path / file.relative_to(temporary) for file in written]
+        yield from consent.waitFor(targets, 0.9)
+        path.mkdir(exist_ok=True)
         for file, target in zip(written, targets, strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from medcontext.errors import CancelledError, InputError, MedContextError
 from MedContextSegmentLib.Export import DicomExport
 from MedContextSegmentLib.Export.ExportFiles import exportNifti, exportSegNrrd
-from MedContextSegmentLib.Export.WrittenFiles import checkTarget
+from MedContextSegmentLib.Export.WrittenFiles import Consent, checkName
 from MedContextSegmentLib.Scene.VolumeReader import volumeProblem
 
 DICOM_SEG, RTSTRUCT, SEG_NRRD, NIFTI = "dicom_seg", "rtstruct", "seg.nrrd", "nifti"
@@ -76,7 +76,9 @@ class ExportRun:
         exporterId: the :class:`Exporter`.
         path: the file to write; for RTSTRUCT a folder.
         worker: the :class:`WorkerProcess`, which DICOM SEG needs.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether existing files may be replaced.
+        agreed: files that may be replaced in any case.
+        asks: whether to wait for :meth:`allow` where other files exist; else that is an error.
 
     Attributes:
         files: what was written.
@@ -85,7 +87,7 @@ class ExportRun:
         share: how much is done, 0 to 1.
 
     Raises:
-        InputError: the exporter cannot be used, the file exists, or its name does not fit.
+        InputError: the exporter cannot be used, or the name of the file does not fit.
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class ExportRun:
         path: Path,
         worker: Any = None,
         overwrite: bool = False,
+        agreed: Iterable[Path] = (),
+        asks: bool = False,
     ) -> None:
         found = [entry for entry in exporters(segmentationNode, volumeNode) if entry.id == exporterId]
         if not found:
@@ -109,20 +113,30 @@ class ExportRun:
         self._nodes = (segmentationNode, volumeNode)
         path = Path(path)
         if found[0].suffix:
-            checkTarget(path, found[0].suffix, overwrite)
-        self._steps = self._begin(exporterId, segmentationNode, volumeNode, path, worker, overwrite)
+            checkName(path, found[0].suffix)
+        self._consent = Consent(overwrite, agreed, asks)
+        self._steps = self._begin(exporterId, segmentationNode, volumeNode, path, worker)
         self._running = True
 
     def _begin(
-        self, exporterId: str, segmentation: Any, volume: Any, path: Path, worker: Any, overwrite: bool
+        self, exporterId: str, segmentation: Any, volume: Any, path: Path, worker: Any
     ) -> Generator[float, None, list[Path]]:
         if exporterId == DICOM_SEG:
-            return DicomExport.exportSeg(segmentation, volume, path, worker, self.notes)
+            return DicomExport.exportSeg(segmentation, volume, path, worker, self._consent, self.notes)
         if exporterId == RTSTRUCT:
-            return DicomExport.exportRtstruct(segmentation, volume, path, overwrite)
+            return DicomExport.exportRtstruct(segmentation, volume, path, self._consent)
         if exporterId == NIFTI:
-            return exportNifti(segmentation, volume, path, overwrite, self.notes)
-        return exportSegNrrd(segmentation, path)
+            return exportNifti(segmentation, volume, path, self._consent, self.notes)
+        return exportSegNrrd(segmentation, path, self._consent)
+
+    @property
+    def existing(self) -> tuple[Path, ...]:
+        """Files that would be replaced: nothing goes on until :meth:`allow` or :meth:`cancel`."""
+        return self._consent.asked if self._running else ()
+
+    def allow(self) -> None:
+        """The :attr:`existing` files may be replaced."""
+        self._consent.allow()
 
     def poll(self) -> bool:
         """Do one small step; False when it has ended."""

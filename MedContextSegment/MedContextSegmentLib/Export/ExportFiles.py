@@ -14,20 +14,22 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.Export.LabelLayers import LabelLayers, collectLayers
-from MedContextSegmentLib.Export.WrittenFiles import checkTarget, replacing
+from MedContextSegmentLib.Export.WrittenFiles import Consent, replacing
 from MedContextSegmentLib.Scene.OrientedImage import vtkMatrix
 
 NIFTI_SUFFIX = ".nii.gz"
+TABLE_SUFFIX = ".labels.csv"
 _COMPRESSION = {"useCompression": 1, "compressionParameter": "gzip_fastest"}
 """Slicer writes in the main thread; for label maps the other levels cost several times the time and save little."""
 
 
-def exportSegNrrd(segmentationNode: Any, path: Path) -> Generator[float, None, list[Path]]:
+def exportSegNrrd(segmentationNode: Any, path: Path, consent: Consent) -> Generator[float, None, list[Path]]:
     """Write a segmentation with names, colors, codes and tags, as it lies below its transform.
 
     Raises:
         InputError, ResourceError: it cannot be written there.
     """
+    yield from consent.waitFor([path], 0.0)
     yield 0.0
     # Slicer writes a shallow copy, which touches the segmentation itself: it would count as changed since saved.
     with _hiddenNode("vtkMRMLSegmentationNode") as copy:
@@ -38,12 +40,12 @@ def exportSegNrrd(segmentationNode: Any, path: Path) -> Generator[float, None, l
 
 
 def exportNifti(
-    segmentationNode: Any, volumeNode: Any, path: Path, overwrite: bool, notes: list[str]
+    segmentationNode: Any, volumeNode: Any, path: Path, consent: Consent, notes: list[str]
 ) -> Generator[float, None, list[Path]]:
     """Write a label map on the grid of the scan, and beside it a table of what its values mean.
 
     Values are those of the model's labels; other segments get free ones. Segments that overlap go into further
-    files, ``name-2.nii.gz`` and so on.
+    files, ``name-2.nii.gz`` and so on. The table is ``name.labels.csv``.
 
     Raises:
         InputError: there is nothing to write, or NIfTI cannot hold the grid.
@@ -59,9 +61,8 @@ def exportNifti(
     stem = path.name[: -len(NIFTI_SUFFIX)]
     names = [stem, *(f"{stem}-{number}" for number in range(2, len(layers.arrays) + 1))]
     files = [path.with_name(name + NIFTI_SUFFIX) for name in names]
-    table = path.with_name(f"{stem}.csv")
-    for file in (*files[1:], table):
-        checkTarget(file, file.suffix, overwrite)
+    table = path.with_name(stem + TABLE_SUFFIX)
+    yield from consent.waitFor([*files, table], 0.0)
     for number, (file, array) in enumerate(zip(files, layers.arrays, strict=True)):
         _writeLabelmap(file, array, layers.ijkToRas)
         yield number / len(files)

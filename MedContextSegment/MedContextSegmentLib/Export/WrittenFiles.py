@@ -8,7 +8,7 @@ import gzip
 import math
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,16 +22,52 @@ _LONGEST_HEADER = 2**20
 _BYTES = {"char": 1, "uchar": 1, "short": 2, "ushort": 2, "int": 4, "uint": 4, "float": 4, "double": 8}
 
 
-def checkTarget(path: Path, suffix: str, overwrite: bool) -> None:
-    """Raise InputError where a file cannot or must not be written."""
+class Consent:
+    """Which files that exist already an export may replace.
+
+    Args:
+        everything: all of them.
+        agreed: those that the person has agreed to.
+        waits: whether to wait for :meth:`allow` where there are others; else that is an error.
+
+    Attributes:
+        asked: the files that wait for an answer.
+    """
+
+    def __init__(self, everything: bool = False, agreed: Iterable[Path] = (), waits: bool = False) -> None:
+        self.everything, self.waits = everything, waits
+        self.asked: tuple[Path, ...] = ()
+        self._agreed = set(agreed)
+
+    def allow(self) -> None:
+        """The files that were asked for may be replaced."""
+        self._agreed.update(self.asked)
+        self.asked = ()
+
+    def waitFor(self, targets: Sequence[Path], share: float) -> Generator[float, None, None]:
+        """Yield ``share`` until all targets may be written.
+
+        Raises:
+            InputError: one exists already, and there is nobody to ask.
+        """
+        if self.everything:
+            return
+        self.asked = tuple(path for path in targets if path.exists() and path not in self._agreed)
+        if self.asked and not self.waits:
+            raise InputError(
+                _("'{path}' exists already.").format(path=self.asked[0]),
+                _("Choose another name, or replace it."),
+            )
+        while self.asked:
+            yield share
+
+
+def checkName(path: Path, suffix: str) -> None:
+    """Raise InputError where a file name does not have its suffix."""
     if not path.name.lower().endswith(suffix) or len(path.name) == len(suffix):
         raise InputError(
             _("The file name '{name}' does not end in {suffix}.").format(name=path.name, suffix=suffix),
             _("Choose a name that does."),
-        )
-    if path.exists() and not overwrite:
-        raise InputError(
-            _("'{path}' exists already.").format(path=path), _("Choose another name, or replace it.")
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from MedContextSegmentLib.Export.Export import DICOM_SEG, Exporter, ExportRun, e
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, selectData, showText
 from MedContextSegmentLib.Panel.RunControl import INTERVAL_MS
 from MedContextSegmentLib.Setup.Packages import DICOM
+
+NAMED_FILES = 5
+"""So many of the files that would be replaced are named in the question."""
 
 
 class ExportPanel:
@@ -98,33 +101,58 @@ class ExportPanel:
         self.update()
 
     def _begin(self, exporter: Exporter) -> None:
-        path = self._askPath(exporter)
-        if path is None:
+        chosen = self._askPath(exporter)
+        if not chosen:
             return
+        path = Path(chosen if chosen.lower().endswith(exporter.suffix) else chosen + exporter.suffix)
         worker = None
         if exporter.id == DICOM_SEG:
             if not self._install.ensureInstalled(purpose=DICOM):
                 return
             worker = self._logic.worker
-        # The dialog has asked whether an existing file is to be replaced
-        self._run = ExportRun(self._segmentation(), self._volume(), exporter.id, path, worker, True)
+        # The dialog has asked whether the very file that it gave is to be replaced
+        self._run = ExportRun(
+            self._segmentation(),
+            self._volume(),
+            exporter.id,
+            path,
+            worker,
+            agreed=[Path(chosen)] if exporter.suffix else [],
+            asks=True,
+        )
         self._timer.start()
 
-    def _askPath(self, exporter: Exporter) -> Path | None:
+    def _askPath(self, exporter: Exporter) -> str:
+        """The file or folder that was chosen, as the dialog gave it; "" for none."""
         parent, title = slicer.util.mainWindow(), _("Export the segmentation")
         if not exporter.suffix:
-            folder = qt.QFileDialog.getExistingDirectory(parent, title)
-            return Path(folder) if folder else None
+            return str(qt.QFileDialog.getExistingDirectory(parent, title) or "")
         suggested = f"{self._segmentation().GetName()}{exporter.suffix}"
         chosen = qt.QFileDialog.getSaveFileName(parent, title, suggested, f"*{exporter.suffix}")
-        name = chosen[0] if isinstance(chosen, tuple) else chosen
-        if not name:
-            return None
-        return Path(name if name.lower().endswith(exporter.suffix) else name + exporter.suffix)
+        return str((chosen[0] if isinstance(chosen, tuple) else chosen) or "")
 
     def _poll(self) -> None:
         run = self._run
-        if run is not None and not run.poll():
+        if run is None:
+            return
+        if not run.poll():
+            self._ended(run)
+        elif run.existing:
+            self._askToReplace(run)
+
+    def _askToReplace(self, run: ExportRun) -> None:
+        self._timer.stop()  # it would go on behind the question
+        question = _("These files exist already and will be replaced:\n{files}")
+        replace = slicer.util.confirmOkCancelDisplay(
+            question.format(files=_listed(run.existing)), _("Export the segmentation")
+        )
+        if self._run is not run:  # stopped meanwhile, such as by closing the scene
+            return
+        if replace:
+            run.allow()
+            self._timer.start()
+        else:
+            run.cancel()
             self._ended(run)
 
     def _ended(self, run: ExportRun) -> None:
@@ -138,3 +166,10 @@ class ExportPanel:
         self.update()
         if run.error is not None and not isinstance(run.error, CancelledError):
             slicer.util.errorDisplay(str(run.error))
+
+
+def _listed(files: Sequence[Path]) -> str:
+    lines = [str(file) for file in files[:NAMED_FILES]]
+    if len(files) > NAMED_FILES:
+        lines.append(_("and {count} more").format(count=len(files) - NAMED_FILES))
+    return "\n".join(lines)

@@ -87,23 +87,23 @@ def test_nifti_holds_the_models_values_on_the_scans_grid(volume: Any, tmp_path: 
     setTerminology(node.GetSegmentation().GetNthSegment(0), KIDNEY)
     nodes = slicer.mrmlScene.GetNumberOfNodes()
     files = export(node, volume, "nifti", tmp_path / "out.nii.gz")
-    assert [file.name for file in files] == ["out.nii.gz", "out.csv"]
+    assert [file.name for file in files] == ["out.nii.gz", "out.labels.csv"]
     read = io.read_labelmap(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(read.array[0], 7 * FIRST + 3 * SECOND)
     np.testing.assert_allclose(read.geometry.affine, RAS_TO_LPS @ OBLIQUE, atol=1e-4)
-    table = rows(tmp_path / "out.csv")
+    table = rows(tmp_path / "out.labels.csv")
     assert [(row["value"], row["name"], row["type"]) for row in table] == [
         ("7", "part 0", "SCT:64033007"),
         ("3", "part 1", "SCT:85756007"),
     ]
     assert slicer.mrmlScene.GetNumberOfNodes() == nodes
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.labels.csv", "out.nii.gz"]
 
 
 def test_segments_made_by_hand_get_free_values(volume: Any, tmp_path: Path) -> None:
     node = addSegmentation(volume, FIRST, SECOND, mask((8, 9), (9, 10), (9, 11)), values=(2,))
     export(node, volume, "nifti", tmp_path / "out.nii.gz")
-    assert [row["value"] for row in rows(tmp_path / "out.csv")] == ["2", "1", "3"]
+    assert [row["value"] for row in rows(tmp_path / "out.labels.csv")] == ["2", "1", "3"]
 
 
 def test_segments_that_overlap_become_several_files(volume: Any, tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_segments_that_overlap_become_several_files(volume: Any, tmp_path: Path)
     while run.poll():
         pass
     assert run.error is None
-    assert [file.name for file in run.files] == ["out.nii.gz", "out-2.nii.gz", "out.csv"]
+    assert [file.name for file in run.files] == ["out.nii.gz", "out-2.nii.gz", "out.labels.csv"]
     assert "overlap" in run.notes[0]
-    for row, array in zip(rows(tmp_path / "out.csv"), (FIRST, SECOND, ACROSS), strict=True):
+    for row, array in zip(rows(tmp_path / "out.labels.csv"), (FIRST, SECOND, ACROSS), strict=True):
         read = io.read_labelmap(tmp_path / row["file"]).array[0]
         np.testing.assert_array_equal(read == int(row["value"]), array)
 
@@ -412,10 +412,10 @@ def test_existing_file_is_replaced_only_when_allowed(
 
 
 def test_table_beside_the_nifti_is_not_overwritten_either(volume: Any, tmp_path: Path) -> None:
-    (tmp_path / "out.csv").write_text("precious")
-    with pytest.raises(InputError, match=r"out\.csv.* exists already"):
+    (tmp_path / "out.labels.csv").write_text("precious")
+    with pytest.raises(InputError, match=r"out\.labels\.csv.* exists already"):
         export(addSegmentation(volume, FIRST), volume, "nifti", tmp_path / "out.nii.gz")
-    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.labels.csv"]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("nifti", "out.nii.gz"), ("seg.nrrd", "out.seg.nrrd")])
