@@ -64,7 +64,8 @@ def certainty_table() -> str:
 REDO_SETTINGS = {
     "most wrong": "where most voxels are wrong",
     "least certain": "where the model is least certain",
-    "small windows: most wrong": "the same, model of windows smaller than the image",
+    "small windows: most wrong": "most wrong, a model of windows smaller than the image",
+    "small windows: least certain": "least certain, the same model",
     "metal, 10 mm": "painted metal, 10 mm",
     "void, 10 mm": "painted signal void, 10 mm",
     "motion, 10 mm": "painted motion, 10 mm",
