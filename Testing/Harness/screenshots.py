@@ -112,6 +112,7 @@ def main() -> None:
 def take(folder: Path, app: Any) -> None:
     """Click through the panel and take the pictures on the way."""
     from harness.panel import MODULE, loadSample, runToEnd
+    from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE
 
     folder.mkdir(parents=True, exist_ok=True)
     light = QtWidgets.QApplication.palette()
@@ -129,6 +130,8 @@ def take(folder: Path, app: Any) -> None:
         widget.ui.reviewSection.collapsed = False
         grab(widget, folder / "panel_review.png")
         views(volume, folder / "views.png")
+        segmentation = widget.ui.segmentationSelector.currentNode()
+        views(volume, folder / "certainty.png", segmentation.GetNodeReference(CERTAINTY_REFERENCE))
     finally:
         slicer_qt.unload(widget)
 
