@@ -36,8 +36,7 @@ class ModelChooser:
     @property
     def card(self) -> CardSummary | None:
         """The chosen model; None where there is none that can be used."""
-        card = self._cards.get(comboData(self._combo))
-        return card if card is not None and card.problem is None else None
+        return self.find(comboData(self._combo))
 
     @property
     def key(self) -> str:
@@ -48,6 +47,11 @@ class ModelChooser:
     def empty(self) -> bool:
         """Whether the library holds no model that can be used."""
         return all(card.problem is not None for card in self._cards.values())
+
+    def find(self, key: str) -> CardSummary | None:
+        """The model with that ``id@version``; None where it is not listed or cannot be used."""
+        card = self._cards.get(key)
+        return card if card is not None and card.problem is None else None
 
     def refresh(self, wanted: str = "") -> None:
         """List what the library holds now.

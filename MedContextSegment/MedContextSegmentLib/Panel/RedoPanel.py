@@ -14,7 +14,15 @@ from MedContextSegmentLib.Panel.ModelChooser import ModelChooser
 from MedContextSegmentLib.Panel.Parameters import ROI, SEGMENT, MedContextSegmentParameters
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, selectData, showRow, showText
 from MedContextSegmentLib.Run.Models import listModels, modelKey
-from MedContextSegmentLib.Run.Redo import MODEL, RedoRequest, formTitle, formToolTip, offeredForms
+from MedContextSegmentLib.Run.Redo import (
+    MODEL,
+    RedoRequest,
+    formTitle,
+    formToolTip,
+    makerOf,
+    offeredForms,
+    sameInput,
+)
 from MedContextSegmentLib.Scene.Rois import fitRoi, fitRoiToSegment, isEmptyRoi
 
 
@@ -39,7 +47,10 @@ class RedoPanel:
     ) -> None:
         self._ui, self._editor, self._volume, self._onChanged = ui, editor, volume, onChanged
         self._parameters: MedContextSegmentParameters | None = None
+        self._shown: tuple[CardSummary | None, str] | None = None
         self._card: CardSummary | None = None
+        self._cards: list[CardSummary] = []
+        self._made = self._problem = ""
         sources = [(_("Inside an ROI"), ROI, ""), (_("Around the selected segment"), SEGMENT, "")]
         fillCombo(ui.redoSourceSelector, sources, ROI)
         self._library = models or listModels
@@ -59,20 +70,21 @@ class RedoPanel:
 
     def refresh(self) -> None:
         """Look at the library anew with the next :meth:`update`."""
-        self._card = None
+        self._shown = None
 
     def update(self, card: CardSummary | None) -> str:
         """Show the rows that are needed now; returns :meth:`reason`.
 
         Args:
-            card: the model that made the result.
+            card: the model that is chosen above. It goes again over what no model made; else the one that made the
+                segmentation does, as long as it takes the volumes that are chosen above.
         """
         self._showForms(card)
         form, source = comboData(self._ui.redoFormSelector), comboData(self._ui.redoSourceSelector)
         showRow(self._ui, "redoRoiSelector", source == ROI)
         showRow(self._ui, "redoMarginSpinBox", source == SEGMENT)
         showRow(self._ui, "redoModelSelector", form == MODEL)
-        showText(self._ui.redoFormHelpLabel, formToolTip(form) if form else "")
+        showText(self._ui.redoFormHelpLabel, f"{formToolTip(form)} {self._problem}".strip() if form else "")
         return self.reason()
 
     def reason(self) -> str:
@@ -80,7 +92,7 @@ class RedoPanel:
         if self._editor.editor.segmentationNode() is None:
             return _("Segment the image first, or choose a segmentation as output above.")
         if not comboData(self._ui.redoFormSelector):
-            return _("No way of doing a region again has proved helpful with this model.")
+            return self._problem or _("No way of doing a region again has proved helpful with this model.")
         if comboData(self._ui.redoSourceSelector) == ROI:
             if self._ui.redoRoiSelector.currentNode() is None:
                 return _("Choose or create an ROI around what is wrong.")
@@ -113,17 +125,38 @@ class RedoPanel:
         self._ui.redoModelSelector.enabled = enabled
 
     def _showForms(self, card: CardSummary | None) -> None:
-        if card is self._card:
+        made = makerOf(self._ui.segmentationSelector.currentNode())
+        if (card, made) == self._shown:
             return
-        self._card = card
+        self._shown, self._card, self._made = (card, made), card, made
+        self._cards = self._library()
         parameters = self._parameters
         self.models.refresh(parameters.redoModel if parameters is not None else "")
+        maker = self._maker()
+        self._problem = self._problemOf(maker)
+        asked = card if self._problem else maker
         forms = [
             (formTitle(form), form, formToolTip(form))
-            for form in (offeredForms(card) if card is not None else ())
-            if form != MODEL or not self.models.empty
+            for form in (offeredForms(asked) if asked is not None else ())
+            if (not self.models.empty if form == MODEL else not self._problem)
         ]
         fillCombo(self._ui.redoFormSelector, forms, parameters.redoForm if parameters is not None else "")
+
+    def _maker(self) -> CardSummary | None:
+        """The model that made the segmentation, or that is chosen above; None where it cannot be used."""
+        if not self._made:
+            return self._card
+        return next((card for card in self._cards if modelKey(card) == self._made and not card.problem), None)
+
+    def _problemOf(self, maker: CardSummary | None) -> str:
+        """Why the model that made the segmentation cannot do a region of it again."""
+        if maker is None and self._made:
+            text = _("The model '{model}', which made this segmentation, is not in the library.")
+            return text.format(model=self._made)
+        if maker is not None and self._card is not None and not sameInput(maker, self._card):
+            text = _("The model '{title}' made this segmentation from other images: choose it above.")
+            return text.format(title=maker.title)
+        return ""
 
     def _otherModels(self) -> list[CardSummary]:
         """The models that could look at the same volumes."""
@@ -132,8 +165,8 @@ class RedoPanel:
             return []
         return [
             other
-            for other in self._library()
-            if modelKey(other) != modelKey(card) and len(other.channels) == len(card.channels)
+            for other in self._cards
+            if modelKey(other) != (self._made or modelKey(card)) and sameInput(other, card)
         ]
 
     def _changed(self, _what: Any = None) -> None:

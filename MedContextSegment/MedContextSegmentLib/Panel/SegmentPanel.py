@@ -13,15 +13,17 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.Panel.ChannelRows import ChannelRows
+from MedContextSegmentLib.Panel.InsideSegment import InsideSegment
 from MedContextSegmentLib.Panel.LabelList import LabelList
 from MedContextSegmentLib.Panel.ModelChooser import ModelChooser, modelSummary
 from MedContextSegmentLib.Panel.Parameters import ROI, SEGMENT, WHOLE, MedContextSegmentParameters
-from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, quiet, selectData, showRow, wrappable
+from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, selectData, showRow, wrappable
 from MedContextSegmentLib.Run.InputChecks import ERROR, INFO, Finding, check
-from MedContextSegmentLib.Run.Models import preselect
-from MedContextSegmentLib.Run.Redo import RedoRequest
+from MedContextSegmentLib.Run.Models import modelKey, preselect
+from MedContextSegmentLib.Run.Redo import MODEL, RedoRequest, labelsToRedo, makerOf
 from MedContextSegmentLib.Run.RunInputs import SegmentRequest
 from MedContextSegmentLib.Scene.Rois import fitRoi, isEmptyRoi
+from MedContextSegmentLib.Scene.SegmentationTarget import LABELMAP
 from MedContextSegmentLib.Scene.Sequences import frameCount
 from MedContextSegmentLib.Scene.VolumeChoice import candidateVolumes
 
@@ -44,8 +46,10 @@ class SegmentPanel:
         self._ui, self._onChanged = ui, onChanged
         self._parameters: MedContextSegmentParameters | None = None
         self._guessed: list[Any] = []
+        self._cleared: dict[int, Any] = {}  # channel: the volume that a person took away
         self.channels = ChannelRows(ui.inputsArea.layout(), 0, self._channelChanged)
         self.labels = LabelList(ui, self._labelsChanged)
+        self._inside = InsideSegment(ui.insideSegmentSelector, self._changed)
         self.models = ModelChooser(ui.modelSelector, self._modelChanged, models)
         regions = [
             (_("The whole image"), WHOLE, ""),
@@ -57,14 +61,14 @@ class SegmentPanel:
         ui.warningIconLabel.setPixmap(icon.pixmap(16, 16))
         ui.regionSelector.connect("currentIndexChanged(int)", self._regionChanged)
         ui.roiSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._roiChanged)
-        ui.insideSegmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._insideChanged)
-        ui.insideSegmentSelector.connect("currentSegmentChanged(QString)", self._insideChanged)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._changed)
         ui.allFramesCheckBox.connect("toggled(bool)", self._changed)
 
     def setParameters(self, parameters: MedContextSegmentParameters | None) -> None:
         """Show what a parameter node says; None lets go of it."""
         self._parameters = parameters
+        self._inside.setParameters(parameters)
+        self._guessed, self._cleared = [], {}
         if parameters is not None:
             self.refresh()
 
@@ -76,27 +80,31 @@ class SegmentPanel:
         self.models.refresh(parameters.model)
         self._showModel()
         selectData(self._ui.regionSelector, parameters.region)
-        selector = self._ui.insideSegmentSelector
-        with quiet(selector):
-            selector.setCurrentNode(parameters.insideSegmentation)
-            if parameters.insideSegmentation is not None:
-                selector.setCurrentSegmentID(parameters.insideSegmentId)
+        self._inside.show()
         self.update()
 
     def preselectVolumes(self) -> None:
-        """Fill empty channels with the volumes of the scene whose names fit."""
+        """Fill empty channels, but those that a person emptied, with the volumes of the scene whose names fit."""
         card = self.models.card
         if card is None or self._parameters is None:
             return
         chosen = self.channels.nodes()
-        if all(node is not None for node in chosen):
+        wanting = [node is None and not self._keptEmpty(index) for index, node in enumerate(chosen)]
+        if not any(wanting):
             return
         used = {node.GetID() for node in chosen if node is not None}
         free = [node for node in candidateVolumes() if node.GetID() not in used]
-        found = preselect(card, free)
+        found = [
+            guess if wants else None for guess, wants in zip(preselect(card, free), wanting, strict=True)
+        ]
         self.channels.setNodes([node or guess for node, guess in zip(chosen, found, strict=True)])
-        self._guessed += [guess for node, guess in zip(chosen, found, strict=True) if node is None]
+        self._guessed += [guess for guess in found if guess is not None]
         self._parameters.channels = self.channels.nodes()
+
+    def _keptEmpty(self, channel: int) -> bool:
+        """Whether a person emptied a channel, rather than deleted its volume."""
+        volume = self._cleared.get(channel)
+        return volume is not None and volume.GetScene() is not None
 
     def findings(self, boxed: bool) -> list[Finding]:
         """What is to be said about the chosen volumes, errors first; ``boxed``: only a part is segmented."""
@@ -121,11 +129,22 @@ class SegmentPanel:
             return reason
         if self._region() == ROI and self._ui.roiSelector.currentNode() is None:
             return _("Choose or create the ROI to stay inside.")
-        if self._region() == SEGMENT and self._insideSegment() is None:
+        if self._region() == SEGMENT and self._inside.chosen() is None:
             return _("Choose the segment to stay inside.")
         if not self.labels.ticked():
             return _("Tick at least one label.")
-        return ""
+        return self.outputReason()
+
+    def outputReason(self) -> str:
+        """Why nothing can be written into the chosen segmentation, as a sentence; "" when it can."""
+        node = self._output()
+        segmentation = node.GetSegmentation() if node is not None else None
+        if segmentation is None or segmentation.GetNumberOfSegments() == 0:
+            return ""
+        if segmentation.GetSourceRepresentationName() == LABELMAP:
+            return ""
+        text = _("The segmentation '{name}' holds surfaces, not label maps: choose another output.")
+        return text.format(name=node.GetName())
 
     def update(self) -> str:
         """Show rows, labels and warnings as they are needed now; returns :meth:`reason`."""
@@ -160,26 +179,49 @@ class SegmentPanel:
         return replace(
             self._request(),
             roi=self._ui.roiSelector.currentNode() if region == ROI else None,
-            insideSegment=self._insideSegment() if region == SEGMENT else None,
+            insideSegment=self._inside.chosen() if region == SEGMENT else None,
             labels=self.labels.values(),
         )
 
     def redoRequest(self, redo: RedoRequest) -> SegmentRequest:
-        """What a click of *Redo this region* asks for: model, volumes and segmentation of the panel.
+        """What a click of *Redo this region* asks for.
+
+        Volumes and segmentation are those of the panel. The model is the one that made the segmentation, or the other
+        one that the region asks for; of its labels, those that the segmentation has. What no model made is done again
+        by the model of the panel, with the ticked labels.
 
         Raises:
-            InputError: model or volumes cannot be used.
+            InputError: model, volumes or segmentation cannot be used.
         """
-        reason = self.inputReason(self.findings(boxed=True))
+        made = makerOf(self._output())
+        key = redo.model if redo.form == MODEL else made or self.models.key
+        card = self.models.find(key)
+        if card is None:
+            raise InputError(_("The model '{model}' is not in the library.").format(model=key))
+        reason = self.inputReason(check(self.channels.nodes(), card, True)) or self.outputReason()
         if reason:
             raise InputError(reason)
-        return replace(self._request(), redo=redo)
+        labels = self._labelsToRedo(card, made)
+        if not labels:
+            text = _("The model '{title}' has none of the labels of this segmentation.")
+            raise InputError(text.format(title=card.title), _("Choose another way to do it again."))
+        return replace(self._request(), model=made or self.models.key, redo=redo, labels=labels)
+
+    def _labelsToRedo(self, card: CardSummary, made: str) -> tuple[int, ...]:
+        if made:
+            return labelsToRedo(self._output(), card, modelKey(card) == made)
+        ticked = {name.casefold() for name in self.labels.ticked()}
+        return tuple(
+            value
+            for value, name in zip(card.label_values, card.labels, strict=True)
+            if name.casefold() in ticked
+        )
 
     def _request(self) -> SegmentRequest:
         return SegmentRequest(
             volumes=tuple(self.channels.nodes()),
             model=self.models.key,
-            segmentation=self._ui.segmentationSelector.currentNode(),
+            segmentation=self._output(),
         )
 
     @property
@@ -200,10 +242,8 @@ class SegmentPanel:
     def _region(self) -> str:
         return comboData(self._ui.regionSelector)
 
-    def _insideSegment(self) -> tuple[Any, str] | None:
-        selector = self._ui.insideSegmentSelector
-        node, segmentId = selector.currentNode(), selector.currentSegmentID()
-        return (node, segmentId) if node is not None and segmentId else None
+    def _output(self) -> Any:
+        return self._ui.segmentationSelector.currentNode()
 
     def _showModel(self) -> None:
         card, parameters = self.models.card, self._parameters
@@ -219,13 +259,19 @@ class SegmentPanel:
         if self._parameters is not None:  # what nobody chose is guessed anew for the new model
             chosen = list(self._parameters.channels)
             self._parameters.channels = [None if node in self._guessed else node for node in chosen]
-        self._guessed = []
+        self._guessed, self._cleared = [], {}
         self._showModel()
         self._changed()
 
     def _channelChanged(self) -> None:
         if self._parameters is not None and not slicer.mrmlScene.IsClosing():
-            self._parameters.channels = self.channels.nodes()
+            before, now = list(self._parameters.channels), self.channels.nodes()
+            for index, node in enumerate(now):
+                if node is not None:
+                    self._cleared.pop(index, None)
+                elif index < len(before) and before[index] is not None:
+                    self._cleared[index] = before[index]
+            self._parameters.channels = now
             self._guessed = []
         self._changed()
 
@@ -243,13 +289,6 @@ class SegmentPanel:
         volumes = self.channels.nodes()
         if roi is not None and isEmptyRoi(roi) and volumes and volumes[0] is not None:
             fitRoi(roi, volumes[0])
-        self._changed()
-
-    def _insideChanged(self, _what: Any) -> None:
-        if self._parameters is not None and not slicer.mrmlScene.IsClosing():
-            selector = self._ui.insideSegmentSelector
-            self._parameters.insideSegmentation = selector.currentNode()
-            self._parameters.insideSegmentId = selector.currentSegmentID() or ""
         self._changed()
 
     def _changed(self, _what: Any = None) -> None:

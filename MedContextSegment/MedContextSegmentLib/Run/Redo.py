@@ -11,6 +11,8 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from medcontext.redo_forms import offered_for
+from MedContextSegmentLib.Run.Models import modalityOf
+from MedContextSegmentLib.Scene.Provenance import labelOf, readFromNode
 from MedContextSegmentLib.Scene.Regions import maskOfRoi, maskOfSegment
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot
 
@@ -65,6 +67,43 @@ def formToolTip(form: str) -> str:
         ),
         MODEL: _("Let another model segment the region."),
     }[form]
+
+
+def sameInput(one: CardSummary, other: CardSummary) -> bool:
+    """Whether two models take the same volumes in the same order."""
+    if len(one.channels) == len(other.channels) == 1:
+        return len({modalityOf(one.modalities[0]), modalityOf(other.modalities[0])} - {""}) < 2
+    return [name.casefold() for name in one.channels] == [name.casefold() for name in other.channels]
+
+
+def makerOf(segmentationNode: Any) -> str:
+    """``id@version`` of the model that made a segmentation; "" for None and for what no model made."""
+    facts = readFromNode(segmentationNode) if segmentationNode is not None else {}
+    modelId = facts.get("Model", "").rpartition("@")[0]
+    return f"{modelId}@{facts.get('ModelVersion', '')}" if modelId else ""
+
+
+def labelsToRedo(segmentationNode: Any, card: CardSummary, made: bool) -> tuple[int, ...]:
+    """The labels that a segmentation has: those that were not wanted, or removed, do not come back in a region.
+
+    Args:
+        segmentationNode: what models made.
+        card: the model that does the region again.
+        made: whether that model made the segmentation; labels of another one are found by their names.
+
+    Returns:
+        Values of the labels of ``card``.
+    """
+    segmentation, key = segmentationNode.GetSegmentation(), readFromNode(segmentationNode).get("Model", "")
+    segments = [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]
+    segments = [segment for segment in segments if labelOf(segment) is not None]
+    names = {segment.GetName().casefold() for segment in segments}
+    values = {labelOf(segment, key) for segment in segments} if made else set()
+    return tuple(
+        value
+        for value, name in zip(card.label_values, card.labels, strict=True)
+        if value in values or name.casefold() in names
+    )
 
 
 def redoModel(redo: RedoRequest, model: str) -> str:

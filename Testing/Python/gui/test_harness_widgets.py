@@ -174,5 +174,10 @@ def test_segment_selector_tells_its_segment() -> None:
     selector.setCurrentNode(node)
     selector.setCurrentSegmentID(ids[1])
     assert selector.currentSegmentID() == ids[1]
+    assert seen == [ids[1]]
+    seen.clear()
+    added = node.GetSegmentation().AddEmptySegment("", "third")
+    assert seen[:2] == ["", ids[0]]  # as in Slicer, the first one is selected whenever segments come or go
+    selector.setCurrentSegmentID(added)
     node.GetSegmentation().RemoveSegment(ids[1])
-    assert seen == [ids[1], ""]
+    assert selector.currentSegmentID() == ids[0]

@@ -264,3 +264,102 @@ def test_another_model_is_offered_for_a_region_only_where_there_is_one(
         "Broken (cannot be used)",
         "Second",
     ]
+
+
+def test_an_input_that_was_cleared_stays_empty(panel: Any, two_channels: list[Any]) -> None:
+    from harness.panel import loadSample, settle
+
+    first = loadSample("T1 A")
+    selector = panel.segmentPanel.channels.selectors[0]
+    assert selector.currentNode() is first
+    selector.setCurrentNode(None)
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    loadSample("T1 B")
+    panel.enter()
+    settle()
+    assert panel.segmentPanel.channels.nodes() == [None]
+    useModels(panel, two_channels)
+    chooseModel(panel, "Tumour")
+    assert panel.segmentPanel.channels.nodes()[0] is not None
+
+
+def test_the_place_of_a_deleted_volume_is_taken_by_another(panel: Any) -> None:
+    from harness.panel import loadSample, settle
+
+    first, second = loadSample("T1 A"), loadSample("T1 B")
+    panel.segmentPanel.channels.selectors[0].setCurrentNode(first)
+    slicer.mrmlScene.RemoveNode(first)
+    settle()
+    assert panel.segmentPanel.channels.nodes() == [second]
+
+
+def test_an_output_of_surfaces_disables_the_button_and_says_why(panel: Any) -> None:
+    import vtk
+
+    from harness.panel import loadSample
+
+    loadSample()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "bones")
+    panel.ui.segmentationSelector.setCurrentNode(node)
+    assert panel.ui.segmentButton.enabled  # an empty one takes what comes
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    sphere = vtk.vtkSphereSource()
+    sphere.Update()
+    node.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "sphere", [1, 0, 0])
+    panel.update()
+    assert not panel.ui.segmentButton.enabled
+    assert "'bones' holds surfaces" in status(panel)
+
+
+def twoSegments(name: str = "parts") -> tuple[Any, list[str]]:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    return node, [node.GetSegmentation().AddEmptySegment("", part) for part in ("one", "two")]
+
+
+def stayInside(panel: Any, node: Any, segmentId: str) -> None:
+    panel.ui.regionSelector.setCurrentIndex(2)
+    panel.ui.insideSegmentSelector.setCurrentNode(node)
+    panel.ui.insideSegmentSelector.setCurrentSegmentID(segmentId)
+
+
+def test_the_segment_to_stay_inside_is_kept_while_segments_come_and_go(panel: Any) -> None:
+    from harness.panel import loadSample, settle
+
+    loadSample()
+    node, ids = twoSegments()
+    stayInside(panel, node, ids[1])
+    parts = node.GetSegmentation()
+    for change in (
+        lambda: parts.AddEmptySegment("", "three"),
+        lambda: parts.GetSegment(ids[0]).SetName("renamed"),
+        lambda: parts.RemoveSegment(ids[0]),
+    ):
+        change()
+        settle()
+        assert panel.segmentPanel.request().insideSegment == (node, ids[1])
+        assert panel.ui.insideSegmentSelector.currentSegmentID() == ids[1]
+    parts.RemoveSegment(ids[1])  # no other one takes its place
+    settle()
+    assert panel.ui.insideSegmentSelector.currentSegmentID() == ""
+    assert not panel.ui.segmentButton.enabled
+    assert "segment to stay inside" in status(panel)
+
+
+def test_no_segment_and_another_segment_can_be_chosen(panel: Any) -> None:
+    from harness.panel import loadSample, settle
+
+    loadSample()
+    node, ids = twoSegments()
+    stayInside(panel, node, ids[1])
+    panel.ui.insideSegmentSelector.setCurrentSegmentID("")
+    settle()
+    assert not panel.ui.segmentButton.enabled
+    node.GetSegmentation().AddEmptySegment("", "three")
+    settle()
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.insideSegmentSelector.setCurrentSegmentID(ids[0])
+    settle()
+    assert panel.segmentPanel.request().insideSegment == (node, ids[0])
+    other, otherIds = twoSegments("others")
+    panel.ui.insideSegmentSelector.setCurrentNode(other)
+    assert panel.segmentPanel.request().insideSegment == (other, otherIds[0])

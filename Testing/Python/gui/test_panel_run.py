@@ -226,3 +226,45 @@ def test_nothing_overlaps_after_a_run(panel: Any, sample: Any) -> None:  # noqa:
         ]
         for index, row in enumerate(rows):
             assert not any(row.intersects(other) for other in rows[index + 1 :])
+
+
+def test_a_run_into_the_segmentation_to_stay_inside_does_not_move_the_next_one(
+    panel: Any, sample: Any
+) -> None:
+    from harness.panel import runToEnd, segmentArrays
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "both")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(sample)
+    masks = np.zeros((2, *slicer.util.arrayFromVolume(sample).shape), np.uint8)
+    masks[0, :2], masks[1, 8:] = 1, 1
+    for name, mask in zip(("low", "high"), masks, strict=True):
+        segmentId = node.GetSegmentation().AddEmptySegment("", name)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentId, sample)
+    panel.editor.node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    panel.ui.segmentationSelector.setCurrentNode(node)
+    panel.ui.regionSelector.setCurrentIndex(2)
+    panel.ui.insideSegmentSelector.setCurrentNode(node)
+    panel.ui.insideSegmentSelector.setCurrentSegmentID(segmentId)
+    for _click in range(2):
+        runToEnd(panel)
+        arrays = segmentArrays(node, sample)
+        found = arrays["Anterior"] | arrays["Posterior"]
+        assert found[8:].any()
+        assert not found[:8].any()
+        assert panel.ui.insideSegmentSelector.currentSegmentID() == segmentId
+
+
+@pytest.mark.usefixtures("sample")
+def test_a_region_brings_no_label_back_that_was_not_wanted(panel: Any, sample: Any) -> None:
+    import qt
+
+    from harness.panel import newRoi, output, runToEnd, segmentArrays, waitUntil
+
+    panel.ui.labelsList.item(0).setCheckState(qt.Qt.Unchecked)
+    runToEnd(panel)
+    panel.ui.redoSection.collapsed = False
+    panel.ui.redoRoiSelector.setCurrentNode(newRoi(sample, slice(0, 30)))
+    assert panel.ui.redoButton.enabled, panel.ui.redoStatusLabel.text
+    panel.ui.redoButton.click()
+    assert waitUntil(lambda: not panel.control.running)
+    assert list(segmentArrays(output(panel), sample)) == ["Posterior"]

@@ -64,7 +64,10 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
 
 
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
-    """A segmentation and one of its segments."""
+    """A segmentation and one of its segments.
+
+    As in Slicer, the list is made anew when segments come, go or change; then "" and the first segment are told.
+    """
 
     SIGNALS: ClassVar = {"currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged"}
     currentNodeChanged = QtCore.Signal(object)
@@ -74,6 +77,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._observations = Observations()
+        self._node: Any = None
+        self._current = ""
         self._nodes = qMRMLNodeComboBox()
         self._nodes.nodeTypes = ["vtkMRMLSegmentationNode"]
         for name in ("addEnabled", "removeEnabled"):
@@ -83,16 +88,18 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
             QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self._segments.setMinimumContentsLength(8)
+        self._message = QtWidgets.QLabel()
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._nodes)
-        layout.addWidget(self._segments)
+        for widget in (self._nodes, self._segments, self._message):
+            layout.addWidget(widget)
         self._nodes.currentNodeChanged.connect(self._node_changed)
         self._segments.currentIndexChanged.connect(self._segment_changed)
         self._populate()
 
     def setNoneEnabled(self, on: bool) -> None:
         self._nodes.setNoneEnabled(on)
+        self._populate()
 
     noneEnabled = QtCore.Property(bool, lambda self: self._nodes.noneEnabled, setNoneEnabled)
 
@@ -113,19 +120,26 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.setCurrentNodeID(nodeId)
 
     def currentSegmentID(self) -> str:
-        return self._segments.itemData(self._segments.currentIndex) or ""
+        return self._current
 
     def setCurrentSegmentID(self, segmentID: str) -> None:
-        self._segments.setCurrentIndex(max(0, self._segments.findData(segmentID)))
+        """One that is not listed changes nothing."""
+        if not segmentID and self.noneEnabled:
+            self._segments.setCurrentIndex(0)
+        elif (index := self._segments.findData(segmentID)) >= 0:
+            self._segments.setCurrentIndex(index)
 
     def _show(self) -> None:
         self._nodes.setVisible(self.segmentationNodeSelectorVisible)
 
-    def _segment_changed(self, _row: int) -> None:
-        self.currentSegmentChanged.emit(self.currentSegmentID())
+    def _segment_changed(self, row: int) -> None:
+        if self._node is not None:
+            self._current = self._segments.itemData(row) or ""
+            self.currentSegmentChanged.emit(self._current)
 
     def _node_changed(self, node: Any) -> None:
         self._observations.clear()
+        self._node = node
         if node is not None:
             events = slicer.vtkSegmentation
             for event in (events.SegmentAdded, events.SegmentRemoved, events.SegmentModified):
@@ -137,14 +151,19 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._populate()
 
     def _populate(self) -> None:
-        before, node = self.currentSegmentID(), self._nodes.currentNode()
-        blocked = self._segments.blockSignals(True)
         self._segments.clear()
-        self._segments.addItem("Select a segment", "")
-        segmentation = node.GetSegmentation() if node else None
-        for segmentId in segmentation.GetSegmentIDs() if segmentation else ():
+        segmentation = self._node.GetSegmentation() if self._node else None
+        listed = bool(segmentation and segmentation.GetNumberOfSegments())
+        self._message.setText("No segments in segmentation" if self._node else "No node is selected")
+        self._message.setVisible(not listed)
+        self._segments.setVisible(listed)
+        if not listed:
+            return
+        blocked = self._segments.blockSignals(True)
+        if self.noneEnabled:
+            self._segments.addItem("None", "")
+        for segmentId in segmentation.GetSegmentIDs():
             self._segments.addItem(segmentation.GetSegment(segmentId).GetName(), segmentId)
-        self._segments.setCurrentIndex(max(0, self._segments.findData(before)))
+        self._segments.setCurrentIndex(-1)
         self._segments.blockSignals(blocked)
-        if self.currentSegmentID() != before:
-            self.currentSegmentChanged.emit(self.currentSegmentID())
+        self._segments.setCurrentIndex(1 if self.noneEnabled else 0)
