@@ -106,10 +106,13 @@ class SegmentPanel:
         volume = self._cleared.get(channel)
         return volume is not None and volume.GetScene() is not None
 
-    def findings(self, boxed: bool) -> list[Finding]:
-        """What is to be said about the chosen volumes, errors first; ``boxed``: only a part is segmented."""
+    def findings(self, redo: bool = False) -> list[Finding]:
+        """What is to be said about the chosen volumes, errors first; ``redo``: a part is to be done again."""
         card = self.models.card
-        return check(self.channels.nodes(), card, boxed) if card is not None else []
+        if card is None:
+            return []
+        roi = self._ui.roiSelector.currentNode() if self._region() == ROI and not redo else None
+        return check(self.channels.nodes(), card, redo or self._region() != WHOLE, roi)
 
     def inputReason(self, findings: list[Finding]) -> str:
         """Why model and volumes cannot be used, as a sentence; "" when they can."""
@@ -157,7 +160,7 @@ class SegmentPanel:
         box.setVisible(frames > 1)
         if frames > 1:
             box.text = _("All {count} frames of the sequence").format(count=frames)
-        findings = self.findings(region != WHOLE)
+        findings = self.findings()
         warnings = [finding for finding in findings if finding.severity != ERROR]
         loud = any(finding.severity != INFO for finding in warnings)
         texts = (f"{entry.text} {entry.hint}".strip() for entry in warnings)
@@ -173,7 +176,7 @@ class SegmentPanel:
             InputError: no run can begin.
         """
         region = self._region()
-        reason = self.reason(self.findings(region != WHOLE))
+        reason = self.reason(self.findings())
         if reason:
             raise InputError(reason)
         return replace(

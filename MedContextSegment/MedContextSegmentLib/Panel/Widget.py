@@ -157,7 +157,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             reason = self.segmentPanel.update()
             self.reviewPanel.show(self._segmentation(), self._volume())
             redoReason = self.redoPanel.update(self.segmentPanel.models.card)
-            redoReason = self.segmentPanel.inputReason(self.segmentPanel.findings(boxed=True)) or redoReason
+            redoReason = self.segmentPanel.inputReason(self.segmentPanel.findings(redo=True)) or redoReason
             for panel in (self.segmentPanel, self.redoPanel, self.exportPanel):
                 panel.setEnabled(not running)
             self._showButton(self.ui.segmentButton, _("Segment"), reason)

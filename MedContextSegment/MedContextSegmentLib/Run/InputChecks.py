@@ -1,7 +1,8 @@
-"""What a person should know before a run: does the image fit the model? Quick: no voxel is read."""
+"""What a person should know before a run: does the image fit the model? Quick: of the voxels only some are looked at."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry
 from MedContextSegmentLib.Run.Models import channelTitle, modalityOf, sizesText
+from MedContextSegmentLib.Scene.OrientedImage import imageArray
 from MedContextSegmentLib.Scene.VolumeReader import volumeProblem
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -27,6 +29,9 @@ SMALLEST_FIELD_OF_VIEW = 0.5
 
 SPACING_FACTOR = 2.0
 """Spacing beyond the trained range by more than this is warned of."""
+
+LATTICE = 32
+"""Voxels looked at along each axis: all of a large scan take a quarter of a second, on the main thread."""
 
 AIR_HU = -900
 """CT shows air as about -1000; MR and PET hold nothing of the kind."""
@@ -47,13 +52,16 @@ class Finding:
     hint: str = ""
 
 
-def check(volumeNodes: Sequence[Any], card: CardSummary, boxed: bool = False) -> list[Finding]:
+def check(
+    volumeNodes: Sequence[Any], card: CardSummary, boxed: bool = False, roiNode: Any = None
+) -> list[Finding]:
     """Everything that can be said before a run, errors first.
 
     Args:
         volumeNodes: a volume node or None for each input channel of the model.
         card: the model.
         boxed: whether the run is restricted to an ROI or to a segment.
+        roiNode: that ROI, where there is one: what is said of the extent is then said of it.
     """
     errors = _channelErrors(volumeNodes, card)
     if errors:
@@ -61,7 +69,9 @@ def check(volumeNodes: Sequence[Any], card: CardSummary, boxed: bool = False) ->
     geometries = [geometryOf(node) for node in volumeNodes]
     findings = [*_modalityFindings(volumeNodes, card), *_gridFindings(volumeNodes, geometries)]
     if geometries[0] is not None:
-        findings += _extentFindings(geometries[0], card, boxed) + _spacingFindings(geometries[0], card)
+        extent = roiExtent(roiNode, geometries[0]) if roiNode is not None else None
+        findings += _extentFindings(geometries[0], card, extent) if not boxed or extent else []
+        findings += _spacingFindings(geometries[0], card)
     return sorted(findings, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
 
 
@@ -80,6 +90,20 @@ def geometryOf(volumeNode: Any) -> Geometry | None:
         return Geometry((k, j, i), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
     except InputError:
         return None
+
+
+def roiExtent(roiNode: Any, geometry: Geometry) -> list[float] | None:
+    """What an ROI covers of an image, mm along ``(K, J, I)``; None where it covers nothing or has no size yet."""
+    half = np.array(roiNode.GetSize()) / 2
+    if roiNode.GetNumberOfControlPoints() == 0 or half.min() <= 0:
+        return None
+    toWorld = slicer.util.arrayFromVTKMatrix(roiNode.GetObjectToWorldMatrix())
+    signs = np.array(list(itertools.product((-1, 1), repeat=3)))
+    corners = (signs * half) @ toWorld[:3, :3].T + toWorld[:3, 3]
+    index = geometry.lps_to_index(corners * [-1, -1, 1])
+    low = np.maximum(index.min(axis=0), -0.5)
+    high = np.minimum(index.max(axis=0), np.array(geometry.shape) - 0.5)
+    return None if (high <= low).any() else list((high - low) * geometry.spacing)
 
 
 def _channelErrors(volumeNodes: Sequence[Any], card: CardSummary) -> list[Finding]:
@@ -115,17 +139,23 @@ def _modalityFindings(volumeNodes: Sequence[Any], card: CardSummary) -> list[Fin
         if not wanted or wanted == known:
             continue
         names = {"name": node.GetName(), "wanted": wanted, "given": known}
-        smallest = node.GetImageData().GetScalarRange()[0]
         if known:
             text = _("'{name}' is a {given} image, the model was trained on {wanted} images.")
-        elif wanted == "CT" and smallest >= 0:
+        elif wanted == "CT" and smallestValue(node) >= 0:
             text = _("'{name}' has no negative values, as CT images in Hounsfield units have.")
-        elif wanted != "CT" and smallest <= AIR_HU:
+        elif wanted != "CT" and smallestValue(node) <= AIR_HU:
             text = _("'{name}' has values like a CT image, the model was trained on {wanted} images.")
         else:
             continue
         found.append(Finding(WARNING, text.format(**names), _("The result will probably be wrong.")))
     return found
+
+
+def smallestValue(volumeNode: Any) -> float:
+    """The smallest of the voxels that lie on a coarse lattice: air and fat fill more than one of its points."""
+    array = imageArray(volumeNode.GetImageData())
+    steps = tuple(slice(None, None, -(-size // LATTICE)) for size in array.shape)
+    return float(array[steps].min())
 
 
 def dicomModality(volumeNode: Any) -> str:
@@ -169,12 +199,13 @@ def _inModelAxes(values: Sequence[float], geometry: Geometry, card: CardSummary)
     return [values[axis] for axis in permutation]
 
 
-def _extentFindings(geometry: Geometry, card: CardSummary, boxed: bool) -> list[Finding]:
-    if card.field_of_view_range is None or boxed:
+def _extentFindings(geometry: Geometry, card: CardSummary, roi: Sequence[float] | None) -> list[Finding]:
+    """What is to be said of the extent of the image, or of the ``roi``, mm, where there is one."""
+    if card.field_of_view_range is None:
         return []
     low, high = card.field_of_view_range
-    extent = [n * s for n, s in zip(geometry.shape, geometry.spacing, strict=True)]
-    extent = _inModelAxes(extent, geometry, card)
+    whole = [n * s for n, s in zip(geometry.shape, geometry.spacing, strict=True)]
+    extent = _inModelAxes(whole if roi is None else roi, geometry, card)
     larger = sum(e > LARGEST_FIELD_OF_VIEW * h for e, h in zip(extent, high, strict=True))
     if larger >= 2:
         middle = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
@@ -184,8 +215,14 @@ def _extentFindings(geometry: Geometry, card: CardSummary, boxed: bool) -> list[
         )
         sizes = {"extent": sizesText(extent), "middle": sizesText(middle), "high": sizesText(high)}
         hint = _("Choose an ROI of that size around the structure to segment.")
+        if roi is not None:
+            text = _(
+                "The region measures {extent} mm; the model '{title}' was trained on images of about {middle} mm "
+                "(at most {high} mm)."
+            )
+            hint = _("Choose a smaller region.")
         return [Finding(ERROR, text.format(title=card.title, **sizes), hint)]
-    if any(e < SMALLEST_FIELD_OF_VIEW * a for e, a in zip(extent, low, strict=True)):
+    if roi is None and any(e < SMALLEST_FIELD_OF_VIEW * a for e, a in zip(extent, low, strict=True)):
         text = _("The image measures {extent} mm, the model was trained on images of at least {low} mm.")
         hint = _("Structures may be cut off: look closely at the result.")
         return [Finding(WARNING, text.format(extent=sizesText(extent), low=sizesText(low)), hint)]

@@ -11,7 +11,7 @@ import slicer
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.cards import CardSummary, bundled_models, read_summary
-from MedContextSegmentLib.Run.InputChecks import Finding, check, geometryOf
+from MedContextSegmentLib.Run.InputChecks import Finding, check, geometryOf, smallestValue
 
 CARD = read_summary(bundled_models() / "hippocampus")
 
@@ -78,6 +78,23 @@ def test_a_far_larger_image_is_refused_unless_there_is_a_region() -> None:
     assert check([head], CARD, boxed=True) == []
 
 
+def makeRoi(size: tuple[float, float, float], center: tuple[float, float, float]) -> Any:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "region")
+    node.SetSize(*size)
+    node.SetCenter(*center)
+    return node
+
+
+def test_a_region_as_large_as_the_image_is_refused_like_the_image() -> None:
+    head = makeVolume((100, 200, 200))
+    (finding,) = check([head], CARD, True, makeRoi((300, 300, 300), (100, 100, 50)))
+    assert finding.severity == "error"
+    assert "The region measures 200 x 200 x 100 mm" in finding.text
+    assert finding.hint == "Choose a smaller region."
+    assert check([head], CARD, True, makeRoi((40, 50, 35), (100, 100, 50))) == []
+    assert check([head], CARD, True, makeRoi((40, 50, 35), (-500, 0, 0))) == []
+
+
 def test_errors_are_the_ones_the_worker_would_raise() -> None:
     from medcontext.errors import InputError
     from medcontext.events import Reporter
@@ -96,7 +113,7 @@ def test_errors_are_the_ones_the_worker_would_raise() -> None:
         geometry = geometryOf(node)
         assert geometry is not None
         try:
-            check_image(Volume(np.zeros((1, *shape), np.int16), geometry), card, False, reporter)
+            check_image(Volume(np.zeros((1, *shape), np.int16), geometry), card, None, reporter)
             refused = ""
         except InputError as error:
             refused = error.message
@@ -161,6 +178,17 @@ def test_values_tell_ct_from_mr_only_where_that_is_clear() -> None:
     assert check([makeVolume(low=-100)], CARD) == []  # MR after filtering may be negative
     unknown = replace(CARD, modalities=("unknown",), channels=("image",))
     assert check([makeVolume(low=-1000)], unknown) == []
+
+
+def test_a_large_scan_is_not_read_as_a_whole() -> None:
+    """One voxel in the middle is no air, and nobody waits for half a gigabyte."""
+    array = np.ones((70, 70, 70), np.int16)
+    array[33, 34, 35] = -3000
+    node = slicer.util.addVolumeFromArray(array)
+    assert smallestValue(node) == 1
+    array[:10] = -1000
+    slicer.util.updateVolumeFromArray(node, array)
+    assert smallestValue(node) == -1000
 
 
 def test_channels_on_other_grids_are_named() -> None:

@@ -10,6 +10,7 @@ from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
+from medcontext.inference.focus import Box
 
 LARGEST_FIELD_OF_VIEW = 2.0
 """An image larger than the training images by more than this on two axes shows anatomy never seen."""
@@ -18,17 +19,19 @@ SPACING_FACTOR = 2.0
 """Spacing beyond the trained range by more than this is warned of."""
 
 
-def check_image(image: Volume, card: ModelCard, boxed: bool, reporter: Reporter) -> None:
+def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Reporter) -> None:
     """Check channels, extent and spacing of an image.
 
     Args:
         image: the image as it was read.
         card: the model.
-        boxed: whether the prediction is restricted to a region of interest.
+        box: index ranges ``(K, J, I)`` with explicit bounds that the prediction is restricted to; None for the
+            whole image.
         reporter: is warned of unusual spacing.
 
     Raises:
-        InputError: the channel count differs, or the image is far larger than those the model was trained on.
+        InputError: the channel count differs, or the image, or the box where there is one, is far larger than
+            the images the model was trained on.
     """
     channels = card.input.channels
     if image.channels != len(channels):
@@ -40,8 +43,9 @@ def check_image(image: Volume, card: ModelCard, boxed: bool, reporter: Reporter)
         )
     permutation, _flips = image.geometry.reorientation(card.input.orientation)
     spacing = [image.spacing[axis] for axis in permutation]
-    extent = [image.shape[axis] * image.spacing[axis] for axis in permutation]
-    _check_extent(extent, card, boxed)
+    voxels = image.shape if box is None else [part.stop - part.start for part in box]
+    extent = [voxels[axis] * image.spacing[axis] for axis in permutation]
+    _check_extent(extent, card, box is not None)
     low, high = card.input.range.spacing
     if any(
         s < a / SPACING_FACTOR or s > b * SPACING_FACTOR for s, a, b in zip(spacing, low, high, strict=True)
@@ -55,14 +59,30 @@ def check_image(image: Volume, card: ModelCard, boxed: bool, reporter: Reporter)
 def _check_extent(extent: Sequence[float], card: ModelCard, boxed: bool) -> None:
     low, high = card.input.range.field_of_view
     larger = [e > LARGEST_FIELD_OF_VIEW * limit for e, limit in zip(extent, high, strict=True)]
-    if boxed or sum(larger) < 2:
+    if sum(larger) < 2:
         return
     expected = _sizes([(a + b) / 2 for a, b in zip(low, high, strict=True)])
     raise InputError(
-        f"The image measures {_sizes(extent)} mm; the model '{card.title}' was trained on images of about "
+        f"The {'region' if boxed else 'image'} measures {_sizes(extent)} mm; the model '{card.title}' was trained on images of about "
         f"{expected} mm (at most {_sizes(high)} mm).",
-        "Give a region of interest (--roi) of that size around the structure to segment.",
+        "Choose a smaller region."
+        if boxed
+        else "Give a region of interest of that size around the structure to segment (on the command line: --roi).",
     )
+
+
+def check_contrast(image: Volume, card: ModelCard) -> None:
+    """Refuse an image with a channel that shows nothing.
+
+    Raises:
+        InputError: all voxels of a channel have the same value.
+    """
+    for array, channel in zip(image.array, card.input.channels, strict=False):
+        if array.min() == array.max():
+            raise InputError(
+                f"All voxels of channel {channel.name} have the same value: there is nothing to segment.",
+                "Look whether the right image was chosen.",
+            )
 
 
 def check_prepared(array: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from medcontext.inference.focus import Box, Focus
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.plan import ExecutionPlan, default_plan
 from medcontext.inference.postprocess import keep_largest_component
-from medcontext.inference.region import prepare_region
+from medcontext.inference.region import check_box, prepare_region
 from medcontext.inference.run import ModelRun, Targets
 from medcontext.inference.scratch import probability_map
 
@@ -118,7 +118,8 @@ class Predictor:
         reporter, clock = reporter or Reporter(), Clock()
         if box is not None and focus is not None:
             raise InputError("A prediction is restricted to a box or to a mask, not to both.")
-        check_image(image, self.card, box is not None or focus is not None, reporter)
+        part = focus.box(image) if focus is not None else check_box(image, box) if box is not None else None
+        check_image(image, self.card, part, reporter)
         channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
         reporter.progress("preprocess", 0)
         region = prepare_region(image, self.card, box, focus)

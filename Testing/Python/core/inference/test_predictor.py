@@ -11,6 +11,7 @@ from medcontext.errors import CancelledError, InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.inference import Predictor
+from medcontext.inference.focus import Focus
 
 
 class Sided(nn.Module):
@@ -144,6 +145,10 @@ def test_a_scan_far_larger_than_trained_asks_for_a_region(make_card, threshold, 
     assert "60 x 110 x 90 mm" in str(caught.value)
     assert "35 x 50 x 40 mm" in str(caught.value)
     assert "region of interest" in str(caught.value)
+    with pytest.raises(InputError, match=r"The region measures 60 x 110 x 90 mm.*Choose a smaller region"):
+        Predictor([threshold], card, cpu).predict(image, box=(slice(0, 90), slice(0, 110), slice(0, 60)))
+    with pytest.raises(InputError, match=r"The region measures 60 x 110 x 90 mm"):
+        Predictor([threshold], card, cpu).predict(image, focus=Focus(np.ones(image.shape, bool)))
     # Long along one axis only: a leg, a spine. That is for the user to judge.
     long = Volume(np.zeros((1, 90, 20, 20), np.float32), Geometry.from_spacing((90, 20, 20)))
     Predictor([threshold], card, cpu).predict(long)
