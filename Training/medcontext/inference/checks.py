@@ -63,8 +63,8 @@ def _check_extent(extent: Sequence[float], card: ModelCard, boxed: bool) -> None
         return
     expected = _sizes([(a + b) / 2 for a, b in zip(low, high, strict=True)])
     raise InputError(
-        f"The {'region' if boxed else 'image'} measures {_sizes(extent)} mm; the model '{card.title}' was trained on images of about "
-        f"{expected} mm (at most {_sizes(high)} mm).",
+        f"The {'region' if boxed else 'image'} measures {_sizes(extent)} mm; the model '{card.title}' was trained "
+        f"on images of about {expected} mm (at most {_sizes(high)} mm).",
         "Choose a smaller region."
         if boxed
         else "Give a region of interest of that size around the structure to segment (on the command line: --roi).",
@@ -77,6 +77,7 @@ def check_contrast(image: Volume, card: ModelCard) -> None:
     Raises:
         InputError: all voxels of a channel have the same value.
     """
+    # Another number of channels is what check_image tells of.
     for array, channel in zip(image.array, card.input.channels, strict=False):
         if array.min() == array.max():
             raise InputError(

@@ -11,6 +11,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.exchange import SharedArray
 from medcontext.geometry import Geometry, Volume
+from medcontext.inference.checks import check_contrast
 from medcontext.resample import join_channels
 from medcontext.worker.requests import VolumeSpec
 
@@ -26,7 +27,8 @@ def open_image(channels: Sequence[VolumeSpec], card: ModelCard, reporter: Report
         reporter: told which channels were resampled.
 
     Raises:
-        InputError: the number of channels differs, or a channel cannot be opened or is no volume.
+        InputError: the number of channels differs, or a channel cannot be opened, is no
+            volume, or has one value everywhere.
     """
     names = [channel.name for channel in card.input.channels]
     if len(channels) != len(names):
@@ -41,7 +43,9 @@ def open_image(channels: Sequence[VolumeSpec], card: ModelCard, reporter: Report
             reporter.check_cancelled()
             yield f"Channel {name}", _open_volume(spec)
 
-    return join_channels(opened(), reporter)
+    image = join_channels(opened(), reporter)
+    check_contrast(image, card)
+    return image
 
 
 def _open_volume(spec: VolumeSpec) -> Volume:

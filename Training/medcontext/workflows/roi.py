@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from medcontext.errors import InputError
+from medcontext.events import Reporter
 from medcontext.geometry import Geometry
 from medcontext.io import read_labelmap
 
@@ -20,24 +21,25 @@ _VOXELS = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*,\s*(\d*)\s*:\s*(\d*)\s*,\s*(\d*)\
 _FORMS = "a label file, a Slicer ROI (.mrk.json), or voxels k0:k1,j0:j1,i0:i1"
 
 
-def box_of(roi: str | Path, geometry: Geometry) -> Box:
+def box_of(roi: str | Path, geometry: Geometry, reporter: Reporter | None = None) -> Box:
     """The voxels ``(K, J, I)`` of an image that a region of interest covers.
 
     Args:
         roi: voxels ``k0:k1,j0:j1,i0:i1`` (from 0, the end excluded, as in Python), a ``.mrk.json`` file of
             3D Slicer with a box in mm, or a label file: its bounding box, wherever its grid lies.
         geometry: grid of the image.
+        reporter: is warned of a region that leaves the image; only the part inside counts.
 
     Raises:
         InputError: the form is unknown, the file is broken, or no voxel of the image lies inside.
     """
     if match := _VOXELS.fullmatch(str(roi)):
         numbers = [int(text) if text else None for text in match.groups()]
-        pairs = [
-            slice(*numbers[a : a + 2]).indices(n)[:2] for a, n in zip((0, 2, 4), geometry.shape, strict=True)
-        ]
-        return _checked([start for start, _ in pairs], [stop for _, stop in pairs], roi, geometry)
+        stops = [n if stop is None else stop for stop, n in zip(numbers[1::2], geometry.shape, strict=True)]
+        return _checked([start or 0 for start in numbers[::2]], stops, roi, geometry, reporter)
     path = Path(roi)
+    if not path.exists() and path.suffix:
+        raise InputError(f"The region file {path} does not exist.", f"Allowed: {_FORMS}.")
     if not path.exists():
         raise InputError(f"The region '{roi}' is no file and no box of voxels.", f"Allowed: {_FORMS}.")
     corners = _markup_corners(path) if path.name.endswith(".json") else _label_corners(path)
@@ -45,16 +47,25 @@ def box_of(roi: str | Path, geometry: Geometry) -> Box:
     # Voxel n reaches from n - 0.5 to n + 0.5; a millionth of a voxel is rounding, not a further voxel.
     start = np.floor(index.min(0) + 0.5 + 1e-6).astype(int)
     stop = np.ceil(index.max(0) + 0.5 - 1e-6).astype(int)
-    return _checked(start.tolist(), stop.tolist(), roi, geometry)
+    return _checked(start.tolist(), stop.tolist(), roi, geometry, reporter)
 
 
-def _checked(start: list[int], stop: list[int], roi: str | Path, geometry: Geometry) -> Box:
+def _checked(
+    start: list[int], stop: list[int], roi: str | Path, geometry: Geometry, reporter: Reporter | None
+) -> Box:
     box = tuple(slice(max(0, a), min(b, n)) for a, b, n in zip(start, stop, geometry.shape, strict=True))
     if any(side.start >= side.stop for side in box):
         size = " x ".join(str(n) for n in geometry.shape)
         raise InputError(
             f"The region '{roi}' holds no voxel of the image, which has {size} voxels (k, j, i).",
             "Choose a region that overlaps the image.",
+        )
+    if reporter is not None and (
+        min(start) < 0 or any(b > n for b, n in zip(stop, geometry.shape, strict=True))
+    ):
+        inside = ",".join(f"{side.start}:{side.stop}" for side in box)
+        reporter.warning(
+            f"The region '{roi}' leaves the image: only the voxels {inside} of it are segmented."
         )
     return box  # type: ignore[return-value]
 

@@ -18,6 +18,7 @@ from medcontext.cards import resolve
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
+from medcontext.inference.checks import check_contrast
 from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.io import ImageSource, read_image, write_labelmap, write_segmentation, write_volume
 from medcontext.labels import IGNORE, LabelSet
@@ -125,7 +126,7 @@ def segment(
         wanted={name: loaded.card.label_set.named(name).value for name in probabilities},
         overwrite=overwrite,
     )
-    job.output.mkdir(parents=True, exist_ok=True)
+    _make_folder(job.output)
     results = []
     for index, source in enumerate(sources):
         reporter.check_cancelled()
@@ -135,6 +136,15 @@ def segment(
     if len(sources) > 1:
         reporter.progress("scans", 1)
     return results
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made: {error.strerror or error}.", "Choose another output folder."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -194,12 +204,13 @@ def _segment_one(job: _Job, source: ImageSource, reporter: Reporter) -> SegmentR
     reporter.progress("read", 0)
     image = read_image(source.paths, reporter=reporter)
     reporter.progress("read", 1)
+    check_contrast(image, job.model.card)
     read = time.perf_counter()
     scratch = Path(tempfile.mkdtemp(prefix=".medcontext-", dir=job.output))
     try:
         prediction = job.predictor.predict(
             image,
-            box=None if job.roi is None else box_of(job.roi, image.geometry),
+            box=None if job.roi is None else box_of(job.roi, image.geometry, reporter),
             probabilities_of=list(job.wanted.values()),
             certainty=job.certainty,
             reporter=reporter,

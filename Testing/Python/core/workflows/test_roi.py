@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from medcontext.errors import InputError
+from medcontext.events import Event, Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import write_labelmap
 from medcontext.workflows.roi import box_of
@@ -65,7 +66,7 @@ def test_a_box_without_voxels_is_refused(roi: str) -> None:
 
 
 def test_what_is_no_region_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no file and no box"):
+    with pytest.raises(InputError, match=r"missing\.nii\.gz does not exist"):
         box_of(tmp_path / "missing.nii.gz", GRID)
     (tmp_path / "curve.mrk.json").write_text('{"markups": [{"type": "Curve"}]}', encoding="utf-8")
     with pytest.raises(InputError, match="holds no box"):
@@ -76,3 +77,19 @@ def test_what_is_no_region_is_refused(tmp_path: Path) -> None:
     outside = a_markup(tmp_path / "far.mrk.json", [500.0, 0.0, 0.0], [5.0, 5.0, 5.0])
     with pytest.raises(InputError, match="holds no voxel"):
         box_of(outside, GRID)
+
+
+def test_a_region_that_leaves_the_image_is_warned_of() -> None:
+    events: list[Event] = []
+    reporter = Reporter(events.append)
+    assert box_of("0:9999,0:3,0:4", GRID, reporter) == (slice(0, 10), slice(0, 3), slice(0, 4))
+    (event,) = events
+    assert event["event"] == "warning"
+    assert "leaves the image: only the voxels 0:10,0:3,0:4" in event["message"]
+    box_of("0:10,0:3,:", GRID, reporter)
+    assert len(events) == 1
+
+
+def test_a_region_file_that_is_missing_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nofile\.mrk\.json does not exist"):
+        box_of(tmp_path / "nofile.mrk.json", GRID)

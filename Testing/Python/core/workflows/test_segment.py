@@ -170,6 +170,22 @@ def test_inputs_that_cannot_be_meant_get_a_sentence(tmp_path: Path, a_scan: Path
         run(a_scan, Path("nothing"), out)
 
 
+def test_an_output_folder_that_cannot_be_made_gets_a_sentence(
+    tmp_path: Path, a_scan: Path, a_model: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"The folder .* cannot be made: "):
+            run(a_scan, a_model, folder)
+
+
+def test_an_image_of_one_value_is_refused(tmp_path: Path, ball: Ball, a_model: Path) -> None:
+    image, _ = ball(3)
+    write_volume(tmp_path / "empty.nii.gz", Volume(np.zeros_like(image.array), image.geometry))
+    with pytest.raises(InputError, match="All voxels of channel T1 have the same value"):
+        run(tmp_path / "empty.nii.gz", a_model, tmp_path / "out")
+
+
 def test_a_channel_may_be_given_by_name(tmp_path: Path, a_scan: Path, a_model: Path) -> None:
     (result,) = run([], a_model, tmp_path / "out", channels={"t1": a_scan})
     assert result.case == "scan_1"
