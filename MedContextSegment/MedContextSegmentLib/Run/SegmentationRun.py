@@ -94,8 +94,9 @@ class SegmentationRun:
         except MedContextError as error:
             self._finish(error)
         except Exception as error:
-            logging.getLogger(__name__).exception("A run failed")
-            self._finish(MedContextError(f"{type(error).__name__}: {error}", _("Please report this.")))
+            self._finish(unexpected(error))
+        if not self.running:  # last, so that what goes wrong there is not taken for a fault of the run
+            self._listener.ended(self)
         return self.running
 
     def cancel(self) -> None:
@@ -262,9 +263,9 @@ class SegmentationRun:
     # The end
 
     def _finish(self, error: MedContextError | None) -> None:
-        """Leave nothing behind, then tell."""
+        """Leave nothing behind."""
         if error is not None and self.state == WRITING:
-            self._writing.takeBack()
+            self._takeBack()
         if self._stop is not None and error is not None:
             error = self._stop
         self.error = error
@@ -275,12 +276,27 @@ class SegmentationRun:
         scene.RemoveObserver(tag)
         self._steps = self._reading = None
         self._removeFolder()
-        self._listener.ended(self)
+
+    def _takeBack(self) -> None:
+        try:
+            self._writing.takeBack()
+        except Exception as error:  # the run must end all the same
+            self._listener.warning(
+                _("The segmentation could not be put back as it was: {problem}").format(
+                    problem=unexpected(error).message
+                )
+            )
 
     def _removeFolder(self) -> None:
         folder, self._folder = self._folder, None
         if folder is not None:
             folder.close()
+
+
+def unexpected(error: Exception) -> MedContextError:
+    """A fault of ours, logged with its traceback, as something to tell a person."""
+    logging.getLogger(__name__).error("A run failed", exc_info=error)
+    return MedContextError(f"{type(error).__name__}: {error}", _("Please report this."))
 
 
 def _spaceHint() -> str:

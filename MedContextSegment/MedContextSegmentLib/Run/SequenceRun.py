@@ -13,7 +13,7 @@ from medcontext.errors import CancelledError, MedContextError
 from MedContextSegmentLib.Run.RunInputs import SegmentRequest
 from MedContextSegmentLib.Run.RunListener import RunListener
 from MedContextSegmentLib.Run.RunProgress import overall
-from MedContextSegmentLib.Run.SegmentationRun import CANCELLED, COMPUTING, DONE, FAILED
+from MedContextSegmentLib.Run.SegmentationRun import CANCELLED, COMPUTING, DONE, FAILED, unexpected
 from MedContextSegmentLib.Scene.Sequences import Frame, FrameRuns
 
 
@@ -65,6 +65,10 @@ class SequenceRun:
             self._step()
         except MedContextError as error:
             self._finish(error)
+        except Exception as error:
+            self._finish(unexpected(error))
+        if self.state != COMPUTING:
+            self._listener.ended(self)  # type: ignore[arg-type]
         return self.state == COMPUTING
 
     def cancel(self) -> None:
@@ -81,11 +85,21 @@ class SequenceRun:
         elif self._index < self._count:
             self._frame = self._frames.begin(self._index)
             request = replace(
-                self.request, volumes=self._frame.volumes, segmentation=self._frame.segmentation
+                self.request,
+                volumes=self._frame.volumes,
+                segmentation=self._frame.segmentation,
+                insideSegment=self._insideAt(self._frame),
             )
             self._run = self._start(request, _FrameListener(self._progress, self._listener, self._frameEnded))
         else:
             self._finish(None)
+
+    def _insideAt(self, frame: Frame) -> tuple[Any, str] | None:
+        """The segment to stay inside, as it is in the frame where its segmentation follows the sequence."""
+        if self.request.insideSegment is None:
+            return None
+        segmentation, segmentId = self.request.insideSegment
+        return self._frames.nodeAt(frame, segmentation), segmentId
 
     def _progress(self, stage: str, value: float, _etaSeconds: float | None) -> None:
         done = (self._index + overall(stage, value)) / self._count
@@ -105,15 +119,17 @@ class SequenceRun:
         self._index += 1
 
     def _finish(self, error: MedContextError | None) -> None:
+        """Show the frames that were finished; leave nothing else behind."""
         self.error = error
         try:
             self.segmentationNode = self._frames.finish()
         except MedContextError as gone:
             self.error = error or gone
+        except Exception as fault:
+            self.error = error or unexpected(fault)
         self._frames.close()
         stopped = isinstance(self.error, CancelledError)
         self.state = DONE if self.error is None else CANCELLED if stopped else FAILED
-        self._listener.ended(self)  # type: ignore[arg-type]
 
 
 class _FrameListener:

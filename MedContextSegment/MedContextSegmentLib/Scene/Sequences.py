@@ -128,9 +128,17 @@ class FrameRuns:
         value = self._source.GetNthIndexValue(index)
         hidden: list[Any] = []
         self._hidden[index] = hidden
-        volumes = tuple(self._volumeAt(node, value, hidden) for node in self._volumes)
+        volumes = tuple(self._copyAt(node, value, hidden) for node in self._volumes)
         segmentation = self._segmentationAt(value, volumes[0], hidden)
         return Frame(index, self._text(value), volumes, segmentation)
+
+    def nodeAt(self, frame: Frame, node: Any) -> Any:
+        """Another node as it is in a frame; itself where it does not follow the sequence.
+
+        Raises:
+            InputError: it has no such frame.
+        """
+        return self._copyAt(node, self._source.GetNthIndexValue(frame.index), self._hidden[frame.index])
 
     def store(self, frame: Frame) -> None:
         """Keep what is in the frame's segmentation and remove its hidden nodes.
@@ -197,7 +205,7 @@ class FrameRuns:
         name, unit = self._source.GetIndexName(), self._source.GetIndexUnit()
         return f"{name} = {value} {unit}".strip() if name else value
 
-    def _volumeAt(self, node: Any, value: str, hidden: list[Any]) -> Any:
+    def _copyAt(self, node: Any, value: str, hidden: list[Any]) -> Any:
         sequence = self._browser.GetSequenceNode(node)
         if sequence is None:
             return node
@@ -205,11 +213,11 @@ class FrameRuns:
         if data is None:
             raise InputError(
                 _("'{name}' has no frame at {frame}.").format(name=_baseName(node), frame=self._text(value)),
-                _("Choose channels that have the same frames."),
+                _("Choose what has the same frames as the image."),
             )
         copy = _addHidden(data.GetClassName(), _baseName(node), hidden)
         # Not deep: the voxels are the sequence's own.
-        copy.CopyContent(data, False)
+        copy.CopyContent(data, not data.IsA("vtkMRMLVolumeNode"))
         copy.SetAndObserveTransformNodeID(self._transformAt(node.GetParentTransformNode(), value, hidden))
         return copy
 
