@@ -67,9 +67,11 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
         """The run that goes on; None between runs."""
         return self._run if self._run is not None and self._run.running else None
 
-    def warm(self, modelId: str | None = None) -> WorkerRequest:
+    def warm(
+        self, modelId: str | None = None, device: str = "auto", precision: str = "auto"
+    ) -> WorkerRequest:
         """Let the worker get ready in the background, so that the first click is as quick as the next ones."""
-        return self.worker.warm(modelId or None)
+        return self.worker.warm(modelId or None, device, precision)
 
     def segment(
         self,

@@ -88,7 +88,7 @@ class WorkerProcess:
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
         self._children: list[WorkerChild] = []  # the one in use, if any; a list that the finalizer shares
-        self._model: str | None = None
+        self._last: dict[str, Any] = {}  # what the last request computed with
         # Runs when this object goes and, should nobody have closed it, when Python ends.
         weakref.finalize(self, _stopAll, self._children)
 
@@ -129,7 +129,7 @@ class WorkerProcess:
         request = WorkerRequest(kind, str(next(self._ids)))
         with self._lock:
             if isinstance(fields.get("model"), str):
-                self._model = fields["model"]
+                self._last = {name: fields[name] for name in ("model", "device", "precision") if name in fields}
             child = self._current()
             if child is None:
                 try:
@@ -141,9 +141,18 @@ class WorkerProcess:
             child.send(request, fields)
         return request
 
-    def warm(self, model: str | None = None) -> WorkerRequest:
-        """Let the worker import its libraries and load a model while the person still chooses."""
-        return self.send("warm", **({} if model is None else {"model": model}))
+    def warm(
+        self, model: str | None = None, device: str = "auto", precision: str = "auto"
+    ) -> WorkerRequest:
+        """Let the worker import its libraries and load a model while the person still chooses.
+
+        Args:
+            model: id, ``id@version`` or folder; none is loaded when None.
+            device: where it will be used; loaded for another one it would be loaded again.
+            precision: in which it will be used.
+        """
+        named = {} if model is None else {"model": model}
+        return self.send("warm", **named, device=device, precision=precision)
 
     def cancel(self, request: WorkerRequest) -> None:
         """Ask the worker to stop a request; where it does not in time, it is killed and a fresh one warms up."""
@@ -188,7 +197,7 @@ class WorkerProcess:
                 self._children.clear()
         child.kill()
         if current:
-            self.warm(self._model)
+            self.warm(**self._last)
 
 
 def _stopAll(children: list[WorkerChild]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import sys
@@ -148,6 +149,30 @@ def test_after_a_kill_a_fresh_worker_is_there_before_anybody_asks(fake: WorkerPr
     while fake.pid in (None, first):
         assert time.monotonic() < ends
         time.sleep(0.01)
+
+
+def test_the_fresh_worker_gets_ready_for_what_was_asked_last(tmp_path: Path) -> None:
+    worker = child(tmp_path)
+    told = tmp_path / "told"
+    script = SCRIPT.replace("PROTOCOL", "1").replace(
+        "    kind =", "    print(line, file=open(TOLD, 'a'), flush=True)\n    kind ="
+    )
+    (tmp_path / "a worker ü.py").write_text(script.replace("TOLD", repr(str(told))), encoding="utf-8")
+    answer(worker.warm("m@1", device="cpu", precision="bf16"))
+    asked = json.loads(told.read_text(encoding="utf-8"))
+    wanted = {"request": "warm", "model": "m@1", "device": "cpu", "precision": "bf16"}
+    assert wanted.items() <= asked.items()
+    request = worker.send("hang")  # names no model: the last one counts
+    wait_for("info", request)
+    worker.cancel(request)
+    assert request.wait(STOP_SECONDS)
+    ends = time.monotonic() + DEADLINE
+    while told.read_text(encoding="utf-8").count('"warm"') < 2:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    again = json.loads(told.read_text(encoding="utf-8").strip().splitlines()[-1])
+    assert wanted.items() <= again.items()
+    worker.kill()
 
 
 def test_a_request_that_was_answered_cannot_be_cancelled(fake: WorkerProcess) -> None:
