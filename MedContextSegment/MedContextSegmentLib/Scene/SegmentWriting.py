@@ -160,7 +160,7 @@ def writeProtected(plan: Plan) -> Iterator[float]:
 
 
 class _Editor:
-    """Slicer's editor logic with settings of its own, which are not in the scene."""
+    """Slicer's editor logic, there since Slicer 5.10, with settings of its own that are not in the scene."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

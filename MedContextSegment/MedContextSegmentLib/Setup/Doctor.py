@@ -184,20 +184,21 @@ def _workerFindings(request: WorkerRequest) -> list[Finding]:
 
 def _slicer() -> Finding:
     value = f"{slicer.app.applicationVersion} ({slicer.app.revision}), {slicer.app.os}"
-    return Finding("3D Slicer", value)
+    return Finding(_("3D Slicer"), value)
 
 
 def _system() -> Finding:
     problem = unsupported()
     value = f"{platform.python_version()}, numpy {np.__version__}, {platform.platform()}"
-    return Finding("Python", value, not problem, problem)
+    return Finding(_("Python"), value, not problem, problem)
 
 
 def _package() -> Finding:
     module = Path(__file__).resolve().parents[2]
     value = _("version {version} in {package}, module in {module}")
     package = Path(medcontext.__file__).resolve().parent
-    return Finding("MedContext", value.format(version=medcontext.__version__, package=package, module=module))
+    text = value.format(version=medcontext.__version__, package=package, module=module)
+    return Finding(_("MedContext"), text)
 
 
 def _missing() -> Finding:
