@@ -106,6 +106,8 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
         if self._widget is not None:
             self._widget.deleteLater()
             self._widget = None
+        if getattr(slicer.modules, self.name.lower(), None) is not self:
+            return  # another one of that name was loaded after it
         for name in (self.name.lower(), self.name + "Widget", self.name + "Instance"):
             if hasattr(slicer.modules, name):
                 delattr(slicer.modules, name)
@@ -117,10 +119,11 @@ class ModuleManager(QtCore.QObject, application.ModuleManager):
     moduleAboutToBeUnloaded = QtCore.Signal(str)
     moduleLoaded = QtCore.Signal(str)
 
-    def unload(self, name: str) -> None:
-        """Harness only: unload one module."""
-        module = self.module(name)
-        if module.widgetRepresentation().isEntered():
-            module.widgetRepresentation().exit()
-        self.moduleAboutToBeUnloaded.emit(name)
+    def unload(self, widget: Any) -> None:
+        """Harness only: unload the module of this widget and no other, also where two have the same name."""
+        module = widget.parent.module()
+        if widget.parent.isEntered():
+            widget.parent.exit()
+        # The signal carries a name only and would reach the other one too.
+        widget._onModuleAboutToBeUnloaded(module.name)
         module.close()

@@ -146,6 +146,6 @@ def leave(widget: Any) -> None:
 
 def unload(widget: Any) -> None:
     """What happens when Slicer quits: cleanup() is called and the panel deleted."""
-    slicer.app.moduleManager().unload(widget.moduleName)
+    slicer.app.moduleManager().unload(widget)
     slicer.app.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
     slicer.app.processEvents()

@@ -162,6 +162,18 @@ def test_unloading_calls_cleanup_once(module: Path) -> None:
     assert not hasattr(slicer.modules, "tiny")
 
 
+def test_of_two_panels_the_one_given_is_unloaded(module: Path) -> None:
+    from harness import slicer_qt
+
+    first, second = (slicer_qt.enter(slicer_qt.load_module(module)) for _ in range(2))
+    slicer_qt.unload(first)
+    assert (first.calls, second.calls) == (["enter", "exit", "cleanup"], ["enter"])
+    assert hasattr(slicer.modules, "tiny")
+    slicer_qt.unload(second)
+    assert second.calls == ["enter", "exit", "cleanup"]
+    assert not hasattr(slicer.modules, "tiny")
+
+
 def test_developer_section_appears_in_developer_mode(
     module: Path, load_module: Callable[[Path], Any]
 ) -> None:
