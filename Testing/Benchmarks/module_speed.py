@@ -133,15 +133,9 @@ def click(logic: Any, volume: Any, model: str | Path, segmentation: Any = None) 
 
 def repeated(logic: Any, volume: Any, model: str | Path, rounds: int) -> dict[str, Any]:
     """The first click, then warm ones: the median of those by what is beyond the network."""
-    import slicer
-
-    cold, node = click(logic, volume, model)
-    slicer.mrmlScene.RemoveNode(node)
-    warm = []
-    for _round in range(rounds):
-        row, node = click(logic, volume, model)
-        slicer.mrmlScene.RemoveNode(node)
-        warm.append(row)
+    # The segmentations stay in the scene: Slicer takes seconds to delete a large one with many segments.
+    cold, _node = click(logic, volume, model)
+    warm = [click(logic, volume, model)[0] for _round in range(rounds)]
     warm.sort(key=lambda row: row[REST])
     worst = {
         state: max(row["longest blocked"].get(state, 0.0) for row in warm)
