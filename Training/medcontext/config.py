@@ -103,4 +103,6 @@ def read_data(path: Path) -> Any:
 
 def _describe(entry: Any) -> str:
     where = ".".join(str(part) for part in entry["loc"]) or "content"
+    if entry["type"] == "extra_forbidden":
+        return f"there is no field '{where}' (given: {str(entry.get('input'))[:80]})"
     return f"{where}: {entry['msg']} (given: {str(entry.get('input'))[:80]})"
