@@ -13,11 +13,11 @@ from MedContextSegmentLib.Panel.QtHelpers import quiet, showText
 from MedContextSegmentLib.Panel.VolumesTable import VolumesTable
 from MedContextSegmentLib.Scene.Certainty import (
     CERTAINTY_REFERENCE,
-    goToLeastSureSlice,
     hideCertainty,
     isCertaintyShown,
     showOverlay,
 )
+from MedContextSegmentLib.Scene.LeastSure import goToLeastSureSlice
 
 
 class ReviewPanel:

@@ -1,4 +1,4 @@
-"""What a person should know before a run: does the image fit the model? Quick: of the voxels only some are looked at."""
+"""What a person should know before a run: does the image fit the model? Quick: few voxels are looked at."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.Run.Models import channelTitle, findModel
 from MedContextSegmentLib.Run.Redo import RedoRequest, redoModel, regionOf
+from MedContextSegmentLib.Run.RequestChecks import checkNodes
 from MedContextSegmentLib.Scene.Regions import boxOfMask, boxOfRoi, maskOfRoi, maskOfSegment
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot, readVolume, volumeProblem
 from MedContextSegmentLib.Worker.Results import Box
@@ -73,6 +74,14 @@ def readInputs(request: SegmentRequest) -> RunInputs:
     Raises:
         InputError: the request cannot be followed; one sentence says why.
     """
+    checkNodes(
+        request.volumes,
+        request.model,
+        request.segmentation,
+        request.roi,
+        request.insideSegment,
+        request.redo,
+    )
     card = findModel(redoModel(request.redo, request.model) if request.redo else request.model)
     _checkVolumes(request, card)
     if request.certainty not in CERTAINTIES:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from MedContextSegmentLib.Run.RunInputs import RunInputs, SegmentRequest
 from MedContextSegmentLib.Run.RunListener import RunListener
-from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE
+from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE, forgetCertainty, showCertainty
 from MedContextSegmentLib.Scene.SegmentationWriter import SegmentationWriter, newSegmentation
+from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot
 from MedContextSegmentLib.Worker.Results import SegmentationResult
 
 
@@ -55,14 +58,9 @@ class Writing:
             listener.warning(_("No structure was found in this image."))
         for note in writer.notes:
             listener.message(note)
-        if result.certainty is not None:
-            from MedContextSegmentLib.Scene.Certainty import showCertainty
-
-            existing = self._node.GetNodeReference(CERTAINTY_REFERENCE)
-            overlay = showCertainty(result, snapshot, existing, region)
-            self._node.SetNodeReferenceID(CERTAINTY_REFERENCE, overlay.GetID())
-            self._certaintyNode = overlay
         yield 1.0
+        # Last, in one go: from here on nothing is taken back.
+        self._showCertainty(result, snapshot, region, listener)
 
     def written(self) -> tuple[Any, Any]:
         """The segmentation node and the certainty overlay (or None)."""
@@ -82,7 +80,30 @@ class Writing:
         else:
             slicer.mrmlScene.RemoveNode(node)
 
-    def _target(self, request: SegmentRequest, snapshot: Any, listener: RunListener) -> Any:
+    def _showCertainty(
+        self,
+        result: SegmentationResult,
+        snapshot: VolumeSnapshot,
+        region: np.ndarray | None,
+        listener: RunListener,
+    ) -> None:
+        """Show what came with the result, and nothing of an earlier one; a map that fails costs no segmentation."""
+        existing = self._node.GetNodeReference(CERTAINTY_REFERENCE)
+        try:
+            if result.certainty is None:
+                forgetCertainty(self._node, region)
+                return
+            overlay = showCertainty(result, snapshot, existing, region)
+            self._node.SetNodeReferenceID(CERTAINTY_REFERENCE, overlay.GetID())
+            self._certaintyNode = overlay
+        except Exception as error:
+            logging.getLogger(__name__).exception("The certainty map failed")
+            if existing is not None:  # it is of an earlier result
+                slicer.mrmlScene.RemoveNode(existing)
+            text = _("The certainty map could not be shown ({problem}); the segmentation is complete.")
+            listener.warning(text.format(problem=error))
+
+    def _target(self, request: SegmentRequest, snapshot: VolumeSnapshot, listener: RunListener) -> Any:
         node = request.segmentation
         if node is not None and node.GetScene() is not None:
             self._earlier = _Earlier(node)

@@ -119,6 +119,15 @@ class Target:
         return first, second, third
 
 
+def outputProblem(segmentationNode: Any) -> str:
+    """Why a segmentation cannot take a result, as a sentence; empty if it can."""
+    segmentation = segmentationNode.GetSegmentation()
+    if segmentation.GetNumberOfSegments() == 0 or segmentation.GetSourceRepresentationName() == LABELMAP:
+        return ""
+    text = _("The segmentation {name} holds surfaces, not label maps.")
+    return text.format(name=segmentationNode.GetName())
+
+
 def targetOf(segmentationNode: Any, snapshot: VolumeSnapshot) -> Target:
     """The grid on which a segmentation takes a result.
 
@@ -128,17 +137,13 @@ def targetOf(segmentationNode: Any, snapshot: VolumeSnapshot) -> Target:
     Raises:
         InputError: the segmentation holds surfaces instead of label maps.
     """
+    problem = outputProblem(segmentationNode)
+    if problem:
+        raise InputError(problem, _("Choose a new segmentation for the result."))
     segmentation = segmentationNode.GetSegmentation()
     empty = segmentation.GetNumberOfSegments() == 0
     if empty:
         segmentation.SetSourceRepresentationName(LABELMAP)
-    elif segmentation.GetSourceRepresentationName() != LABELMAP:
-        raise InputError(
-            _("The segmentation {name} holds surfaces, not label maps.").format(
-                name=segmentationNode.GetName()
-            ),
-            _("Choose a new segmentation for the result."),
-        )
     text = slicer.vtkSlicerSegmentEditorLogic.GetReferenceImageGeometryStringFromSegmentation(segmentation)
     role = segmentationNode.GetReferenceImageGeometryReferenceRole()
     ofScan = segmentationNode.GetNodeReferenceID(role) == snapshot.nodeId

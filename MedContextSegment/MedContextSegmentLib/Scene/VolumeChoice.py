@@ -6,20 +6,15 @@ from typing import Any
 
 import slicer
 
-from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE
+from MedContextSegmentLib.Scene.Certainty import isOverlay
 
 
 def candidateVolumes() -> list[Any]:
     """Scalar volumes that can be seen, without label maps and certainty overlays; the one shown comes first."""
-    overlays = set()
-    for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        overlays.add(segmentation.GetNodeReferenceID(CERTAINTY_REFERENCE))
     volumes = [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        if not node.IsA("vtkMRMLLabelMapVolumeNode")
-        and not node.GetHideFromEditors()
-        and node.GetID() not in overlays
+        if not node.IsA("vtkMRMLLabelMapVolumeNode") and not node.GetHideFromEditors() and not isOverlay(node)
     ]
     shown = shownVolumeId()
     return sorted(volumes, key=lambda node: node.GetID() != shown)

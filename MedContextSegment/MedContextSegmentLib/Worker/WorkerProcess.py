@@ -129,7 +129,9 @@ class WorkerProcess:
         request = WorkerRequest(kind, str(next(self._ids)))
         with self._lock:
             if isinstance(fields.get("model"), str):
-                self._last = {name: fields[name] for name in ("model", "device", "precision") if name in fields}
+                self._last = {
+                    name: fields[name] for name in ("model", "device", "precision") if name in fields
+                }
             child = self._current()
             if child is None:
                 try:
@@ -141,9 +143,7 @@ class WorkerProcess:
             child.send(request, fields)
         return request
 
-    def warm(
-        self, model: str | None = None, device: str = "auto", precision: str = "auto"
-    ) -> WorkerRequest:
+    def warm(self, model: str | None = None, device: str = "auto", precision: str = "auto") -> WorkerRequest:
         """Let the worker import its libraries and load a model while the person still chooses.
 
         Args:

@@ -17,9 +17,9 @@ OBLIQUE = np.array([[0.8, -1.2, 0.1, 5], [0.6, 1.6, 0.2, -7], [-0.1, 0.1, 2.9, 1
 
 @pytest.fixture
 def lib() -> Any:
-    from MedContextSegmentLib.Scene import Certainty
+    from MedContextSegmentLib.Scene import Certainty, LeastSure
 
-    return Certainty
+    return SimpleNamespace(**{**vars(Certainty), **vars(LeastSure)})
 
 
 @pytest.fixture

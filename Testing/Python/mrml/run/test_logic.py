@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from harness.runs import DEAF, Recorder, loadSample, pollUntil, sampleLabels, scriptWorker, segmentArrays
@@ -18,6 +20,7 @@ from medcontext.errors import CancelledError, InputError
 from medcontext.exchange import PREFIX, ExchangeFolder
 from medcontext.jobs.process import creation_token
 from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
+from MedContextSegmentLib.Run.Redo import RedoRequest
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 
@@ -99,9 +102,61 @@ def test_wrong_options_are_one_sentence(
     assert logic.run is None
 
 
+def surfaces() -> Any:
+    """A segmentation that was read from a surface file."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "skin")
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    source = vtk.vtkSphereSource()
+    source.Update()
+    node.AddSegmentFromClosedSurfaceRepresentation(source.GetOutput(), "skin", [1.0, 0.0, 0.0])
+    return node
+
+
+def addNode(className: str) -> Any:
+    return slicer.mrmlScene.AddNewNodeByClass(className, "thing")
+
+
+def segmentationNode() -> Any:
+    return addNode("vtkMRMLSegmentationNode")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (lambda: {"segmentation": surfaces()}, "skin holds surfaces"),
+        (lambda: {"segmentation": "mine"}, "segmentation node to write into is needed, str 'mine'"),
+        (lambda: {"segmentation": addNode("vtkMRMLModelNode")}, "vtkMRMLModelNode 'thing' was given"),
+        (lambda: {"segmentation": addNode("vtkMRMLScalarVolumeNode")}, "vtkMRMLScalarVolumeNode 'thing'"),
+        (lambda: {"segmentation": slicer.vtkMRMLSegmentationNode()}, "is not in the scene"),
+        (lambda: {"roi": "x"}, "An ROI node is needed, str 'x'"),
+        (lambda: {"roi": addNode("vtkMRMLMarkupsFiducialNode")}, "An ROI node is needed"),
+        (lambda: {"insideSegment": ("a", "b")}, "segmentation node with the segment is needed"),
+        (lambda: {"insideSegment": "a"}, "A segment is given as str 'a'"),
+        (lambda: {"insideSegment": (segmentationNode(), "b")}, "'thing' has no segment with the id 'b'"),
+        (lambda: {"redo": "finer"}, "What to do again is given as str 'finer'"),
+        (lambda: {"redo": RedoRequest("finer", roi=5)}, "An ROI node is needed, int 5"),
+        (lambda: {"redo": RedoRequest("finer", segment=(segmentationNode(), "b"))}, "no segment with the id"),
+        (lambda: {"volumes": ("scan",)}, "A volume node is needed, str 'scan'"),
+        (lambda: {"volumes": (slicer.vtkMRMLScalarVolumeNode(),)}, "is not in the scene"),
+        (lambda: {"model": 5}, "The model is given as int 5"),
+    ],
+)  # fmt: skip
+def test_what_is_of_the_wrong_kind_is_refused_before_anything_is_computed(
+    tmp_path: Path, options: Any, said: str
+) -> None:
+    logic = MedContextSegmentLogic(worker=WorkerProcess(["no such program"]), exchangeRoot=tmp_path)
+    request = SegmentRequest((loadSample(),), "hippocampus")
+    with pytest.raises(InputError, match=said) as error:
+        logic.start(replace(request, **options()), Recorder())
+    assert error.value.hint
+    assert logic.run is None
+
+
 def test_an_image_that_is_far_too_large_is_refused_with_the_way_out(logic: MedContextSegmentLogic) -> None:
+    node = makeVolume((100, 150, 150))
+    slicer.util.arrayFromVolume(node)[50:] = 1
     with pytest.raises(InputError, match="The image measures 150 x 150 x 100 mm"):
-        logic.segment(makeVolume((100, 150, 150)), "hippocampus")
+        logic.segment(node, "hippocampus")
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from MedContextSegmentLib.Run.Redo import RedoRequest
 from MedContextSegmentLib.Run.RunInputs import RunInputs, SegmentRequest
 from MedContextSegmentLib.Run.RunListener import LogListener
 from MedContextSegmentLib.Run.Writing import Writing
+from MedContextSegmentLib.Scene import Certainty
+from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE, isCertaintyShown
 from MedContextSegmentLib.Scene.Provenance import tagOf
+from MedContextSegmentLib.Scene.VolumeChoice import candidateVolumes
 from MedContextSegmentLib.Scene.VolumeReader import readVolume
 from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel, restrictResult
 
@@ -202,3 +206,58 @@ def test_a_restricted_result_counts_what_is_left() -> None:
     assert set(np.unique(result.certainty[~mask])) == {255}
     with pytest.raises(InputError, match="shape"):
         restrictResult(result, mask[1:])
+
+
+def write(volumeNode: Any, node: Any, certainty: bool = True, region: np.ndarray | None = None) -> Any:
+    """One run; its overlay, or None."""
+    redo = RedoRequest("finer") if region is not None else None
+    request = SegmentRequest((volumeNode,), "hippocampus", segmentation=node, redo=redo)
+    result = makeResult() if certainty else replace(makeResult(), certainty=None)
+    writing = Writing()
+    list(writing.steps(request, makeInputs(volumeNode, region), result, LogListener()))
+    return writing.written()[1]
+
+
+def test_a_run_without_certainty_takes_the_earlier_map_away() -> None:
+    volumeNode = makeVolume()
+    node = makeSegmentation(volumeNode)
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    overlay = write(volumeNode, node)
+    assert isCertaintyShown(overlay)
+    assert write(volumeNode, node, certainty=False) is None
+    assert not isCertaintyShown(overlay)
+    assert node.GetNodeReference(CERTAINTY_REFERENCE) is None
+    assert candidateVolumes() == [volumeNode]  # though nothing refers to it any more
+
+
+def test_a_region_redone_without_certainty_is_empty_in_the_map() -> None:
+    volumeNode = makeVolume()
+    node = makeSegmentation(volumeNode)
+    overlay = write(volumeNode, node)
+    before = np.array(slicer.util.arrayFromVolume(overlay))
+    region = np.zeros(SHAPE, bool)
+    region[3:8, 4:8, 5:9] = True
+    assert before[region].all()
+    write(volumeNode, node, certainty=False, region=region)
+    assert node.GetNodeReference(CERTAINTY_REFERENCE) is overlay
+    after = slicer.util.arrayFromVolume(overlay)
+    assert not after[region].any()
+    np.testing.assert_array_equal(after[~region], before[~region])
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first map", "earlier map"])
+def test_a_map_that_fails_costs_no_segmentation(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, earlier: bool
+) -> None:
+    volumeNode = makeVolume()
+    node = makeSegmentation(volumeNode)
+    overlay = node.GetNodeReference(CERTAINTY_REFERENCE)
+    if not earlier:
+        slicer.mrmlScene.RemoveNode(overlay)
+    with monkeypatch.context() as patch, caplog.at_level("WARNING"):
+        patch.setattr(Certainty, "_setUpLegend", lambda *_arguments: {}["colors"])
+        assert write(volumeNode, node) is None
+    assert any("the segmentation is complete" in message for message in caplog.messages)
+    assert node.GetSegmentation().GetSegmentIdBySegmentName("label 1")
+    assert node.GetNodeReference(CERTAINTY_REFERENCE) is None
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == [volumeNode]  # no stale one either
