@@ -6,7 +6,7 @@ along ``(K, J, I)``; its start may be negative, as a labelmap may reach beyond t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from MedContextSegmentLib.Worker.Results import Box
 
 ALIGNED_VOXELS = 0.01
 """Grids whose voxels lie this close to each other everywhere are one grid: headers are rounded text."""
+STEP_VOXELS = 1 << 23  # done at a time, so that no step takes long
 ROUNDING = 1e-3  # share of a voxel that a corner may be off
 
 
@@ -49,6 +50,15 @@ def orientedImage(array: np.ndarray, ijkToRas: np.ndarray, start: Iterable[int] 
     return image
 
 
+def newImage(box: Box, ijkToRas: np.ndarray) -> Any:
+    """A ``vtkOrientedImageData`` of bytes that are still to be filled, with :func:`imageArray`."""
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent([end for start, stop in reversed(box) for end in (start, stop - 1)])
+    image.SetGeometryFromImageToWorldMatrix(vtkMatrix(ijkToRas))
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    return image
+
+
 def emptyImage(ijkToRas: np.ndarray) -> Any:
     """A ``vtkOrientedImageData`` without voxels, as an empty segment holds."""
     image = slicer.vtkOrientedImageData()
@@ -68,6 +78,14 @@ def boxShape(box: Box) -> tuple[int, int, int]:
     """Number of voxels along ``(K, J, I)``; 0 where a range is empty."""
     k, j, i = (max(0, end - start) for start, end in box)
     return k, j, i
+
+
+def slabs(box: Box) -> Iterator[Box]:
+    """A box cut across K, so that what is done with each part takes no more than some hundredths of a second."""
+    (first, last), j, i = box
+    thickness = max(1, STEP_VOXELS // max(1, boxShape(box)[1] * boxShape(box)[2]))
+    for start in range(first, last, thickness):
+        yield (start, min(start + thickness, last)), j, i
 
 
 def boxIsEmpty(box: Box | None) -> bool:

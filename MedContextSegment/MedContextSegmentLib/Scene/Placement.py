@@ -16,14 +16,13 @@ from MedContextSegmentLib.Scene.OrientedImage import (
     orientedImage,
     resampled,
     shifted,
+    slabs,
     slices,
     starts,
     union,
 )
 from MedContextSegmentLib.Scene.SegmentationTarget import Target
 from MedContextSegmentLib.Worker.Results import Box, SegmentationResult, SegmentLabel
-
-STEP_VOXELS = 1 << 23  # resampled at a time, so that no step takes long
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,7 @@ class Placement:
         image = orientedImage(array[slices(box)], target.scan.ijkToRas, starts(box))
         wanted = target.boxAround(box)
         values = np.zeros(boxShape(wanted), np.uint8)
-        thickness = max(1, STEP_VOXELS // max(1, values.shape[1] * values.shape[2]))
-        for start in range(wanted[0][0], wanted[0][1], thickness):
-            part = ((start, min(start + thickness, wanted[0][1])), wanted[1], wanted[2])
+        for part in slabs(wanted):
             values[slices(part, starts(wanted))] = resampled(image, target.ijkToRas, part, target.transform)
             yield
         self.values, self.box = values, wanted

@@ -22,9 +22,12 @@ from MedContextSegmentLib.Scene.OrientedImage import (
     cropped,
     emptyImage,
     imageArray,
+    imageBox,
     intersection,
+    newImage,
     orientedImage,
     shifted,
+    slabs,
     slices,
     starts,
     union,
@@ -82,8 +85,10 @@ class Plan:
 
 def writeLayer(plan: Plan) -> Iterator[float]:
     """All labels as one label map that the segments share: no copy for each, no time for each."""
-    image = _layer(plan)
-    yield 0.1
+    box, grid = union(piece.box for piece in plan.pieces if piece.box), plan.target.ijkToRas
+    image = newImage(box, grid) if box is not None else emptyImage(grid)
+    for share in _fill(plan, image):
+        yield 0.3 * share
     targets = set(plan.segmentIds.values())
     for count, piece in enumerate(plan.pieces, start=1):
         segmentId = plan.segmentIds.get(piece.label.value, "")
@@ -91,19 +96,24 @@ def writeLayer(plan: Plan) -> Iterator[float]:
             _replace(plan, piece.label, segmentId, targets, image)
         else:
             _addSegment(plan, piece.label, image)
-        yield 0.1 + 0.9 * count / len(plan.pieces)
+        yield 0.3 + 0.7 * count / len(plan.pieces)
 
 
-def _layer(plan: Plan) -> Any:
-    """The ``vtkOrientedImageData`` of all labels, no larger than they need."""
-    box = union(piece.box for piece in plan.pieces if piece.box)
-    if box is None:
-        return emptyImage(plan.target.ijkToRas)
-    part = plan.placement.values[slices(box, starts(plan.placement.box))]
-    if np.count_nonzero(part) != sum(piece.label.voxels for piece in plan.pieces):
+def _fill(plan: Plan, image: Any) -> Iterator[float]:
+    """Put all labels into the ``vtkOrientedImageData``; yields the share that is done."""
+    box, place, array = imageBox(image), starts(plan.placement.box), imageArray(image)
+    origin, found = starts(box), 0
+    for part in slabs(box):
+        filled = array[slices(part, origin)]
+        filled[:] = plan.placement.values[slices(part, place)]
+        found += int(np.count_nonzero(filled))
+        yield 0.5 * (part[0][1] - origin[0]) / len(array)
+    if found != sum(piece.label.voxels for piece in plan.pieces):
         # A value without a segment would show up in the next segment that Slicer gives this value.
-        part = part * among(part, [piece.label.value for piece in plan.pieces])
-    return orientedImage(part, plan.target.ijkToRas, starts(box))
+        for part in slabs(box):
+            filled = array[slices(part, origin)]
+            filled *= among(filled, [piece.label.value for piece in plan.pieces])
+            yield 0.5 + 0.5 * (part[0][1] - origin[0]) / len(array)
 
 
 def _replace(plan: Plan, label: SegmentLabel, segmentId: str, targets: set[str], image: Any) -> None:
@@ -126,37 +136,45 @@ def writeProtected(plan: Plan) -> Iterator[float]:
     The mask is made here once for all segments, and the logic gets what is left within the smallest box: its own
     masking works on the whole scan for each segment, and knows of no completed segments.
     """
-    for piece in plan.pieces:
+    for count, piece in enumerate(plan.pieces, start=1):
         if piece.label.value not in plan.segmentIds:
             _addSegment(plan, piece.label, None)
-    box, placement = _workBox(plan), plan.placement
+        yield 0.1 * count / len(plan.pieces)
+    box = _workBox(plan)
     if box is None:
         return
-    new, editable = cropped(placement.values, placement.box, box), np.ones(boxShape(box), bool)
-    if placement.regionBox is not None:
-        editable = cropped(placement.region, placement.regionBox, box)
-        new[~editable] = 0
-    yield 0.02
-    new *= among(new, [piece.label.value for piece in plan.pieces])
-    yield 0.04
-    targets = set(plan.segmentIds.values())
-    for protected in protections(plan.segmentationNode, plan.editing, targets, plan.kept, plan.target, box):
-        editable &= ~protected
-        yield 0.06
-    before = np.count_nonzero(new)
-    new[~editable] = 0
-    plan.protectedVoxels = int(before - np.count_nonzero(new))
-    yield 0.1
+    new, editable = np.zeros(boxShape(box), np.uint8), np.ones(boxShape(box), bool)
+    for part in slabs(box):
+        place = slices(part, starts(box))
+        for _step in _protect(plan, part, new[place], editable[place]):
+            yield 0.1 + 0.2 * (part[0][0] - box[0][0]) / len(new)
     editor = _Editor(plan)
     try:
-        for count, piece in enumerate(plan.pieces, start=1):
-            editor.remove(piece, new, editable, box)
-            yield 0.1 + 0.4 * count / len(plan.pieces)
+        for count, piece in enumerate(plan.pieces):
+            for _step in editor.remove(piece, new, editable, box):
+                yield 0.3 + 0.3 * count / len(plan.pieces)
         for count, piece in enumerate(plan.pieces, start=1):
             editor.add(piece, new, box)
-            yield 0.5 + 0.5 * count / len(plan.pieces)
+            yield 0.6 + 0.4 * count / len(plan.pieces)
     finally:
         editor.close()
+
+
+def _protect(plan: Plan, box: Box, new: np.ndarray, editable: np.ndarray) -> Iterator[None]:
+    """Fill a part of what is to be written, ``new``, and of where anything may change, ``editable``."""
+    placement, targets = plan.placement, set(plan.segmentIds.values())
+    new[:] = cropped(placement.values, placement.box, box)
+    new *= among(new, [piece.label.value for piece in plan.pieces])
+    if placement.regionBox is not None:
+        editable[:] = cropped(placement.region, placement.regionBox, box)
+        new[~editable] = 0
+    before = np.count_nonzero(new)
+    yield
+    for protected in protections(plan.segmentationNode, plan.editing, targets, plan.kept, plan.target, box):
+        editable &= ~protected
+        yield
+    new[~editable] = 0
+    plan.protectedVoxels += int(before - np.count_nonzero(new))
 
 
 class _Editor:
@@ -171,7 +189,7 @@ class _Editor:
     def close(self) -> None:
         self._logic.SetSegmentEditorNode(None)
 
-    def remove(self, piece: Piece, new: np.ndarray, editable: np.ndarray, box: Box) -> None:
+    def remove(self, piece: Piece, new: np.ndarray, editable: np.ndarray, box: Box) -> Iterator[None]:
         """Take out of a segment what may be changed and is not in the result."""
         segmentId = self._plan.segmentIds.get(piece.label.value, "")
         segment = self._plan.segmentation.GetSegment(segmentId) if segmentId else None
@@ -181,12 +199,18 @@ class _Editor:
         part = intersection(boxOn(image, grid), box)
         if boxIsEmpty(part):
             return
-        place = slices(part, starts(box))
-        old = valuesOn(image, grid, part) == segment.GetLabelValue()
-        gone = old & editable[place] & (new[place] != piece.label.value)
+        gone = np.zeros(boxShape(part), bool)
+        for slab in slabs(part):
+            place = slices(slab, starts(box))
+            old = valuesOn(image, grid, slab) == segment.GetLabelValue()
+            gone[slices(slab, starts(part))] = old & editable[place] & (new[place] != piece.label.value)
+            yield
+        if self._plan.segmentation.GetSegment(segmentId) is None:
+            return
         # With any other mode Slicer would first give the segment a label map of its own, for nothing.
         self._settings.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments)
         self._modify(segmentId, gone, part, slicer.vtkSlicerSegmentEditorLogic.ModificationModeRemove)
+        yield
 
     def add(self, piece: Piece, new: np.ndarray, box: Box) -> None:
         """Put into a segment what the result has, taken from others as the overwrite mode says."""
@@ -218,8 +242,9 @@ def _workBox(plan: Plan) -> Box | None:
     """Where something may change: the old and the new voxels, within the region."""
     boxes = [piece.box for piece in plan.pieces if piece.box]
     for segmentId in plan.segmentIds.values():
-        image = plan.segmentation.GetSegment(segmentId).GetRepresentation(LABELMAP)
-        boxes.append(boxOn(image, plan.target.ijkToRas))
+        segment = plan.segmentation.GetSegment(segmentId)
+        if segment is not None:  # the person did not remove it meanwhile
+            boxes.append(boxOn(segment.GetRepresentation(LABELMAP), plan.target.ijkToRas))
     box = union(boxes)
     if box is not None and plan.placement.regionBox is not None:
         box = intersection(box, plan.placement.regionBox)

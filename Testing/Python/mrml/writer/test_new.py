@@ -236,6 +236,53 @@ def test_result_of_another_scan_is_refused(tools: Any) -> None:
     assert node.GetSegmentation().GetNumberOfSegments() == 0
 
 
+@pytest.mark.parametrize("protected", [False, True], ids=["new", "protected"])
+@pytest.mark.parametrize("exact", [True, False], ids=["all labels", "a value without a label"])
+def test_no_step_touches_more_than_a_part_of_a_large_result(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, protected: bool, exact: bool
+) -> None:
+    """Counted in voxels that are looked up or copied between two turns of the event loop."""
+    from MedContextSegmentLib.Scene import OrientedImage, SegmentWriting
+
+    labels = np.zeros((40, 30, 30), np.uint8)
+    labels[::2], labels[1::2] = 1, 2
+    labels[20, 3, 4] = 0 if exact else 9
+    volume = tools.scan(shape=labels.shape)
+    snapshot = tools.read(volume)
+    node = tools.new(snapshot, "result")
+    if protected:
+        mask = np.zeros(labels.shape, np.uint8)
+        mask[7:30, 5:9, 5:9] = 1
+        segment_id = tools.draw(node, volume, "mine", mask)
+        segment = node.GetSegmentation().GetSegment(segment_id)
+        slicer_logic = slicer.vtkSlicerSegmentationsModuleLogic
+        slicer_logic.SetSegmentStatus(segment, slicer_logic.Completed)
+        editor = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+        editor.SetAndObserveSegmentationNode(node)
+        editor.SetOverwriteMode(editor.OverwriteAllSegments)
+    monkeypatch.setattr(OrientedImage, "STEP_VOXELS", 2000)
+    touched = [0]
+    for name in ("among", "cropped", "valuesOn"):
+        inner = getattr(SegmentWriting, name)
+
+        def counted(*arguments: Any, inner: Any = inner) -> Any:
+            result = inner(*arguments)
+            touched[-1] += result.size
+            return result
+
+        monkeypatch.setattr(SegmentWriting, name, counted)
+    writer = tools.Writer(editor if protected else None)
+    for _round in range(2):
+        for _share in writer.steps(tools.result(labels, {1: "liver", 2: "spleen"}), snapshot, node):
+            touched.append(0)
+    assert max(touched) <= 2 * 2000
+    assert protected or exact or max(touched) > 0
+    free = mask == 0 if protected else np.ones(labels.shape, bool)
+    for value, segment_id in enumerate(writer.segmentIds, start=1):
+        found = tools.voxels(node, segment_id, volume)
+        np.testing.assert_array_equal(found, (labels == value) & free)
+
+
 def test_each_step_leaves_a_valid_segmentation_and_the_shares_grow(tools: Any) -> None:
     volume, labels = tools.scan(), tools.labels()
     snapshot = tools.read(volume)
