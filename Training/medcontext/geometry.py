@@ -23,6 +23,9 @@ _CODES = (("R", "L"), ("A", "P"), ("I", "S"))  # negative and positive direction
 
 Triple = tuple[int, int, int]
 
+IndexBox = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Half-open index ranges along ``(K, J, I)``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Geometry:

@@ -12,6 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene.OrientedImage import (
     boxIsEmpty,
     boxOn,
@@ -27,7 +28,6 @@ from MedContextSegmentLib.Scene.OrientedImage import (
 )
 from MedContextSegmentLib.Scene.Provenance import labelOf
 from MedContextSegmentLib.Scene.Terminology import segmentTerminology
-from MedContextSegmentLib.Worker.Results import Box
 
 MAX_VALUE = 254
 

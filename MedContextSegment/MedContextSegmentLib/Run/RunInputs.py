@@ -10,12 +10,12 @@ from slicer.i18n import tr as _
 
 from medcontext.cards import CardSummary
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Run.Models import channelTitle, findModel
 from MedContextSegmentLib.Run.Redo import RedoRequest, redoModel, regionOf
 from MedContextSegmentLib.Run.RequestChecks import checkNodes
 from MedContextSegmentLib.Scene.Regions import boxOfMask, boxOfRoi, maskOfRoi, maskOfSegment
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot, readVolume, volumeProblem
-from MedContextSegmentLib.Worker.Results import Box
 
 CERTAINTIES = ("none", "entropy", "masked")
 

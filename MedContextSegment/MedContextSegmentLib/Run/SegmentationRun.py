@@ -95,7 +95,7 @@ class SegmentationRun:
             self._finish(error)
         except Exception as error:
             self._finish(unexpected(error))
-        if not self.running:  # last, so that what goes wrong there is not taken for a fault of the run
+        if self.state in ENDED:  # last, so that what goes wrong there is not taken for a fault of the run
             self._listener.ended(self)
         return self.running
 

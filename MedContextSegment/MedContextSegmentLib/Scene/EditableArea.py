@@ -10,9 +10,9 @@ import numpy as np
 import slicer
 import vtk
 
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene.OrientedImage import boxShape, resampled, transformBetween
 from MedContextSegmentLib.Scene.SegmentationTarget import Target, segmentsOn
-from MedContextSegmentLib.Worker.Results import Box
 
 NODE = slicer.vtkMRMLSegmentationNode
 INSIDE = (NODE.EditAllowedInsideAllSegments, NODE.EditAllowedInsideVisibleSegments)

@@ -14,7 +14,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from MedContextSegmentLib.Worker.Results import Box
+from medcontext.geometry import IndexBox as Box
 
 ALIGNED_VOXELS = 0.01
 """Grids whose voxels lie this close to each other everywhere are one grid: headers are rounded text."""

@@ -9,6 +9,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene.OrientedImage import (
     boundsOf,
     boxShape,
@@ -22,7 +23,7 @@ from MedContextSegmentLib.Scene.OrientedImage import (
     union,
 )
 from MedContextSegmentLib.Scene.SegmentationTarget import Target
-from MedContextSegmentLib.Worker.Results import Box, SegmentationResult, SegmentLabel
+from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene.OrientedImage import (
     boundsOf,
     boxIsEmpty,
@@ -22,7 +23,6 @@ from MedContextSegmentLib.Scene.OrientedImage import (
 )
 from MedContextSegmentLib.Scene.SegmentationTarget import LABELMAP
 from MedContextSegmentLib.Scene.VolumeReader import RAS_TO_LPS, VolumeSnapshot
-from MedContextSegmentLib.Worker.Results import Box
 
 __all__ = ["Box", "boxOfMask", "boxOfRoi", "maskOfRoi", "maskOfSegment"]
 

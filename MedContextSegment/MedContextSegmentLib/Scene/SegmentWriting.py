@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene import Provenance
 from MedContextSegmentLib.Scene.EditableArea import Editing, protections, segmentIdsOf
 from MedContextSegmentLib.Scene.OrientedImage import (
@@ -36,7 +37,7 @@ from MedContextSegmentLib.Scene.OrientedImage import (
 from MedContextSegmentLib.Scene.Placement import Piece, Placement
 from MedContextSegmentLib.Scene.SegmentationTarget import LABELMAP, SURFACE, Target, modifying
 from MedContextSegmentLib.Scene.Terminology import setTerminology
-from MedContextSegmentLib.Worker.Results import Box, SegmentLabel
+from MedContextSegmentLib.Worker.Results import SegmentLabel
 
 
 @dataclass(eq=False)

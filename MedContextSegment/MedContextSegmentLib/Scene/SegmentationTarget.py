@@ -12,6 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.geometry import IndexBox as Box
 from MedContextSegmentLib.Scene.OrientedImage import (
     alignment,
     among,
@@ -27,7 +28,6 @@ from MedContextSegmentLib.Scene.OrientedImage import (
     vtkMatrix,
 )
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot
-from MedContextSegmentLib.Worker.Results import Box
 
 LABELMAP = "Binary labelmap"
 SURFACE = "Closed surface"

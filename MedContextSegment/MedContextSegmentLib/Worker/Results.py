@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from medcontext.exchange import SharedArray
-
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-"""Half-open index ranges along ``(K, J, I)``."""
+from medcontext.geometry import IndexBox
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class SegmentLabel:
     name: str
     color: tuple[int, int, int]
     terminology: dict[str, Any] | None
-    extent: Box | None
+    extent: IndexBox | None
     voxels: int
     volumeMl: float
 
@@ -91,9 +90,11 @@ def readResult(event: Mapping[str, Any]) -> SegmentationResult:
             warm=bool(event.get("warm", False)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"The answer of the worker is malformed: {error!r}.") from error
+        text = _("The answer of the worker is malformed: {problem}.")
+        raise InputError(text.format(problem=repr(error))) from error
     if labelmap.ndim != 3 or (certainty is not None and certainty.shape != labelmap.shape):
-        raise InputError("The answer of the worker is malformed: its arrays do not have one shape (K, J, I).")
+        problem = _("its arrays do not have one shape (K, J, I)")
+        raise InputError(_("The answer of the worker is malformed: {problem}.").format(problem=problem))
     return result
 
 
@@ -120,7 +121,7 @@ def _label(entry: Mapping[str, Any]) -> SegmentLabel:
     )
 
 
-def _box(extent: Any) -> Box:
+def _box(extent: Any) -> IndexBox:
     (k0, k1), (j0, j1), (i0, i1) = extent
     return (int(k0), int(k1)), (int(j0), int(j1)), (int(i0), int(i1))
 
@@ -137,7 +138,9 @@ def restrictResult(result: SegmentationResult, mask: np.ndarray) -> Segmentation
     """
     if mask.shape != result.labelmap.shape:
         raise InputError(
-            f"The mask has the shape {mask.shape}, the result {result.labelmap.shape} (K, J, I)."
+            _("The mask has the shape {mask}, the result {result} (K, J, I).").format(
+                mask=mask.shape, result=result.labelmap.shape
+            )
         )
     result.labelmap[~mask] = 0
     if result.certainty is not None:
