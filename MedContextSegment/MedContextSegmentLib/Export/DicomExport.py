@@ -128,7 +128,7 @@ def _share(folder: ExchangeFolder, array: np.ndarray) -> Generator[float, None, 
         while not sending.done:
             yield 0.4
     except GeneratorExit:
-        stopping.append(CancelledError("Stopped on request."))
+        stopping.append(CancelledError(_("Stopped on request.")))
         with contextlib.suppress(MedContextError):
             sending.result()
         raise

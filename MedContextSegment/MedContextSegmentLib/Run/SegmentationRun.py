@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from MedContextSegmentLib.Worker.Background import Background
 from MedContextSegmentLib.Worker.Results import SegmentationResult, readResult, restrictResult
 from MedContextSegmentLib.Worker.WorkerChild import WorkerEnd, WorkerRequest
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
-from MedContextSegmentLib.Worker.WorkerTexts import errorOf, explainEnd
+from MedContextSegmentLib.Worker.WorkerTexts import errorOf, explainEnd, unexpected
 
 PREPARING, COMPUTING, WRITING = "preparing", "computing", "writing"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
@@ -291,12 +290,6 @@ class SegmentationRun:
         folder, self._folder = self._folder, None
         if folder is not None:
             folder.close()
-
-
-def unexpected(error: Exception) -> MedContextError:
-    """A fault of ours, logged with its traceback, as something to tell a person."""
-    logging.getLogger(__name__).error("A run failed", exc_info=error)
-    return MedContextError(f"{type(error).__name__}: {error}", _("Please report this."))
 
 
 def _spaceHint() -> str:

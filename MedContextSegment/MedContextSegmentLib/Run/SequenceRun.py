@@ -13,8 +13,9 @@ from medcontext.errors import CancelledError, MedContextError
 from MedContextSegmentLib.Run.RunInputs import SegmentRequest
 from MedContextSegmentLib.Run.RunListener import RunListener
 from MedContextSegmentLib.Run.RunProgress import overall
-from MedContextSegmentLib.Run.SegmentationRun import CANCELLED, COMPUTING, DONE, FAILED, unexpected
+from MedContextSegmentLib.Run.SegmentationRun import CANCELLED, COMPUTING, DONE, FAILED
 from MedContextSegmentLib.Scene.Sequences import Frame, FrameRuns
+from MedContextSegmentLib.Worker.WorkerTexts import unexpected
 
 
 class SequenceRun:

@@ -279,10 +279,8 @@ def _addSegment(plan: Plan, label: SegmentLabel, image: Any) -> str:
 
 
 def _uniqueName(plan: Plan, name: str) -> str:
-    taken = {
-        (plan.segmentation.GetSegment(segmentId).GetName() or "").casefold()
-        for segmentId in segmentIdsOf(plan.segmentationNode)
-    }
+    ids = segmentIdsOf(plan.segmentationNode)
+    taken = {(plan.segmentation.GetSegment(segmentId).GetName() or "").casefold() for segmentId in ids}
     unique, number = name, 1
     while unique.casefold() in taken:
         number += 1

@@ -64,7 +64,7 @@ def adopt(segmentationNode: Any, snapshot: VolumeSnapshot) -> None:
         volumeNode = slicer.mrmlScene.GetNodeByID(snapshot.nodeId)
         if volumeNode is not None:
             segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-            _placeBeside(segmentationNode, volumeNode)
+            placeBeside(segmentationNode, volumeNode)
         converter = slicer.vtkSegmentationConverter
         k, j, i = snapshot.array.shape
         text = converter.SerializeImageGeometry(vtkMatrix(snapshot.ijkToRas), [0, i - 1, 0, j - 1, 0, k - 1])
@@ -72,7 +72,8 @@ def adopt(segmentationNode: Any, snapshot: VolumeSnapshot) -> None:
         segmentationNode.GetSegmentation().SetConversionParameter(parameter, text)
 
 
-def _placeBeside(segmentationNode: Any, volumeNode: Any) -> None:
+def placeBeside(segmentationNode: Any, volumeNode: Any) -> None:
+    """In the subject hierarchy, under the study or folder of the volume."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     item, volumeItem = (hierarchy.GetItemByDataNode(node) for node in (segmentationNode, volumeNode))
     if item and volumeItem:

@@ -24,6 +24,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from MedContextSegmentLib.Scene.SegmentationTarget import placeBeside
 
 
 def browserOf(node: Any) -> Any:
@@ -276,7 +277,7 @@ class FrameRuns:
         proxy.SetNodeReferenceID(proxy.GetReferenceImageGeometryReferenceRole(), volume.GetID())
         if self._underTransform:
             proxy.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        _placeBeside(proxy, volume)
+        placeBeside(proxy, volume)
         return proxy
 
 
@@ -296,11 +297,3 @@ def _addHidden(className: str, name: str, hidden: list[Any]) -> Any:
     node = slicer.mrmlScene.AddNode(node)
     hidden.append(node)
     return node
-
-
-def _placeBeside(node: Any, volume: Any) -> None:
-    """In the subject hierarchy, under the study or folder of the volume."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    item, beside = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volume)
-    if item and beside:
-        hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))

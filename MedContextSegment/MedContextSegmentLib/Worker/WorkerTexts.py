@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 from collections.abc import Mapping, Sequence
@@ -70,11 +71,24 @@ def errorOf(event: Mapping[str, Any]) -> MedContextError:
     return _missingPackage(missing[1]) if missing else MedContextError(message, hint)
 
 
+def unexpected(error: Exception) -> MedContextError:
+    """A fault of ours, logged with its traceback, as something to tell a person."""
+    logging.getLogger(__name__).error("A run failed", exc_info=error)
+    return MedContextError(f"{type(error).__name__}: {error}", _("Please report this."))
+
+
 def isOutOfMemory(error: MedContextError) -> bool:
     """Whether memory ran out, so that the low-memory plan may help."""
     if not isinstance(error, ResourceError):
         return False
     return error.hint == _memoryHint() or bool(_MEMORY_WORDS.search(error.message))
+
+
+def withoutLowMemoryHint(error: MedContextError) -> MedContextError:
+    """The error of a run with the low-memory plan, with nothing about turning that on."""
+    if not isOutOfMemory(error):
+        return error
+    return ResourceError(error.message, _("Restrict the run to a region, or close other programs."))
 
 
 def stageTitle(stage: str) -> str:
