@@ -44,6 +44,11 @@ class ModelChooser:
         return modelKey(self.card) if self.card is not None else ""
 
     @property
+    def title(self) -> str:
+        """What a person reads of the chosen model, ""."""
+        return self.card.title if self.card is not None else ""
+
+    @property
     def empty(self) -> bool:
         """Whether the library holds no model that can be used."""
         return all(card.problem is not None for card in self._cards.values())

@@ -16,7 +16,7 @@ from MedContextSegmentLib.Run.RunInputs import SegmentRequest
 from MedContextSegmentLib.Run.RunListener import RunListener
 from MedContextSegmentLib.Run.SegmentationRun import DONE
 from MedContextSegmentLib.Run.SequenceRun import SequenceRun
-from MedContextSegmentLib.Worker.WorkerTexts import isOutOfMemory
+from MedContextSegmentLib.Worker.WorkerTexts import isOutOfMemory, withoutLowMemoryHint
 
 
 class RunActions:
@@ -100,7 +100,7 @@ class RunActions:
                 target = run.segmentationNode or run.request.segmentation
                 self._again(replace(run.request, lowMemory=True, segmentation=target), allFrames)
         else:
-            self._tell(run.error)
+            self._tell(withoutLowMemoryHint(run.error) if run.request.lowMemory else run.error)
 
     def _again(self, request: SegmentRequest, allFrames: bool) -> None:
         try:
@@ -126,7 +126,10 @@ class RunActions:
         else:
             found = sum(1 for label in run.result.labels if label.voxels)
             seconds = sum(run.result.seconds.values())
-            text = _("{count} of {total} labels found in {seconds:.1f} s on {device}.")
+            if run.request.redo is not None:
+                text = _("The region was done again in {seconds:.1f} s on {device}.")
+            else:
+                text = _("{count} of {total} labels found in {seconds:.1f} s on {device}.")
             total = len(run.result.labels)
             lines.insert(0, text.format(count=found, total=total, seconds=seconds, device=run.result.device))
         return "\n".join(lines)

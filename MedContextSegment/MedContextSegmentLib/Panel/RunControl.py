@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from MedContextSegmentLib.Worker.WorkerTexts import stageTitle
 
 INTERVAL_MS = 20
 BAR_STEPS = 1000
+DOUBLE_CLICK_SECONDS = 0.5
 
 
 class Run(Protocol):
@@ -44,6 +46,8 @@ class RunControl:
         self._run: Run | None = None
         self._ended: Callable[[Any], None] | None = None
         self._cancelling = False
+        self._began = 0.0
+        self.ignoredSeconds = DOUBLE_CLICK_SECONDS
         self._title = self._left = ""
         self._heard = False
         self.notes: list[str] = []
@@ -89,6 +93,7 @@ class RunControl:
         self._bar.setRange(0, BAR_STEPS)
         self._bar.setValue(0)
         self._bar.setVisible(True)
+        self._began = time.monotonic()
         self._timer.start()
         self._onChanged()
 
@@ -98,6 +103,11 @@ class RunControl:
             self._cancelling = True
             self._run.cancel()
             self._onChanged()
+
+    def cancelByClick(self) -> None:
+        """Stop the run soon, but not for the second half of the double click that began it."""
+        if time.monotonic() - self._began >= self.ignoredSeconds:
+            self.cancel()
 
     def forget(self) -> None:
         """Let go of a run without hearing of its end, such as when the panel goes away."""

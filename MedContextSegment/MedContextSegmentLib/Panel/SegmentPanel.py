@@ -16,6 +16,7 @@ from MedContextSegmentLib.Panel.ChannelRows import ChannelRows
 from MedContextSegmentLib.Panel.InsideSegment import InsideSegment
 from MedContextSegmentLib.Panel.LabelList import LabelList
 from MedContextSegmentLib.Panel.ModelChooser import ModelChooser, modelSummary
+from MedContextSegmentLib.Panel.OutputChoice import leaveOtherScan
 from MedContextSegmentLib.Panel.Parameters import ROI, SEGMENT, WHOLE, MedContextSegmentParameters
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, selectData, showRow, wrappable
 from MedContextSegmentLib.Run.InputChecks import ERROR, INFO, Finding, check
@@ -276,6 +277,7 @@ class SegmentPanel:
                     self._cleared[index] = before[index]
             self._parameters.channels = now
             self._guessed = []
+            leaveOtherScan(self._ui.segmentationSelector, before, now)
         self._changed()
 
     def _labelsChanged(self) -> None:

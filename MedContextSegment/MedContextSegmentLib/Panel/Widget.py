@@ -13,6 +13,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from medcontext.cards import CardSummary
+from medcontext.errors import InputError
 from MedContextSegmentLib.Panel.AdvancedPanel import AdvancedPanel
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
 from MedContextSegmentLib.Panel.ExportPanel import ExportPanel
@@ -59,7 +60,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters: Any = None
         self._guiTag: Any = None
         self._reasons = ("", "")
-        self._entered = self._warmed = self._updating = False
+        self._entered = self._warmed = self._updating = self._redone = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -78,7 +79,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.actions = RunActions(
             self.logic, self.settings, self._with.install, self.control, self.editor, self._onResult
         )
-        self.segmentPanel = SegmentPanel(ui, self.update, self._with.models)
+        self.segmentPanel = SegmentPanel(ui, self._onInputChanged, self._with.models)
         self.advancedPanel = AdvancedPanel(
             ui, self.settings, self._onInstall, self._onOfflinePack, self._onDoctor
         )
@@ -127,17 +128,28 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSegment(self) -> None:
         """*Segment* or *Cancel* was clicked."""
         if self.control.running:
-            self.control.cancel()
+            self.control.cancelByClick()
             return
+        self._redone = False
+        models = self.segmentPanel.models
+        key, title = models.key, models.title
         self.refresh()
-        self.actions.segment(self.segmentPanel.request, self.segmentPanel.allFrames)
+
+        def makeRequest() -> SegmentRequest:
+            if key and models.key != key:  # never another model than the one that was read when clicking
+                text = _("The model '{title}' is no longer in the library. Choose another one.")
+                raise InputError(text.format(title=title))
+            return self.segmentPanel.request()
+
+        self.actions.segment(makeRequest, self.segmentPanel.allFrames)
         self.update()
 
     def onRedo(self) -> None:
         """*Redo this region* or *Cancel* was clicked."""
         if self.control.running:
-            self.control.cancel()
+            self.control.cancelByClick()
             return
+        self._redone = True
         self.actions.segment(self._redoRequest)
         self.update()
 
@@ -162,7 +174,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 panel.setEnabled(not running)
             self._showButton(self.ui.segmentButton, _("Segment"), reason)
             self._showButton(self.ui.redoButton, _("Redo this region"), redoReason)
-            self._reasons = reason or self.actions.outcome, redoReason
+            outcome = self.actions.outcome
+            self._reasons = reason or outcome, redoReason or (outcome if self._redone else "")
             self._showStatus()
             self.exportPanel.update()
         finally:
@@ -207,6 +220,11 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.segmentationSelector.setCurrentNode(run.segmentationNode)
         self.reviewPanel.show(run.segmentationNode, self._volume())
         self.reviewPanel.showResult(run)
+
+    def _onInputChanged(self) -> None:
+        if not self._updating and not self.control.running:
+            self.actions.outcome = ""  # it was about another input
+        self.update()
 
     def _onRunChanged(self) -> None:
         self.advancedPanel.refresh()  # a run may have ended with another plan for memory
