@@ -34,6 +34,8 @@ class ReviewPanel:
         self._segmentation: Any = None
         self._labelmap: tuple[Any, Any] | None = None
         self.volumes = VolumesTable(ui, observer)
+        buttons = (ui.certaintyButton, ui.leastSureButton)
+        self._toolTips = [(button, button.toolTip) for button in buttons]
         ui.certaintyButton.connect("toggled(bool)", self._showCertainty)
         ui.leastSureButton.connect("clicked()", self._goToLeastSure)
         self.show(None, None)
@@ -69,12 +71,16 @@ class ReviewPanel:
         node = self.certaintyNode
         with quiet(self._ui.certaintyButton):
             self._ui.certaintyButton.checked = isCertaintyShown(node)
-        for button in (self._ui.certaintyButton, self._ui.leastSureButton):
+        why = _(
+            "There is no certainty map. Choose how to make one under Advanced > Certainty before the run."
+        )
+        for button, toolTip in self._toolTips:
             button.enabled = node is not None
+            button.toolTip = toolTip if node is not None else why
         if self._segmentation is None:
             text = _("Nothing to review: segment an image, or choose a segmentation as output above.")
         elif node is None:
-            text = _("There is no certainty map: choose a kind under Advanced and segment again.")
+            text = why
         else:
             text = ""
         showText(self._ui.reviewStatusLabel, text)

@@ -114,3 +114,32 @@ def test_a_redo_says_in_its_own_section_that_the_region_was_done_again(
     assert waitUntil(lambda: not panel.control.running)
     assert "The region was done again" in panel.ui.redoStatusLabel.text
     assert "labels found" not in panel.ui.statusLabel.text
+
+
+def test_grey_certainty_buttons_say_what_they_wait_for(panel: Any, sample: Any) -> None:
+    from harness.panel import settle
+
+    made = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Made")
+    made.SetReferenceImageGeometryParameterFromVolumeNode(sample)
+    panel.ui.segmentationSelector.setCurrentNode(made)
+    settle()
+    for button in (panel.ui.certaintyButton, panel.ui.leastSureButton):
+        assert not button.enabled
+        assert "Advanced > Certainty" in button.toolTip
+    assert "Advanced > Certainty" in panel.ui.reviewStatusLabel.text
+
+
+def test_an_uncertainty_map_without_its_segmentation_is_not_offered_as_a_scan(
+    working_panel: Any, sample: Any
+) -> None:
+    from harness.panel import output, runToEnd, settle
+    from MedContextSegmentLib.Scene.VolumeChoice import candidateVolumes
+
+    working_panel.settings.certainty = "entropy"
+    runToEnd(working_panel)
+    overlay = working_panel.reviewPanel.certaintyNode
+    assert overlay is not None
+    slicer.mrmlScene.RemoveNode(output(working_panel))
+    settle()
+    assert overlay.GetScene() is not None
+    assert candidateVolumes() == [sample]
