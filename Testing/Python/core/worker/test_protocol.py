@@ -24,10 +24,10 @@ RequestFor = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def long_work(request_for: RequestFor) -> dict[str, Any]:
-    """A request that takes minutes: hundreds of windows."""
-    noise = np.random.default_rng(0).normal(100, 20, (200, 200, 200)).astype(np.float32)
+    """A request that takes minutes: thousands of windows, in a strip that only one axis is too long for."""
+    noise = np.random.default_rng(0).normal(100, 20, (4000, 80, 60)).astype(np.float32)
     image = Volume(noise[None], Geometry.from_spacing(noise.shape))
-    return request_for(image, box=[[0, 200]] * 3)
+    return request_for(image, certainty="masked")
 
 
 def is_computing(event: dict[str, Any]) -> bool:
