@@ -51,7 +51,8 @@ def checkNodes(volumes: Any, model: Any, segmentation: Any, roi: Any, insideSegm
 
 
 def _checkRedo(redo: Any) -> None:
-    if not isinstance(redo, RedoRequest):
+    # By name: a script may hold the class as it was before the module was reloaded.
+    if type(redo).__name__ != RedoRequest.__name__:
         raise InputError(
             _("What to do again is given as {given}.").format(given=_kindOf(redo)),
             _("Give a RedoRequest, with its form and its region."),
