@@ -21,7 +21,7 @@ from fewshot import show
 from record import RESULTS, SHARED, write_result
 
 from medcontext.api import Reporter, TrainRequest, evaluate, train
-from medcontext.metrics import hierarchical_interval
+from medcontext.metrics.bootstrap import hierarchical_interval
 
 NAME = "fewshot_draws"
 ARMS = {"labels alone": False, "with 165 scans without labels": True}
