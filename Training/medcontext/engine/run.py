@@ -16,6 +16,9 @@ from medcontext.masking import MaskToken
 from medcontext.networks import SegmentationNetwork
 from medcontext.plan import Plan
 
+MONITORED = 3
+"""Held-out cases that are segmented while training; more would cost time that training needs."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -26,7 +29,7 @@ class Run:
         plan: of the data.
         network: initialised network.
         method: how it learns.
-        labelled, unlabelled, validation: prepared cases.
+        labelled, unlabelled, validation: prepared cases; ``validation`` chooses the weights that are kept.
         config: settings of the loop.
         device: where it runs.
         precision: "fp32", "bf16" or "fp16".
@@ -35,6 +38,9 @@ class Run:
         minutes: time budget, turned into steps by timing twenty; or None.
         resume: continue from the checkpoint in ``folder``.
         control: asked between steps for "stop" (keep what is there), "pause" or None.
+        monitor: held-out cases, at most ``MONITORED`` of them, that are segmented for the live curve and the picture.
+            They never choose what is kept.
+        until_stopped: train until ``control`` says "stop"; ``steps`` and ``minutes`` are None then.
     """
 
     folder: Path
@@ -52,6 +58,8 @@ class Run:
     minutes: float | None = None
     resume: bool = False
     control: Callable[[], str | None] = field(default=lambda: None)
+    monitor: Sequence[PreparedCase] = ()
+    until_stopped: bool = False
 
 
 @dataclass(frozen=True)
