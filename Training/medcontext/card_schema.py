@@ -84,7 +84,11 @@ class TrainingRecord(StrictModel):
     """Where the weights come from."""
 
     case_hashes: list[str] = Field(default_factory=list)
-    """Hashes of the images learnt from."""
+    """Hashes of the image files learnt from with labels."""
+    voxel_hashes: list[str] = Field(default_factory=list)
+    """Hashes of the same images' voxel values, which are the same in whatever file a scan is kept."""
+    inherited_hashes: list[str] = Field(default_factory=list)
+    """Hashes, of both kinds, of the images that the parent and its parents learnt from."""
     shots: int = 0
     """Labels used, validation included."""
     unlabelled: int = 0
@@ -134,6 +138,12 @@ class ModelCard(StrictModel):
     def label_set(self) -> LabelSet:
         """The labels as objects."""
         return LabelSet.from_json(self.labels)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Hashes of every image that this model or one that it came from learnt from with labels."""
+        training = self.training
+        return frozenset([*training.case_hashes, *training.voxel_hashes, *training.inherited_hashes])
 
     @property
     def classes(self) -> int:

@@ -19,6 +19,7 @@ from medcontext.home import home
 from medcontext.labels import default_color
 
 MODEL_FILE = "model.json"
+TRAINING_FOLDER = "training"
 READABLE_SCHEMA = 1
 """Newest ``schema_version`` of model.json that this program reads, as in ``card_schema``."""
 
@@ -54,6 +55,10 @@ class CardSummary:
         window: extent in mm of what the network sees at once, likewise, or None.
         label_colors: sRGB colour of each label, 0..255.
         label_values: number of each label in label maps.
+        parent_id: id of the model that it was fine-tuned from; empty where there is none.
+        parent_sha256: hash of that model's weights.
+        case_hashes: hashes of the images that it learnt from with labels.
+        verdict: "better", "worse" or "undecided" than its parent on held-out cases; empty where nobody looked.
     """
 
     folder: Path
@@ -76,6 +81,10 @@ class CardSummary:
     window: Sizes | None = None
     label_colors: tuple[Color, ...] = ()
     label_values: tuple[int, ...] = ()
+    parent_id: str = ""
+    parent_sha256: str = ""
+    case_hashes: tuple[str, ...] = ()
+    verdict: str = ""
 
 
 def user_models() -> Path:
@@ -100,6 +109,7 @@ def read_summary(folder: Path) -> CardSummary:
     """The summary of one model folder; what is wrong with it is in ``problem``, nothing is raised."""
     data, problem = _read(folder)
     training, spec = _object(data.get("training")), _object(data.get("input"))
+    parent = _object(data.get("parent"))
     channels = [_object(entry) for entry in _list(spec.get("channels"))]
     labels = [_object(entry) for entry in _list(data.get("labels"))]
     ranges, shots = _object(spec.get("range")), training.get("shots")
@@ -124,6 +134,10 @@ def read_summary(folder: Path) -> CardSummary:
         window=_window(spec),
         label_colors=tuple(_color(entry) for entry in labels),
         label_values=tuple(_value(entry) for entry in labels),
+        parent_id=_text(parent.get("id")),
+        parent_sha256=_text(parent.get("sha256")),
+        case_hashes=tuple(filter(None, map(_text, _list(training.get("case_hashes"))))),
+        verdict=_text(_object(_object(training.get("metrics")).get("verdict")).get("word")),
     )
 
 
@@ -166,12 +180,18 @@ def _suggestion(model: str, cards: list[CardSummary]) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Folders of a library; names that begin with a dot are being written or removed."""
+    """Folders of a library; names that begin with a dot are being written or removed, others still trained."""
     try:
         entries = sorted(root.iterdir())
     except OSError:  # no library yet, or one that cannot be read, lists nothing
         return []
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    return [folder for folder in folders if not is_unfinished(folder)]
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a training writes there, or was stopped there, and has not delivered a model yet."""
+    return (folder / TRAINING_FOLDER).is_dir() and not (folder / MODEL_FILE).exists()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], str | None]:
