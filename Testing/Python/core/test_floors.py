@@ -13,7 +13,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[3] / "Training" / "medcontext"
 
 FLOORS = {
-    0: {"errors", "geometry", "labels", "events", "cards", "jobs", "home", "exchange", "redo_forms"},
+    0: {
+        "errors",
+        "geometry",
+        "labels",
+        "events",
+        "cards",
+        "jobs",
+        "home",
+        "exchange",
+        "redo_forms",
+        "label_matching",
+    },
     1: {"config", "plan", "card_schema", "devices", "io", "resample", "intensity", "data"},
     2: {"networks", "losses", "masking"},
     3: {"engine", "inference", "metrics"},

@@ -12,7 +12,18 @@ import pytest
 MODULE = Path(__file__).resolve().parents[4] / "MedContextSegment"
 FILES = sorted(MODULE.rglob("*.py"))
 
-FLOOR_0 = {"errors", "geometry", "labels", "events", "cards", "jobs", "home", "exchange", "redo_forms"}
+FLOOR_0 = {
+    "errors",
+    "geometry",
+    "labels",
+    "events",
+    "cards",
+    "jobs",
+    "home",
+    "exchange",
+    "redo_forms",
+    "label_matching",
+}
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy"}
 OWN = {"MedContextSegmentLib", "MedContextSegment"}
 LATER = {"packaging", "PyTorchUtils", "SampleData", "SegmentStatistics", "DICOMLib"}
