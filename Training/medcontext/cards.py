@@ -57,7 +57,7 @@ class CardSummary:
         label_values: number of each label in label maps.
         parent_id: id of the model that it was fine-tuned from; empty where there is none.
         parent_sha256: hash of that model's weights.
-        case_hashes: hashes of the images that it learnt from with labels.
+        case_hashes: hashes of the images that it learnt from with labels: of their files, and of their voxel values.
         verdict: "better", "worse" or "undecided" than its parent on held-out cases; empty where nobody looked.
     """
 
@@ -136,7 +136,7 @@ def read_summary(folder: Path) -> CardSummary:
         label_values=tuple(_value(entry) for entry in labels),
         parent_id=_text(parent.get("id")),
         parent_sha256=_text(parent.get("sha256")),
-        case_hashes=tuple(filter(None, map(_text, _list(training.get("case_hashes"))))),
+        case_hashes=_texts(training, "case_hashes") + _texts(training, "voxel_hashes"),
         verdict=_text(_object(_object(training.get("metrics")).get("verdict")).get("word")),
     )
 
@@ -245,6 +245,10 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(data: dict[str, Any], key: str) -> tuple[str, ...]:
+    return tuple(entry for entry in _list(data.get(key)) if isinstance(entry, str))
 
 
 def _range(value: Any) -> tuple[Sizes, Sizes] | None:

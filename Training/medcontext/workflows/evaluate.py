@@ -16,9 +16,10 @@ from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io import read_labelmap
-from medcontext.labels import IGNORE, LabelSet
+from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel
-from medcontext.metrics import LabelScore, score_case, summarise, write_scores
+from medcontext.metrics import LabelScore, summarise, write_scores
+from medcontext.workflows.comparison import score_annotated, values_between
 from medcontext.workflows.predictor import make_predictor
 
 ENDINGS = (".nii.gz", ".seg.nrrd", ".nrrd", ".mha", ".nii")
@@ -121,7 +122,7 @@ def evaluate(
         reporter.check_cancelled()
         reporter.progress("evaluate", index / len(cases))
         try:
-            scores += _score(case, *compare(case), labels, tolerance_mm)
+            scores += score_annotated(case, *compare(case), labels, tolerance_mm)
         except CancelledError:
             raise
         except MedContextError as error:
@@ -154,17 +155,6 @@ def choose_cases(store: CaseStore, split: str) -> list[Case]:
         hint = "Choose --split training or all, or mark cases as held out with 'medcontext data split'."
         raise InputError(f"{store.folder} holds no labelled case in the split '{split}'.", hint)
     return cases
-
-
-def _score(
-    case: Case, prediction: Volume, reference: Volume, labels: LabelSet, tolerance_mm: float
-) -> list[LabelScore]:
-    known = set(labels.values if case.annotated.labels is None else case.annotated.labels)
-    # A label that the model does not know is in the reference all the same; it is not what is scored here.
-    others = ~np.isin(reference.array, [*labels.values, 0, IGNORE])
-    if others.any():
-        reference = Volume(np.where(others, np.uint8(0), reference.array), reference.geometry)
-    return score_case(prediction, reference, labels, tolerance_mm, case=case.id, annotated=known)
 
 
 def _with_labelmap(folder: Path, cases: Sequence[Case], reporter: Reporter) -> list[Case]:
@@ -228,13 +218,7 @@ def _common_labels(model: LabelSet, data: LabelSet, reporter: Reporter) -> tuple
     Raises:
         InputError: no name is in both.
     """
-    by_name = {label.name.casefold(): label for label in data}
-    values = np.zeros(256, np.uint8)
-    shared = []
-    for label in model:
-        if other := by_name.pop(label.name.casefold(), None):
-            values[label.value] = other.value
-            shared.append(other)
+    values, shared = values_between(model, data)
     names = [", ".join(label.name for label in labels) for labels in (model, data)]
     if not shared:
         raise InputError(f"Model and data share no label: the model knows {names[0]}, the data {names[1]}.")
@@ -243,13 +227,15 @@ def _common_labels(model: LabelSet, data: LabelSet, reporter: Reporter) -> tuple
             f"Only {', '.join(label.name for label in shared)} can be scored: the model knows {names[0]}, "
             f"the data {names[1]}."
         )
-    return values, LabelSet(tuple(sorted(shared, key=lambda label: label.value)))
+    return values, shared
 
 
 def _warn_of_known_cases(model: LoadedModel, cases: Sequence[Case], reporter: Reporter) -> None:
     """Scores on scans that a model learnt from say little about others."""
-    learnt = set(model.card.training.case_hashes)
-    seen = [case.id for case in cases if files_hash(case.images) in learnt] if learnt else []
+    learnt = model.card.seen
+    seen = [
+        case.id for case in cases if learnt and (case.voxels in learnt or files_hash(case.images) in learnt)
+    ]
     if seen:
         reporter.warning(
             f"It learnt from {some(seen)} of these {len(cases)}: their scores say little about new ones."

@@ -1,0 +1,262 @@
+"""Is a fine-tuned model better than the one it came from? Asked on scans that neither of them learnt from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from medcontext.data.cache import files_hash
+from medcontext.data.case import Case
+from medcontext.data.store import CaseStore
+from medcontext.errors import CancelledError, InputError, MedContextError
+from medcontext.events import Reporter
+from medcontext.geometry import Volume
+from medcontext.io.atomic import replacing
+from medcontext.labels import LabelSet
+from medcontext.metrics.bootstrap import Interval, paired_interval
+from medcontext.workflows.comparison import mean_dice, only, score_annotated, values_between
+from medcontext.workflows.picture import draw_overlay
+from medcontext.workflows.predictor import make_predictor
+
+Word = Literal["better", "worse", "undecided", "too_few", ""]
+
+LEAST_CASES = 5
+"""Fewer held-out cases decide nothing: with four, one case in the wrong direction turns any interval."""
+
+CONFIDENCE = 0.9
+VERDICT_FILE, PICTURE_FILE = "verdict.json", "side_by_side.png"
+
+
+@dataclass(frozen=True)
+class CaseComparison:
+    """Mean Dice over the common labels of one held-out case, of parent and child; None where none is in it."""
+
+    case: str
+    parent: float | None
+    child: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What held-out cases say about a model and the one it came from.
+
+    Attributes:
+        word: "better" or "worse" when at least five cases decide it, else "undecided" or "too_few"; "" where there is
+            nothing to compare with.
+        sentence: the same for a person, with the numbers.
+        labels: names of the labels that were compared.
+        cases: one entry for each held-out case.
+        interval: of the mean difference child minus parent; None below two cases or without a parent.
+        picture: both models on one case beside what a person drew; None without a held-out case.
+    """
+
+    word: Word
+    sentence: str
+    labels: tuple[str, ...] = ()
+    cases: list[CaseComparison] = field(default_factory=list)
+    interval: Interval | None = None
+    picture: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        numbers = {} if self.interval is None else vars(self.interval)
+        return {
+            "word": self.word,
+            "sentence": self.sentence,
+            "labels": list(self.labels),
+            "cases": len(self.cases),
+            "difference": numbers.get("difference"),
+            "low": numbers.get("low"),
+            "high": numbers.get("high"),
+            "confidence": numbers.get("confidence"),
+            "by_case": [vars(case) for case in self.cases],
+        }
+
+
+class _Side:
+    """One of the two models, ready to be applied; its answers are in the label values of the data set."""
+
+    def __init__(
+        self, model: str | Path, store: CaseStore, device: str, precision: str, reporter: Reporter
+    ) -> None:
+        self._predictor, loaded = make_predictor(model, device, precision, reporter)
+        self.card = loaded.card
+        self._values, self.shared = values_between(loaded.card.label_set, store.labels)
+
+    def labelmap(self, image: Volume, reporter: Reporter) -> Volume:
+        found = self._predictor.predict(image, reporter=reporter).labelmap
+        return Volume(self._values[found.array], found.geometry)
+
+
+def judge(
+    child: Path,
+    store: CaseStore,
+    *,
+    parent: str | Path | None,
+    device: str = "auto",
+    precision: str = "auto",
+    reporter: Reporter | None = None,
+) -> Verdict:
+    """Compare a model with its parent on the held-out cases of a store, and write down what came out.
+
+    Test cases count as held out. A case whose image either model (or one that it came from) learnt from does not
+    count, whatever file it is in. ``training/verdict.json`` and ``training/side_by_side.png`` are written.
+
+    Args:
+        child: folder of the new model.
+        store: its held-out cases are used.
+        parent: library id or folder of the model it came from; None for one trained from scratch.
+        device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        reporter: told of progress; cases that cannot be read are warned about.
+
+    Raises:
+        InputError: a model cannot be opened.
+        CancelledError: someone asked to stop.
+    """
+    reporter = reporter or Reporter()
+    names = [child] if parent is None else [child, parent]
+    sides = [_Side(name, store, device, precision, reporter) for name in names]
+    cases, known = held_out_cases(store, frozenset().union(*(side.card.seen for side in sides)))
+    labels, compared = _labels(sides)
+    title = sides[1].card.title if parent is not None else ""
+    sides = sides[: 1 + compared]
+    rows = _score_all(store, cases, labels, sides, reporter)
+    picture = _draw(child / "training" / PICTURE_FILE, store, _typical(rows), labels, sides) if rows else None
+    pairs = [(row.parent, row.child) for row in rows if row.parent is not None and row.child is not None]
+    interval = None
+    if len(pairs) > 1:
+        interval = paired_interval([a for a, _ in pairs], [b for _, b in pairs], confidence=CONFIDENCE)
+    word = _word(interval, len(pairs), compared)
+    sentence = _sentence(word, rows, interval, title, labels) + _uncounted(known)
+    verdict = Verdict(word, sentence, tuple(label.name for label in labels), rows, interval, picture)
+    with replacing(child / "training" / VERDICT_FILE) as temporary:
+        temporary.write_text(json.dumps(verdict.to_json(), indent=1) + "\n", encoding="utf-8")
+    return verdict
+
+
+def held_out_cases(store: CaseStore, seen: Collection[str]) -> tuple[list[Case], int]:
+    """The labelled cases that no training may use and that are not among ``seen``; and how many are.
+
+    Args:
+        store: the data.
+        seen: hashes of image files or of voxel values.
+    """
+    kept = [
+        case for case in store.cases if case.label is not None and (case.held_out or case.split == "test")
+    ]
+    new = [case for case in kept if case.voxels not in seen and not _has_file_in(case, seen)]
+    return new, len(kept) - len(new)
+
+
+def _has_file_in(case: Case, seen: Collection[str]) -> bool:
+    try:
+        return files_hash(case.images) in seen
+    except InputError:  # a file is missing: reading the case will say so
+        return False
+
+
+def _labels(sides: Sequence[_Side]) -> tuple[LabelSet, bool]:
+    """What is scored: the labels that all sides and the data know, else the child's; and whether both are scored."""
+    names = [{label.name for label in side.shared} for side in sides]
+    common = set.intersection(*names)
+    compared = len(sides) > 1 and bool(common)
+    wanted = common if compared else names[0]
+    return LabelSet(tuple(label for label in sides[0].shared if label.name in wanted)), compared
+
+
+def _score_all(
+    store: CaseStore, cases: Sequence[Case], labels: LabelSet, sides: Sequence[_Side], reporter: Reporter
+) -> list[CaseComparison]:
+    """Dice of each case that can be read and shows one of the labels."""
+    rows = []
+    for index, case in enumerate(cases if len(labels) else []):
+        reporter.check_cancelled()
+        reporter.progress("judge", index / len(cases))
+        try:
+            image = store.read_image(case)
+            reference = store.read_labels(case, like=image.geometry)
+            answers = [side.labelmap(image, reporter.silent()) for side in sides]
+        except CancelledError:
+            raise
+        except MedContextError as error:
+            reporter.warning(f"Held-out case {case.id} was not scored: {error.message}")
+            continue
+        dice = [
+            mean_dice(score_annotated(case, only(answer, labels), reference, labels)) for answer in answers
+        ]
+        if any(value is not None for value in dice):
+            rows.append(CaseComparison(case.id, dice[1] if len(dice) > 1 else None, dice[0]))
+    reporter.progress("judge", 1)
+    return rows
+
+
+def _typical(rows: Sequence[CaseComparison]) -> str:
+    """The case with the median difference (or Dice): the best one would flatter, the worst one frighten."""
+    ordered = sorted(rows, key=lambda row: ((row.child or 0.0) - (row.parent or 0.0), row.case))
+    return ordered[len(ordered) // 2].case
+
+
+def _draw(path: Path, store: CaseStore, case_id: str, labels: LabelSet, sides: Sequence[_Side]) -> Path:
+    """What a person drew, the parent's answer and the child's, on one case."""
+    image = store.read_image(store.case(case_id))
+    reference = store.read_labels(store.case(case_id), like=image.geometry)
+    rows = [("by hand", only(reference, labels))]
+    rows += [
+        (name, only(side.labelmap(image, Reporter()), labels))
+        for name, side in zip(("new model", "its parent"), sides, strict=False)
+    ]
+    draw_overlay(path, image, [rows[0], *reversed(rows[1:])], labels, f"Held-out case {case_id}")
+    return path
+
+
+def _word(interval: Interval | None, pairs: int, compared: bool) -> Word:
+    if not compared:
+        return ""
+    if interval is None or pairs < LEAST_CASES:
+        return "too_few"
+    return interval.verdict
+
+
+def _sentence(
+    word: Word, rows: Sequence[CaseComparison], interval: Interval | None, parent: str, labels: LabelSet
+) -> str:
+    """The verdict for a person, always with its numbers."""
+    count = f"{len(rows)} held-out case{'' if len(rows) == 1 else 's'}"
+    mine = _mean([row.child for row in rows])
+    if not rows:
+        reason = f"there is no held-out case; hold out at least {LEAST_CASES} to learn whether it is better"
+        return f"{'Too few cases to tell' if parent else 'Not scored'}: {reason}."
+    if word == "":
+        names = ", ".join(label.name for label in labels)
+        new = f" {parent} does not know {names}, so there is nothing to compare it with." if parent else ""
+        return f"Mean Dice {mine} on {count}.{new}"
+    theirs = _mean([row.parent for row in rows])
+    numbers = f"mean Dice {mine}, {parent} {theirs}, on {count}"
+    if interval is not None:
+        share = f"{100 * interval.confidence:.0f} %"
+        limits = f"{interval.low:+.3f} to {interval.high:+.3f}"
+        numbers += f"; difference {interval.difference:+.3f}, {share} interval {limits}"
+    if word == "too_few":
+        return f"Too few cases to tell: {numbers}. At least {LEAST_CASES} held-out cases are needed."
+    if word == "undecided":
+        return f"Neither better nor worse as far as these cases can tell: {numbers}."
+    return f"{word.capitalize()} than {parent}: {numbers}."
+
+
+def _uncounted(known: int) -> str:
+    if known == 0:
+        return ""
+    if known == 1:
+        return " 1 held-out case does not count: a model learnt from it."
+    return f" {known} held-out cases do not count: a model learnt from them."
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.3f}" if known else "-"
