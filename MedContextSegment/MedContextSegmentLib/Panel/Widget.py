@@ -17,6 +17,7 @@ from medcontext.errors import InputError
 from MedContextSegmentLib.Panel.AdvancedPanel import AdvancedPanel
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
 from MedContextSegmentLib.Panel.ExportPanel import ExportPanel
+from MedContextSegmentLib.Panel.LearnPanel import LearnPanel
 from MedContextSegmentLib.Panel.Lifecycle import SceneEvents
 from MedContextSegmentLib.Panel.Parameters import parametersOf
 from MedContextSegmentLib.Panel.QtHelpers import parameterWidgets, quiet, showText
@@ -86,6 +87,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.reviewPanel = ReviewPanel(ui, self.editor, self)
         self.redoPanel = RedoPanel(ui, self.editor, self._volume, self.update, self._with.models)
         self.exportPanel = ExportPanel(ui, self.logic, self._with.install, self._segmentation, self._volume)
+        self.learn = LearnPanel(self, self._with)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
         self._scene = SceneEvents(
@@ -101,6 +103,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._readScene()
         self.advancedPanel.refresh()
         self.refresh()
+        self.learn.refresh()
 
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
@@ -114,6 +117,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.control.forget()
         self.exportPanel.stop()
         self.reviewPanel.volumes.stop()
+        self.learn.stop()
         self._setParameters(None)
         self.removeObservers()
         self.editor.exit()
@@ -178,6 +182,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._reasons = reason or outcome, redoReason or (outcome if self._redone else "")
             self._showStatus()
             self.exportPanel.update()
+            self.learn.update()
         finally:
             self._updating = False
         self._warmOnce(reason)
@@ -253,10 +258,12 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._guiTag = parameters.connectParametersToGui(parameterWidgets(self.ui))
         self.segmentPanel.setParameters(parameters)
         self.redoPanel.setParameters(parameters)
+        self.learn.setParameters(parameters)
         self.update()
 
     def _onSceneStartClose(self) -> None:
         self.exportPanel.stop()
+        self.learn.sceneCloses()
         self._setParameters(None)
         self.editor.sceneCloses()
 

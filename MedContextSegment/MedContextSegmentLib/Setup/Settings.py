@@ -68,6 +68,8 @@ class Settings:
         certainty: whether a map of certainty is made with every segmentation, and of which kind.
         lowMemory: whether to compute in the way that needs least memory.
         offlinePack: folder of the offline pack that was installed from last; may be empty.
+        caseStore: folder of the case store that was used last; may be empty.
+        recentStores: folders of the case stores used before, the last one first, one in each line.
     """
 
     device = _Setting("auto", DEVICES)
@@ -75,6 +77,8 @@ class Settings:
     certainty = _Setting("none", CERTAINTIES)
     lowMemory = _Setting(False)
     offlinePack = _Setting("")
+    caseStore = _Setting("")
+    recentStores = _Setting("")
 
     def reset(self) -> None:
         """Everything as in a fresh installation."""

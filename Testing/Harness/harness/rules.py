@@ -18,7 +18,19 @@ from harness import slicer_names
 FOREIGN = {"PySide2", "PySide6", "PyQt5", "PyQt6", "shiboken6", "imp"}
 AT_FILE_SCOPE = set(sys.stdlib_module_names) - {"imp"} | {"numpy", "vtk", "slicer", "qt", "ctk"}
 # Of medcontext.
-FLOOR_0 = {"cards", "errors", "events", "exchange", "geometry", "home", "jobs", "labels", "redo_forms"}
+FLOOR_0 = {
+    "case_list",
+    "cards",
+    "errors",
+    "events",
+    "exchange",
+    "geometry",
+    "home",
+    "jobs",
+    "label_matching",
+    "labels",
+    "redo_forms",
+}
 ONLY_IN_PYSIDE = {"Signal", "Slot", "Property", "SIGNAL", "SLOT", "pyqtSignal", "pyqtSlot", "Q_ARG"}
 TRANSLATIONS = {"_": 0, "tr": 0, "translate": 1}  # function -> position of the text
 NAMES = {"qt": slicer_names.QT, "ctk": slicer_names.CTK}

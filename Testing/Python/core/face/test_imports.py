@@ -22,6 +22,7 @@ FLOOR_0 = {
     "home",
     "exchange",
     "redo_forms",
+    "case_list",
     "label_matching",
 }
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy"}

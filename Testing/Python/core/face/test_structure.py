@@ -14,7 +14,8 @@ BELOW = {
     "Scene": {"Worker"},
     "Export": {"Worker", "Scene"},
     "Run": {"Worker", "Scene", "Setup"},
-    "Panel": {"Worker", "Scene", "Export", "Run", "Setup"},
+    "Learn": {"Worker", "Scene", "Setup", "Run"},
+    "Panel": {"Worker", "Scene", "Export", "Run", "Setup", "Learn"},
 }
 """Which folders each folder may import from, besides itself."""
 

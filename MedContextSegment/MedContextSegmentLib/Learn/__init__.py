@@ -1,0 +1,1 @@
+"""Learning from the scene: cases, fine-tuning, corrections; no Qt."""
