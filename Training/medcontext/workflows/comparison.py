@@ -1,15 +1,21 @@
-"""What a model says of a case of a data set, in the data set's own label values, and how good that is."""
+"""Models applied to the cases of a data set, in the data set's own label values, and how good they are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from medcontext.data.case import Case
+from medcontext.data.store import CaseStore
+from medcontext.errors import CancelledError, MedContextError
+from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.labels import IGNORE, LabelSet
 from medcontext.metrics import LabelScore, score_case
+from medcontext.workflows.predictor import make_predictor
 
 
 def values_between(model: LabelSet, data: LabelSet) -> tuple[np.ndarray, LabelSet]:
@@ -54,3 +60,71 @@ def mean_dice(scores: Sequence[LabelScore]) -> float | None:
     """Mean over the labels that occur in a case or were found there; None where there is none."""
     found = [score.dice for score in scores if score.dice is not None]
     return float(np.mean(found)) if found else None
+
+
+@dataclass(frozen=True)
+class CaseComparison:
+    """Mean Dice over the common labels of one held-out case, of parent and child; None where none is in it."""
+
+    case: str
+    parent: float | None
+    child: float | None
+
+
+class Side:
+    """A model, ready to be applied, whose answers are in the label values of a data set.
+
+    Attributes:
+        card: of the model.
+        shared: the labels that model and data set both know, as the data set has them.
+
+    Raises:
+        InputError: the model cannot be opened.
+    """
+
+    def __init__(
+        self, model: str | Path, store: CaseStore, device: str, precision: str, reporter: Reporter
+    ) -> None:
+        self._predictor, loaded = make_predictor(model, device, precision, reporter)
+        self.card = loaded.card
+        self._values, self.shared = values_between(loaded.card.label_set, store.labels)
+
+    def labelmap(self, image: Volume, reporter: Reporter) -> Volume:
+        """The answer to one image; labels that the data set does not have are background."""
+        found = self._predictor.predict(image, reporter=reporter).labelmap
+        return Volume(self._values[found.array], found.geometry)
+
+
+def labels_to_score(sides: Sequence[Side]) -> tuple[LabelSet, bool]:
+    """What is scored: the labels that all sides and the data know, else the child's; and whether both are scored."""
+    names = [{label.name for label in side.shared} for side in sides]
+    common = set.intersection(*names)
+    compared = len(sides) > 1 and bool(common)
+    wanted = common if compared else names[0]
+    return LabelSet(tuple(label for label in sides[0].shared if label.name in wanted)), compared
+
+
+def score_cases(
+    store: CaseStore, cases: Sequence[Case], labels: LabelSet, sides: Sequence[Side], reporter: Reporter
+) -> list[CaseComparison]:
+    """Dice of each case that can be read and shows one of the labels."""
+    rows = []
+    for index, case in enumerate(cases if len(labels) else []):
+        reporter.check_cancelled()
+        reporter.progress("judge", index / len(cases))
+        try:
+            image = store.read_image(case)
+            reference = store.read_labels(case, like=image.geometry)
+            answers = [side.labelmap(image, reporter.silent()) for side in sides]
+        except CancelledError:
+            raise
+        except MedContextError as error:
+            reporter.warning(f"Held-out case {case.id} was not scored: {error.message}")
+            continue
+        dice = [
+            mean_dice(score_annotated(case, only(answer, labels), reference, labels)) for answer in answers
+        ]
+        if any(value is not None for value in dice):
+            rows.append(CaseComparison(case.id, dice[1] if len(dice) > 1 else None, dice[0]))
+    reporter.progress("judge", 1)
+    return rows

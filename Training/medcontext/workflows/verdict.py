@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +13,13 @@ import numpy as np
 from medcontext.data.cache import files_hash
 from medcontext.data.case import Case
 from medcontext.data.store import CaseStore
-from medcontext.errors import CancelledError, InputError, MedContextError
+from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
 from medcontext.metrics.bootstrap import Interval, paired_interval
-from medcontext.workflows.comparison import mean_dice, only, score_annotated, values_between
+from medcontext.workflows.comparison import CaseComparison, Side, labels_to_score, only, score_cases
 from medcontext.workflows.picture import draw_overlay
-from medcontext.workflows.predictor import make_predictor
 
 Word = Literal["better", "worse", "undecided", "too_few", ""]
 
@@ -30,15 +28,6 @@ LEAST_CASES = 5
 
 CONFIDENCE = 0.9
 VERDICT_FILE, PICTURE_FILE = "verdict.json", "side_by_side.png"
-
-
-@dataclass(frozen=True)
-class CaseComparison:
-    """Mean Dice over the common labels of one held-out case, of parent and child; None where none is in it."""
-
-    case: str
-    parent: float | None
-    child: float | None
 
 
 @dataclass(frozen=True)
@@ -78,21 +67,6 @@ class Verdict:
         }
 
 
-class _Side:
-    """One of the two models, ready to be applied; its answers are in the label values of the data set."""
-
-    def __init__(
-        self, model: str | Path, store: CaseStore, device: str, precision: str, reporter: Reporter
-    ) -> None:
-        self._predictor, loaded = make_predictor(model, device, precision, reporter)
-        self.card = loaded.card
-        self._values, self.shared = values_between(loaded.card.label_set, store.labels)
-
-    def labelmap(self, image: Volume, reporter: Reporter) -> Volume:
-        found = self._predictor.predict(image, reporter=reporter).labelmap
-        return Volume(self._values[found.array], found.geometry)
-
-
 def judge(
     child: Path,
     store: CaseStore,
@@ -121,23 +95,47 @@ def judge(
     """
     reporter = reporter or Reporter()
     names = [child] if parent is None else [child, parent]
-    sides = [_Side(name, store, device, precision, reporter) for name in names]
+    sides = [Side(name, store, device, precision, reporter) for name in names]
     cases, known = held_out_cases(store, frozenset().union(*(side.card.seen for side in sides)))
-    labels, compared = _labels(sides)
+    labels, compared = labels_to_score(sides)
     title = sides[1].card.title if parent is not None else ""
     sides = sides[: 1 + compared]
-    rows = _score_all(store, cases, labels, sides, reporter)
+    rows = score_cases(store, cases, labels, sides, reporter)
     picture = _draw(child / "training" / PICTURE_FILE, store, _typical(rows), labels, sides) if rows else None
+    verdict = conclude(rows, labels, title, compared, "held-out case", picture)
+    verdict = replace(verdict, sentence=verdict.sentence + _uncounted(known))
+    with replacing(child / "training" / VERDICT_FILE) as temporary:
+        temporary.write_text(json.dumps(verdict.to_json(), indent=1) + "\n", encoding="utf-8")
+    return verdict
+
+
+def conclude(
+    rows: list[CaseComparison],
+    labels: LabelSet,
+    parent: str,
+    compared: bool,
+    kind: str,
+    picture: Path | None = None,
+) -> Verdict:
+    """What the scores of some cases amount to.
+
+    Args:
+        rows: the cases.
+        labels: what was scored.
+        parent: title of the parent; "" where there is none.
+        compared: whether the parent knows these labels.
+        kind: what the cases are, in the singular, such as "held-out case".
+        picture: one of them.
+    """
     pairs = [(row.parent, row.child) for row in rows if row.parent is not None and row.child is not None]
     interval = None
     if len(pairs) > 1:
         interval = paired_interval([a for a, _ in pairs], [b for _, b in pairs], confidence=CONFIDENCE)
-    word = _word(interval, len(pairs), compared)
-    sentence = _sentence(word, rows, interval, title, labels) + _uncounted(known)
-    verdict = Verdict(word, sentence, tuple(label.name for label in labels), rows, interval, picture)
-    with replacing(child / "training" / VERDICT_FILE) as temporary:
-        temporary.write_text(json.dumps(verdict.to_json(), indent=1) + "\n", encoding="utf-8")
-    return verdict
+    word: Word = ""
+    if compared:
+        word = "too_few" if interval is None or len(pairs) < LEAST_CASES else interval.verdict
+    sentence = _sentence(word, rows, interval, parent, labels, kind)
+    return Verdict(word, sentence, tuple(label.name for label in labels), rows, interval, picture)
 
 
 def held_out_cases(store: CaseStore, seen: Collection[str]) -> tuple[list[Case], int]:
@@ -150,50 +148,18 @@ def held_out_cases(store: CaseStore, seen: Collection[str]) -> tuple[list[Case],
     kept = [
         case for case in store.cases if case.label is not None and (case.held_out or case.split == "test")
     ]
-    new = [case for case in kept if case.voxels not in seen and not _has_file_in(case, seen)]
+    new = [case for case in kept if not was_seen(case, seen)]
     return new, len(kept) - len(new)
 
 
-def _has_file_in(case: Case, seen: Collection[str]) -> bool:
+def was_seen(case: Case, seen: Collection[str]) -> bool:
+    """Whether the image of a case is among these hashes, by its file or by its voxel values."""
+    if case.voxels in seen:
+        return True
     try:
         return files_hash(case.images) in seen
     except InputError:  # a file is missing: reading the case will say so
         return False
-
-
-def _labels(sides: Sequence[_Side]) -> tuple[LabelSet, bool]:
-    """What is scored: the labels that all sides and the data know, else the child's; and whether both are scored."""
-    names = [{label.name for label in side.shared} for side in sides]
-    common = set.intersection(*names)
-    compared = len(sides) > 1 and bool(common)
-    wanted = common if compared else names[0]
-    return LabelSet(tuple(label for label in sides[0].shared if label.name in wanted)), compared
-
-
-def _score_all(
-    store: CaseStore, cases: Sequence[Case], labels: LabelSet, sides: Sequence[_Side], reporter: Reporter
-) -> list[CaseComparison]:
-    """Dice of each case that can be read and shows one of the labels."""
-    rows = []
-    for index, case in enumerate(cases if len(labels) else []):
-        reporter.check_cancelled()
-        reporter.progress("judge", index / len(cases))
-        try:
-            image = store.read_image(case)
-            reference = store.read_labels(case, like=image.geometry)
-            answers = [side.labelmap(image, reporter.silent()) for side in sides]
-        except CancelledError:
-            raise
-        except MedContextError as error:
-            reporter.warning(f"Held-out case {case.id} was not scored: {error.message}")
-            continue
-        dice = [
-            mean_dice(score_annotated(case, only(answer, labels), reference, labels)) for answer in answers
-        ]
-        if any(value is not None for value in dice):
-            rows.append(CaseComparison(case.id, dice[1] if len(dice) > 1 else None, dice[0]))
-    reporter.progress("judge", 1)
-    return rows
 
 
 def _typical(rows: Sequence[CaseComparison]) -> str:
@@ -202,7 +168,7 @@ def _typical(rows: Sequence[CaseComparison]) -> str:
     return ordered[len(ordered) // 2].case
 
 
-def _draw(path: Path, store: CaseStore, case_id: str, labels: LabelSet, sides: Sequence[_Side]) -> Path:
+def _draw(path: Path, store: CaseStore, case_id: str, labels: LabelSet, sides: Sequence[Side]) -> Path:
     """What a person drew, the parent's answer and the child's, on one case."""
     image = store.read_image(store.case(case_id))
     reference = store.read_labels(store.case(case_id), like=image.geometry)
@@ -215,22 +181,19 @@ def _draw(path: Path, store: CaseStore, case_id: str, labels: LabelSet, sides: S
     return path
 
 
-def _word(interval: Interval | None, pairs: int, compared: bool) -> Word:
-    if not compared:
-        return ""
-    if interval is None or pairs < LEAST_CASES:
-        return "too_few"
-    return interval.verdict
-
-
 def _sentence(
-    word: Word, rows: Sequence[CaseComparison], interval: Interval | None, parent: str, labels: LabelSet
+    word: Word,
+    rows: Sequence[CaseComparison],
+    interval: Interval | None,
+    parent: str,
+    labels: LabelSet,
+    kind: str,
 ) -> str:
     """The verdict for a person, always with its numbers."""
-    count = f"{len(rows)} held-out case{'' if len(rows) == 1 else 's'}"
+    count = f"{len(rows)} {kind}{'' if len(rows) == 1 else 's'}"
     mine = _mean([row.child for row in rows])
     if not rows:
-        reason = f"there is no held-out case; hold out at least {LEAST_CASES} to learn whether it is better"
+        reason = f"there is no {kind}; hold out at least {LEAST_CASES} to learn whether it is better"
         return f"{'Too few cases to tell' if parent else 'Not scored'}: {reason}."
     if word == "":
         names = ", ".join(label.name for label in labels)
@@ -243,7 +206,7 @@ def _sentence(
         limits = f"{interval.low:+.3f} to {interval.high:+.3f}"
         numbers += f"; difference {interval.difference:+.3f}, {share} interval {limits}"
     if word == "too_few":
-        return f"Too few cases to tell: {numbers}. At least {LEAST_CASES} held-out cases are needed."
+        return f"Too few cases to tell: {numbers}. At least {LEAST_CASES} {kind}s are needed."
     if word == "undecided":
         return f"Neither better nor worse as far as these cases can tell: {numbers}."
     return f"{word.capitalize()} than {parent}: {numbers}."
