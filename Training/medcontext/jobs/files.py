@@ -73,18 +73,24 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data
 
 
-def follow(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
+def follow(folder: Path, offset: int = 0, limit: int | None = None) -> tuple[list[Event], int]:
     """The events that came after ``offset`` bytes, and the offset to ask with next.
 
     A last line that is still being written is left for the next call. A line that is no event (a library
     that prints) comes as ``{"event": "output", "message": line}``.
+
+    Args:
+        folder: the job folder.
+        offset: what the last call returned.
+        limit: about how many bytes are read at once, by a reader that must not be held up; all when None. There is
+            more as long as the offset grows.
     """
     try:
         with (folder / EVENTS).open("rb") as stream:
             if offset > stream.seek(0, os.SEEK_END):
                 offset = 0  # the file was made anew
             stream.seek(offset)
-            text = stream.read()
+            text = stream.read() if limit is None else stream.read(limit) + stream.readline()
     except FileNotFoundError:
         return [], 0
     end = text.rfind(b"\n") + 1

@@ -47,6 +47,22 @@ def test_following_starts_again_when_the_file_was_made_anew(tmp_path: Path) -> N
     assert jobs.follow(tmp_path / "missing", 1000) == ([], 0)
 
 
+def test_a_long_file_can_be_read_in_pieces_of_whole_lines(tmp_path: Path) -> None:
+    steps = list(range(500))
+    text = "".join(json.dumps({"event": "metric", "step": step, "word": "ü"}) + "\n" for step in steps)
+    (tmp_path / "events.jsonl").write_text(text + '{"event": "me', encoding="utf-8")
+    found: list[Event] = []
+    offset, calls = 0, 0
+    while True:
+        events, after = jobs.follow(tmp_path, offset, limit=1000)
+        if after == offset:
+            break
+        found, offset, calls = found + events, after, calls + 1
+        assert len(events) < 40
+    assert [event["step"] for event in found] == steps
+    assert calls > 10
+
+
 def test_the_present_state_is_found_behind_a_line_longer_than_the_tail(tmp_path: Path) -> None:
     long = {"event": "result", "cases": ["x" * 100] * (3 * files.TAIL_BYTES // 100)}
     with (tmp_path / "events.jsonl").open("w") as stream:
