@@ -18,6 +18,8 @@ from record import SHARED, write_result
 
 import medcontext
 from medcontext.api import CaseStore, Reporter, TrainRequest, evaluate, load_model, train
+from medcontext.data.cache import files_hash
+from medcontext.data.reading import voxel_hash
 from medcontext.library import save_model
 
 RESOURCES = Path(medcontext.__file__).parent / "resources"
@@ -33,9 +35,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.trained or train_it(arguments.data, Path(scratch) / "hippocampus")
-        package(folder, {})
+        package(folder, arguments.data, {})
         scores = evaluate(arguments.data, model=TARGET, precision="fp32").summary
-        package(folder, {f"{scores['cases']} test cases, mean": for_the_card(scores)})
+        package(folder, arguments.data, {f"{scores['cases']} test cases, mean": for_the_card(scores)})
     size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
     card = load_model(TARGET).card
     facts = {
@@ -72,7 +74,13 @@ def for_the_card(scores: dict) -> dict:
     return rows | {"both": {m: round(scores["mean"][m]["mean"], 4) for m in metrics}}
 
 
-def package(folder: Path, metrics: dict) -> None:
+def voxel_hashes(data: Path, learnt: list[str]) -> list[str]:
+    """Hashes of the voxel values of the cases with these file hashes: users have the same scans in other files."""
+    store = CaseStore.open(data)
+    return [voxel_hash(store.read_image(case)) for case in store.cases if files_hash(case.images) in learnt]
+
+
+def package(folder: Path, data: Path, metrics: dict) -> None:
     """Write the model into the package, half the size (float16), with labels, licence and scores."""
     model = load_model(folder)
     codes = {
@@ -88,7 +96,10 @@ def package(folder: Path, metrics: dict) -> None:
             "labels": labels,
             "license": "CC-BY-SA-4.0",
             "training": model.card.training.model_copy(
-                update={"metrics": {**model.card.training.metrics, **metrics}}
+                update={
+                    "metrics": {**model.card.training.metrics, **metrics},
+                    "voxel_hashes": voxel_hashes(data, model.card.training.case_hashes),
+                }
             ),
         }
     )
