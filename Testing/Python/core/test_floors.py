@@ -24,6 +24,8 @@ FLOORS = {
         "exchange",
         "redo_forms",
         "label_matching",
+        "case_list",
+        "dataset_form",
     },
     1: {"config", "plan", "card_schema", "devices", "io", "resample", "intensity", "data"},
     2: {"networks", "losses", "masking"},

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from medcontext.data.case import Annotation, SplitName
-from medcontext.data.decathlon import strip_ending
 from medcontext.data.locking import staging
 from medcontext.data.reading import read_case_image, read_case_labels, values_in, voxel_hash
 from medcontext.data.writing import Entry, check_id, id_from, insert, merged
+from medcontext.dataset_form import strip_ending
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import atomic, read_labelmap, read_volume, write_labelmap, write_volume

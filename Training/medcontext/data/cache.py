@@ -16,6 +16,7 @@ import numpy as np
 from medcontext.data.case import Case
 from medcontext.data.preprocess import PreparedCase, class_locations, prepare_image, prepare_labels
 from medcontext.data.store import CaseStore
+from medcontext.dataset_form import DETACHED_HEADERS
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
@@ -23,7 +24,6 @@ from medcontext.home import home
 from medcontext.labels import IGNORE
 from medcontext.plan import Plan
 
-DETACHED_HEADERS = (".mhd", ".nhdr")
 CACHE_VERSION = 1
 """Counted up when preprocessing changes what it writes."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medcontext.dataset_form import check_region
 from medcontext.errors import InputError
 from medcontext.geometry import Triple
 
@@ -37,14 +38,7 @@ class Annotation:
     mask: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.region not in ("whole", "slices", "mask"):
-            raise InputError(f"An annotated region is 'whole', 'slices' or 'mask', not '{self.region}'.")
-        if self.axis not in ("k", "j", "i"):
-            raise InputError(f"Annotated slices count along axis 'k', 'j' or 'i', not '{self.axis}'.")
-        if self.region == "slices" and (not self.slices or min(self.slices) < 0):
-            raise InputError("An annotation by slices needs at least one slice index, counted from 0.")
-        if self.region == "mask" and self.mask is None:
-            raise InputError("An annotation by mask needs the mask file.")
+        check_region(self.region, self.slices, self.axis, self.mask is not None)
 
     def to_json(self, folder: Path) -> dict[str, Any]:
         """The ``annotated`` entry of a case in ``dataset.json``."""

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 
 from medcontext.data.case import Case
-from medcontext.data.decathlon import read_splits, strip_ending
+from medcontext.data.decathlon import read_splits
 from medcontext.data.reading import file_hash, read_case_labels, shortened, values_in, voxel_hash
 from medcontext.data.store import CaseStore
+from medcontext.dataset_form import strip_ending
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from medcontext.config import StrictModel, read_data
 from medcontext.data.case import Annotation, Case, SliceAxis, SplitName
+from medcontext.dataset_form import (
+    INDEX,
+    SPLITS,
+    channels_from,
+    check_ids,
+    check_schema,
+    labels_from,
+    name_cases,
+    strip_ending,
+)
 from medcontext.errors import InputError
-from medcontext.labels import Label, LabelSet, default_color
-
-SCHEMA_VERSION = 1
-INDEX = "dataset.json"
-SPLITS = "splits.json"
-
-_IMAGE_ENDINGS = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".png", ".jpg", ".dcm")
+from medcontext.io.itk import reading
+from medcontext.labels import LabelSet
 
 
 class ReadModel(StrictModel):
@@ -112,12 +115,9 @@ def read_index(folder: Path) -> DatasetFile:
             f"{folder} is not a case store: it holds no {INDEX}.",
             "Give a folder in the form of the Medical Segmentation Decathlon, or start one with 'data add'.",
         )
-    index = DatasetFile.parse(read_data(path), str(path))
-    if index.schema_version > SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {index.schema_version}; this program reads up to {SCHEMA_VERSION}.",
-            "Update medcontext.",
-        )
+    with reading(path):
+        index = DatasetFile.parse(read_data(path), str(path))
+    check_schema(index.schema_version)
     return index
 
 
@@ -133,36 +133,12 @@ def labels_of(index: DatasetFile) -> LabelSet:
     Raises:
         InputError: a value is not a whole number, is used twice or lies outside 1..254.
     """
-    if index.label_table:
-        try:
-            return LabelSet.from_json(index.label_table)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The label_table of {INDEX} cannot be read: each entry needs a value and a name, and each "
-                "terminology a category and a type.",
-            ) from error
-    if isinstance(index.labels, list):
-        pairs: list[tuple[Any, Any]] = list(enumerate(index.labels))
-    elif all(str(value).lstrip("-").isdigit() for value in index.labels):
-        pairs = list(index.labels.items())
-    else:
-        pairs = [(value, name) for name, value in index.labels.items()]
-    try:
-        named = [(int(value), str(name)) for value, name in pairs]
-    except ValueError as error:
-        raise InputError(
-            f"The labels of {INDEX} must map whole numbers to names, such as {{'0': 'background', '1': 'x'}}."
-        ) from error
-    return LabelSet(tuple(Label(v, n, default_color(v)) for v, n in sorted(named) if v != 0))
+    return labels_from(index.label_table, index.labels)
 
 
 def channels_of(index: DatasetFile) -> list[tuple[str, str]]:
     """The input channels as (name, modality); one of unknown modality where the file does not say."""
-    if index.channels:
-        return [(entry.get("name", ""), entry.get("modality", "")) for entry in index.channels]
-    table = index.modality or index.channel_names or {"0": "unknown"}
-    ordered = sorted(table.items(), key=lambda item: (len(item[0]), item[0]))
-    return [(text, text) for _, text in ordered]
+    return channels_from(index.channels, index.modality or index.channel_names)
 
 
 def case_ids(index: DatasetFile) -> dict[SplitName, list[str]]:
@@ -170,12 +146,11 @@ def case_ids(index: DatasetFile) -> dict[SplitName, list[str]]:
 
     Given ids are kept; others are file names, or paths where file names repeat.
     """
-    entries = [entry for _, entry in _entries(index)]
-    short = [entry.id or _file_id(entry) for entry in entries]
-    count = Counter(short)
+    entries = _entries(index)
+    names = name_cases([(entry.id, _images(entry), entry.label) for _, entry in entries])
     ids: dict[SplitName, list[str]] = {"training": [], "test": [], "unlabelled": []}
-    for (split, entry), name in zip(_entries(index), short, strict=True):
-        ids[split].append(_path_id(entry) if count[name] > 1 and entry.id is None else name)
+    for (split, _), name in zip(entries, names, strict=True):
+        ids[split].append(name)
     return ids
 
 
@@ -186,14 +161,7 @@ def cases_of(index: DatasetFile, splits: SplitsFile, folder: Path) -> list[Case]
         InputError: two entries have the same id.
     """
     ids = [case_id for names in case_ids(index).values() for case_id in names]
-    unsafe = [case_id for case_id in ids if re.search(r"[/\\]|^\.", case_id)]
-    if unsafe:  # ids become file names
-        raise InputError(f"{folder / INDEX} has the case id '{unsafe[0]}', which cannot be a file name.")
-    repeated = sorted(i for i, n in Counter(ids).items() if n > 1)
-    if repeated:
-        raise InputError(
-            f"{folder / INDEX} lists case '{repeated[0]}' more than once.", "Give each case its own id."
-        )
+    check_ids(ids)
     test = {strip_ending(name) for name in splits.test}
     return [
         _case(case_id, "test" if split == "training" and case_id in test else split, entry, folder)
@@ -245,22 +213,3 @@ def _images(entry: CaseEntry) -> list[str]:
     if not images or not all(images):
         raise InputError(f"{INDEX} has an entry without an image.", "Name the image file of each case.")
     return images
-
-
-def _file_id(entry: CaseEntry) -> str:
-    images = _images(entry)
-    source = entry.label if len(images) > 1 and entry.label else images[0]
-    return re.sub(r"_0000$", "", strip_ending(PurePosixPath(source.replace("\\", "/")).name))
-
-
-def _path_id(entry: CaseEntry) -> str:
-    parts = PurePosixPath(_images(entry)[0].replace("\\", "/")).parts
-    return strip_ending("_".join(part for part in parts if part not in (".", "..", "/")))
-
-
-def strip_ending(name: str) -> str:
-    """A file name without the ending of an image format."""
-    for ending in _IMAGE_ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name

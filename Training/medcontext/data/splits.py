@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcontext.data.case import Case
-from medcontext.data.decathlon import strip_ending
 from medcontext.data.store import CaseStore
+from medcontext.dataset_form import strip_ending
 from medcontext.errors import InputError
 
 VALIDATION_FROM = 10

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from medcontext.data.case import Annotation, SplitName
-from medcontext.data.decathlon import INDEX, SCHEMA_VERSION, DatasetFile, case_ids, labels_of, read_index
+from medcontext.data.decathlon import DatasetFile, case_ids, labels_of, read_index
 from medcontext.data.locking import locked, sync_folder, writing
 from medcontext.data.reading import file_hash
+from medcontext.dataset_form import INDEX, SCHEMA_VERSION
 from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
