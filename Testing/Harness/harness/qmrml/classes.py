@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.qmrml.node_combo import qMRMLNodeComboBox
+from harness.qmrml.plot_view import qMRMLPlotView
 from harness.qmrml.segment_editor import qMRMLSegmentEditorWidget
 from harness.qmrml.segment_widgets import qMRMLSegmentationShow3DButton, qMRMLSegmentSelectorWidget
 from harness.qmrml.segments_table import qMRMLSegmentsTableView
@@ -11,6 +12,7 @@ from harness.scripted import qSlicerScriptedLoadableModule, qSlicerScriptedLoada
 
 CLASSES = (
     qMRMLNodeComboBox,
+    qMRMLPlotView,
     qMRMLSegmentEditorWidget,
     qMRMLSegmentSelectorWidget,
     qMRMLSegmentationShow3DButton,
