@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import SimpleITK as sitk
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io.itk import Loaded, itk_affine, storable
+from medcontext.io.packing import write_gzip
 
 _FIELDS_1 = {
     "sizeof_hdr": ("i4", (), 0), "dim": ("i2", 8, 40), "datatype": ("i2", (), 70), "bitpix": ("i2", (), 72),
@@ -168,8 +170,13 @@ def _placement(path: Path, header: _Header, shape: tuple[int, ...]) -> tuple[Geo
     )
 
 
-def save_nifti(path: Path, volume: Volume) -> None:
+def save_nifti(path: Path, volume: Volume, check: Callable[[], None] | None = None) -> None:
     """Write ``.nii`` or ``.nii.gz``, by the ending; with sform and, unless the axes are sheared, equal qform.
+
+    Args:
+        path: the file.
+        volume: what to write.
+        check: called between pieces; raises to stop.
 
     Raises:
         InputError: an axis is longer than 32767 voxels.
@@ -179,14 +186,13 @@ def save_nifti(path: Path, volume: Volume) -> None:
     header = _header(volume, array.dtype)
     with path.open("wb") as raw:
         if path.name.lower().endswith(".gz"):
-            # level 1 is several times faster than the usual 9 and labelmaps hardly grow;
-            # no name and time inside, so that equal content gives equal files
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
-                packed.write(header)
-                packed.write(array.data.cast("B"))
+            write_gzip(raw, (header, array), check)
         else:
             raw.write(header)
-            raw.write(array.data.cast("B"))
+            for plane in array.reshape(-1, *array.shape[2:]):
+                if check is not None:
+                    check()
+                raw.write(plane.data.cast("B"))
 
 
 def _header(volume: Volume, dtype: np.dtype) -> bytes:

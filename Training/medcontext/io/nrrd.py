@@ -5,7 +5,6 @@ Names may hold any letter; pynrrd's writer allows ASCII only.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from medcontext.geometry import Volume
 from medcontext.io.itk import storable
+from medcontext.io.packing import write_gzip
 
 _TYPES = {
     "uint8": "unsigned char", "int8": "signed char", "uint16": "unsigned short", "int16": "short",
@@ -51,8 +51,7 @@ def save_nrrd(path: Path, volume: Volume, fields: Mapping[str, str] | None = Non
     ]
     with path.open("wb") as raw:
         raw.write(("\n".join(lines) + "\n\n").encode("utf-8"))
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as packed:
-            packed.write(array.data.cast("B"))
+        write_gzip(raw, [array])
 
 
 def _vector(values: np.ndarray) -> str:

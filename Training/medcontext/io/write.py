@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,17 @@ from medcontext.io.names import format_of
 from medcontext.io.nifti import save_nifti
 from medcontext.io.nrrd import save_nrrd
 
-_WRITERS = {"nifti": save_nifti, "nrrd": save_nrrd, "mha": save_itk}
+Check = Callable[[], None]
+"""Asked between pieces of work; raises to stop."""
 
 
-def write_volume(path: Path, volume: Volume) -> None:
+def write_volume(path: Path, volume: Volume, check: Check | None = None) -> None:
     """Write an image of any channels and type as ``.nii.gz``, ``.nii``, ``.nrrd`` or ``.mha``, by the ending.
+
+    Args:
+        path: the file.
+        volume: the image.
+        check: called between pieces of a NIfTI file; raises to stop, and nothing is left.
 
     Raises:
         InputError: the ending is another one, or the place cannot be written.
@@ -30,11 +37,16 @@ def write_volume(path: Path, volume: Volume) -> None:
             f"{path} cannot be written in that format.", "Allowed are .nii.gz, .nii, .nrrd and .mha."
         )
     with replacing(path) as temporary:
-        _WRITERS[kind](temporary, volume)
+        if kind == "nifti":
+            save_nifti(temporary, volume, check)
+        elif kind == "nrrd":
+            save_nrrd(temporary, volume)
+        else:
+            save_itk(temporary, volume)
 
 
-def write_labelmap(path: Path, labelmap: Volume) -> None:
-    """Write a labelmap as uint8; formats and errors as :func:`write_volume`.
+def write_labelmap(path: Path, labelmap: Volume, check: Check | None = None) -> None:
+    """Write a labelmap as uint8; formats, ``check`` and errors as :func:`write_volume`.
 
     Raises:
         InputError: there are several channels or a value does not lie in 0..255.
@@ -46,4 +58,4 @@ def write_labelmap(path: Path, labelmap: Volume) -> None:
         )
     if array.dtype != np.uint8 and (int(array.min()) < 0 or int(array.max()) > 255):
         raise InputError(f"Labels lie in 0..255, not {int(array.min())}..{int(array.max())}.")
-    write_volume(path, Volume(array.astype(np.uint8, copy=False), labelmap.geometry))
+    write_volume(path, Volume(array.astype(np.uint8, copy=False), labelmap.geometry), check)
