@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from medcontext.workflows.redo import redo
     from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
+    from medcontext.workflows.suggest import suggest
     from medcontext.workflows.train import train
 
 _HOMES = {
@@ -60,6 +61,7 @@ _HOMES = {
     "read_labelmap": "medcontext.io",
     "redo": "medcontext.workflows.redo",
     "segment": "medcontext.workflows.segment",
+    "suggest": "medcontext.workflows.suggest",
     "train": "medcontext.workflows.train",
     "write_labelmap": "medcontext.io",
 }
@@ -84,6 +86,7 @@ __all__ = [
     "read_labelmap",
     "redo",
     "segment",
+    "suggest",
     "train",
     "write_labelmap",
 ]
