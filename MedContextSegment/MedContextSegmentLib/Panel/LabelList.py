@@ -1,18 +1,33 @@
-"""The labels that a model will produce, with their colours, to be seen and chosen before a run."""
+"""Labels with their colours, to be seen and chosen before a run or a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Protocol
 
 import qt
 from slicer.i18n import tr as _
 
-from medcontext.cards import CardSummary
 from MedContextSegmentLib.Panel.QtHelpers import quiet
 
 VISIBLE_ROWS = 6
 SWATCH_PIXELS = 14
+
+
+class Labelled(Protocol):
+    """What has labels, such as a :class:`medcontext.cards.CardSummary`; all three are in the same order."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names."""
+
+    @property
+    def label_colors(self) -> tuple[tuple[int, int, int], ...]:
+        """The colours, 0..255."""
+
+    @property
+    def label_values(self) -> tuple[int, ...]:
+        """The numbers in label maps."""
 
 
 class LabelList:
@@ -30,8 +45,8 @@ class LabelList:
         ui.allLabelsButton.connect("clicked()", lambda: self._tickAll(True))
         ui.noLabelsButton.connect("clicked()", lambda: self._tickAll(False))
 
-    def show(self, card: CardSummary | None, unwanted: Collection[str] = ()) -> None:
-        """List the labels of a model.
+    def show(self, card: Labelled | None, unwanted: Collection[str] = ()) -> None:
+        """List the labels of a model or of cases.
 
         Args:
             card: the model; None lists nothing.

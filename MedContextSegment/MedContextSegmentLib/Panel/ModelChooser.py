@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -65,11 +65,8 @@ class ModelChooser:
             wanted: the model to select where it is there and can be used; else the first that can be used.
         """
         self._cards = {modelKey(card): card for card in self._models()}
-        titles = Counter(card.title for card in self._cards.values())
-        items = [
-            (_title(card, titles[card.title] > 1), key, modelToolTip(card))
-            for key, card in self._cards.items()
-        ]
+        titles = modelTitles(list(self._cards.values()))
+        items = [(titles[key], key, modelToolTip(card)) for key, card in self._cards.items()]
         usable = [key for key, card in self._cards.items() if card.problem is None]
         fillCombo(self._combo, items, wanted if wanted in usable else next(iter(usable), ""))
         for index, card in enumerate(self._cards.values()):
@@ -93,14 +90,21 @@ class ModelChooser:
         self._combo.toolTip = modelToolTip(card) if card is not None else _("Model that segments the image.")
 
 
-def _title(card: CardSummary, ambiguous: bool) -> str:
-    if card.problem is not None:
-        return _("{title} (cannot be used)").format(title=card.title)
-    return (
-        _("{title}, version {version}").format(title=card.title, version=card.version)
-        if ambiguous
-        else card.title
-    )
+def modelTitles(cards: Sequence[CardSummary]) -> dict[str, str]:
+    """What a list calls each model, by ``id@version``: its title, with what tells it from others of that title."""
+    named = Counter(card.title for card in cards)
+    versioned = Counter((card.title, card.version) for card in cards)
+    titles = {}
+    for card in cards:
+        text = "{title}"
+        if card.problem is not None:
+            text = _("{title} (cannot be used)")
+        elif versioned[card.title, card.version] > 1:
+            text = _("{title} ({id})")
+        elif named[card.title] > 1:
+            text = _("{title}, version {version}")
+        titles[modelKey(card)] = text.format(title=card.title, version=card.version, id=card.id)
+    return titles
 
 
 def modelSummary(card: CardSummary) -> str:

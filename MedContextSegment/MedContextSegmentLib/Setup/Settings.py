@@ -69,7 +69,8 @@ class Settings:
         lowMemory: whether to compute in the way that needs least memory.
         offlinePack: folder of the offline pack that was installed from last; may be empty.
         caseStore: folder of the case store that was used last; may be empty.
-        recentStores: folders of the case stores used before, the last one first, one in each line.
+        recentStores: folders of the case stores used before, the last one first, as a list in JSON.
+        trainingMinutes: how long a model learns; 0 until somebody stops it.
     """
 
     device = _Setting("auto", DEVICES)
@@ -79,6 +80,7 @@ class Settings:
     offlinePack = _Setting("")
     caseStore = _Setting("")
     recentStores = _Setting("")
+    trainingMinutes = _Setting("15")
 
     def reset(self) -> None:
         """Everything as in a fresh installation."""

@@ -1,0 +1,78 @@
+"""What a training is doing and how it ended, in a person's words."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from MedContextSegmentLib.Learn.LearningJob import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    LOST,
+    PAUSED,
+    STOPPING,
+    LearningJob,
+)
+from MedContextSegmentLib.Learn.LearningTask import WORSE
+from MedContextSegmentLib.Run.RunProgress import timeText
+
+
+def stageTitle(stage: str | None) -> str:
+    """The name of a stage of a training; the stage itself where it has none."""
+    titles = {
+        "plan": _("Planning"),
+        "prepare": _("Preparing the cases"),
+        "time": _("Measuring how fast it is"),
+        "train": _("Learning"),
+        "leave one out": _("Learning without each case"),
+        "judge": _("Comparing with the model it came from"),
+        "evaluate": _("Scoring"),
+    }
+    return titles.get(stage or "", stage or _("Starting"))
+
+
+def runningText(job: LearningJob) -> str:
+    """One line on a training that goes on, and its last warning."""
+    if job.state == STOPPING:
+        line = _("Stopping, and keeping the best...")
+    elif job.state == PAUSED:
+        line = _("Paused. It keeps its memory; it goes on with Resume, also after Slicer was closed.")
+    elif job.pausing:
+        line = _("Pausing...")
+    else:
+        parts = (stageTitle(job.job.stage), timeText(job.job.eta_s))
+        line = ", ".join(part for part in parts if part)
+    return "\n".join(part for part in (job.job.title + ": " + line, job.warning) if part)
+
+
+def endedText(job: LearningJob) -> str:
+    """How a training ended, in one or two sentences."""
+    result = job.result
+    if job.state == FINISHED and result is not None:
+        return _finishedText(job)
+    again = _("Resume goes on from where it was.") if job.resumable else ""
+    if job.state == LOST:
+        text = _("'{title}' was interrupted: Slicer's computer was restarted, or the process was ended.")
+    elif job.state == CANCELLED:
+        text = _("'{title}' was stopped.")
+    elif job.state == FAILED:
+        text = _("'{title}' failed: {message}")
+    else:
+        text = _("'{title}' ended.")
+    told = text.format(title=job.job.title, message=job.job.message)
+    return " ".join(part for part in (told, again) if part)
+
+
+def _finishedText(job: LearningJob) -> str:
+    result = job.result
+    assert result is not None  # for the type checker: the caller asked
+    problem = result.card.problem
+    if problem:
+        text = _("The new model '{title}' cannot be used: {problem}")
+        return text.format(title=result.card.title, problem=problem)
+    if result.word == WORSE:
+        text = _("The new model '{title}' is kept, and not selected.")
+    else:
+        text = _("The new model '{title}' is ready.")
+    told = text.format(title=result.card.title)
+    return " ".join(part for part in (result.sentence, told, job.warning) if part)
