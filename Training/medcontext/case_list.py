@@ -147,6 +147,7 @@ class _Reading:
     def _title(self) -> None:
         self.name = form.text_in(self._data, "name")
         form.text_in(self._data, "description")
+        form.check_type(form.is_list_of_texts(self._data.get("held_out_voxels", [])), "held_out_voxels")
 
     def _read_channels(self) -> None:
         modality, names = form.texts_in(self._data, "modality"), form.texts_in(self._data, "channel_names")

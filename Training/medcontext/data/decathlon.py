@@ -92,6 +92,8 @@ class DatasetFile(ReadModel):
     training: list[CaseEntry | str] = Field(default_factory=list)
     test: list[CaseEntry | str] = Field(default_factory=list)
     unlabelled: list[CaseEntry | str] = Field(default_factory=list)
+    held_out_voxels: list[str] = Field(default_factory=list)
+    """SHA-256 of the voxel values of held-out cases that were removed."""
 
 
 class SplitsFile(ReadModel):

@@ -19,6 +19,10 @@ from medcontext.io import read_image, read_labelmap, read_volume
 from medcontext.io.itk import itk_affine
 from medcontext.labels import IGNORE, LabelSet
 
+_PIECE = 1 << 17
+_PLANES = 8
+"""Parts that stay in the processor's cache."""
+
 
 def read_case_image(
     paths: Sequence[Path], channels: Sequence[tuple[str, str]], case_id: str, reporter: Reporter | None = None
@@ -30,13 +34,22 @@ def read_case_image(
             channels is not that of the data set.
     """
     image = read_image(paths, reporter=reporter)
+    check_channels(image, channels, case_id)
+    return image
+
+
+def check_channels(image: Volume, channels: Sequence[tuple[str, str]], case_id: str) -> None:
+    """Refuse an image with another number of channels than the data set has.
+
+    Raises:
+        InputError: as above.
+    """
     if image.channels != len(channels):
         names = shortened(name for name, _ in channels)
         raise InputError(
             f"{case_id} has {image.channels} channels; the data set has {len(channels)}: {names}.",
             "Give one file per channel, or one 4D file.",
         )
-    return image
 
 
 def read_grid(paths: Sequence[Path]) -> Geometry:
@@ -66,7 +79,24 @@ def read_case_labels(
         InputError: the file is missing or broken, lies on another grid than ``like``, holds a value that is
             not declared, or the annotated region does not fit.
     """
-    labelmap = read_labelmap(path, like=like)
+    return masked_labels(read_labelmap(path, like=like), annotated, labels, case_id)
+
+
+def masked_labels(
+    labelmap: Volume, annotated: Annotation, labels: LabelSet, case_id: str, mask: Volume | None = None
+) -> Volume:
+    """A labelmap (uint8) with 255 in every voxel that nobody annotated.
+
+    Args:
+        labelmap: 1 channel; left as it is.
+        annotated: what was annotated.
+        labels: what may occur.
+        case_id: named in errors.
+        mask: voxels annotated (not zero), of the labelmap's shape; the file that ``annotated`` names when None.
+
+    Raises:
+        InputError: a value is not declared, or the annotated region does not fit.
+    """
     unknown = [value for value in values_in(labelmap) if value not in labels.values]
     if unknown:
         allowed = shortened(f"{label.value} {label.name}" for label in labels)
@@ -75,7 +105,7 @@ def read_case_labels(
             f"(declared: 0 background, {allowed}).",
             "Correct the label, or name the value in dataset.json.",
         )
-    outside = _outside(annotated, labelmap.geometry)
+    outside = _outside(annotated, labelmap.geometry) if mask is None else mask.array[0] == 0
     if outside is None:
         return labelmap
     array = labelmap.array.copy()
@@ -84,9 +114,15 @@ def read_case_labels(
 
 
 def values_in(labelmap: Volume) -> list[int]:
-    """The label values that occur, background and 255 left out."""
-    found = np.flatnonzero(np.bincount(labelmap.array.ravel(), minlength=256))
-    return [int(value) for value in found if value not in (0, IGNORE)]
+    """The label values that occur in a labelmap (uint8), background and 255 left out."""
+    flat = np.ascontiguousarray(labelmap.array).reshape(-1)
+    pairs = flat[: flat.size // 2 * 2].view(np.uint16)  # two voxels looked up at a time
+    seen = np.zeros((256, 256), bool)
+    table = seen.reshape(-1)
+    for begin in range(0, pairs.size, _PIECE):
+        table[pairs[begin : begin + _PIECE]] = True
+    found = {*np.flatnonzero(seen.any(axis=0)), *np.flatnonzero(seen.any(axis=1)), *flat[pairs.size * 2 :]}
+    return sorted(int(value) for value in found if value not in (0, IGNORE))
 
 
 def _outside(annotated: Annotation, geometry: Geometry) -> np.ndarray | None:
@@ -96,9 +132,11 @@ def _outside(annotated: Annotation, geometry: Geometry) -> np.ndarray | None:
 
 
 def voxel_hash(image: Volume) -> str:
-    """SHA-256 of shape and values: two copies of a scan agree whatever file they are in."""
+    """SHA-256 of shape and float32 values: two copies of a scan agree whatever file or type they are in."""
     digest = hashlib.sha256(str(image.array.shape).encode())
-    digest.update(np.ascontiguousarray(image.array, dtype=np.float32).data)
+    planes = image.array.reshape(-1, *image.array.shape[2:])
+    for begin in range(0, len(planes), _PLANES):  # a whole CT as float32 takes half a gigabyte
+        digest.update(np.ascontiguousarray(planes[begin : begin + _PLANES], dtype=np.float32).data)
     return digest.hexdigest()
 
 

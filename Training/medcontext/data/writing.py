@@ -1,28 +1,48 @@
-"""Changing a case store: every file first, ``dataset.json`` last, under a lock, so that nothing is lost."""
+"""Putting cases into a store: every file first, ``dataset.json`` last, under a lock, so that nothing is lost."""
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medcontext.data.case import Annotation, SplitName
-from medcontext.data.decathlon import DatasetFile, case_ids, labels_of, read_index
+from medcontext.data.decathlon import labels_of, read_index
+from medcontext.data.index_file import (
+    HELD_OUT_VOXELS,
+    CaseTakenError,
+    Index,
+    Record,
+    as_record,
+    files_in_store,
+    free_id,
+    image_names,
+    label_keys,
+    merged,
+    places_of,
+    read_data_set,
+    records,
+    take_out,
+    taken_ids,
+    write_data_set,
+)
 from medcontext.data.locking import locked, sync_folder, writing
 from medcontext.data.reading import file_hash
-from medcontext.dataset_form import INDEX, SCHEMA_VERSION
+from medcontext.dataset_form import INDEX
 from medcontext.errors import InputError
-from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
 
-_ID = re.compile(r"\w[\w.-]{0,99}")
+REPLACED = "replaced"
+"""Folder of a store in which files of cases that were replaced are kept."""
 
 
-@dataclass
+_OF_FILES = ("image", "label", "annotated", "hashes", "voxels")
+
+
+@dataclass(frozen=True)
 class Entry:
     """A case as it goes into ``dataset.json``, with the files that come with it.
 
@@ -34,15 +54,17 @@ class Entry:
         mask: prepared mask of what was annotated.
         annotated: what was annotated, without the mask's path.
         facts: other keys of the entry (group, held_out, text, provenance, voxels).
+        keep_images: the case that is replaced has this very image; its files stay.
     """
 
     case_id: str
     split: SplitName
-    images: Sequence[Path]
+    images: Sequence[Path] = ()
     label: Path | None = None
     mask: Path | None = None
     annotated: Annotation = field(default_factory=Annotation)
     facts: dict[str, Any] = field(default_factory=dict)
+    keep_images: bool = False
 
 
 def create(
@@ -67,12 +89,12 @@ def create(
                 raise InputError(
                     f"{folder} already holds a data set.", "Add cases to it or choose another folder."
                 )
-            data: dict[str, Any] = {"name": name or folder.name, "description": description}
+            data: Index = {"name": name or folder.name, "description": description}
             data |= {"tensorImageSize": "3D"}
             data |= {"modality": {str(n): channel for n, (channel, _) in enumerate(channels)}}
             data |= {"channels": [{"name": channel, "modality": modality} for channel, modality in channels]}
             data |= label_keys(labels)
-            _write_index(folder, data | {"training": [], "test": [], "unlabelled": []})
+            write_data_set(folder, data | {"training": [], "test": [], "unlabelled": []})
 
 
 def insert(
@@ -96,124 +118,83 @@ def insert(
         The id that the case got.
 
     Raises:
+        CaseTakenError: the image is in the store already.
         InputError: the id is taken or unknown, or a label is declared with another name.
     """
+    prepared = [file for file in (*entry.images, entry.label, entry.mask) if file is not None]
+    hashes = {file.name: file_hash(file) for file in prepared}
     with writing(folder), locked(folder):
-        data, index = _read_raw(folder), read_index(folder)
-        ids = case_ids(index)
-        taken = {name.casefold() for names in ids.values() for name in names}
-        if not existing and unique and entry.case_id.casefold() in taken:
-            raise InputError(
-                f"{folder} already holds a case '{entry.case_id}'.", "Use --replace or another --id."
-            )
-        case_id = entry.case_id if existing else _free_id(entry.case_id, taken)
+        data, ids = read_data_set(folder)
+        refuse_copy(folder, data, ids, entry, entry.case_id if existing else None)
+        case_id = _id_for(folder, entry, taken_ids(ids), unique, existing)
         if labels is not None:
-            data |= label_keys(merged(labels_of(index), labels))
-        previous = _take_out(data, ids, entry.case_id) if existing else {}
-        _refuse_copy(data, entry)
+            data |= label_keys(merged(labels_of(read_index(folder)), labels))
+        previous, old_split, place = take_out(data, ids, case_id) if existing else ({}, entry.split, None)
+        split = old_split if old_split == "test" else entry.split
         moved = _move_files(folder, entry, case_id)
-        record = _kept(previous) | _record(folder, entry, case_id, moved)
-        data.setdefault(entry.split, []).append(record)
-        _write_index(folder, data)
-        _retire(folder, previous, case_id)
+        try:
+            record = _record(folder, entry, case_id, moved, hashes, previous)
+            if record.get("voxels") in data.get(HELD_OUT_VOXELS, []):
+                record["held_out"] = True
+            listed = data.setdefault(split, [])
+            listed.insert(place if place is not None and split == old_split else len(listed), record)
+            aside = _room_aside(folder, previous, case_id)
+            write_data_set(folder, data)
+        except BaseException:
+            for files in moved.values():
+                for file in files:
+                    (folder / file).unlink(missing_ok=True)
+            raise
+        _retire(folder, previous, record, aside)
     return case_id
 
 
 def hold_out(folder: Path, wanted: set[str]) -> None:
     """Mark cases as held out, for good: no training will use them."""
     with writing(folder), locked(folder):
-        data = _read_raw(folder)
-        for split, names in case_ids(read_index(folder)).items():
+        data, ids = read_data_set(folder)
+        for split, names in ids.items():
             for position, case_id in enumerate(names):
                 if case_id in wanted:
-                    entry = data[split][position]
-                    entry = {"image": entry} if isinstance(entry, str) else entry
+                    entry = as_record(data[split][position])
                     data[split][position] = entry | {"id": case_id, "held_out": True}
-        _write_index(folder, data)
+        write_data_set(folder, data)
 
 
-def merged(known: LabelSet, added: LabelSet) -> LabelSet:
-    """The structures of both.
+def refuse_copy(
+    folder: Path, data: Index, ids: dict[SplitName, list[str]], entry: Entry, replaced: str | None
+) -> None:
+    """A scan that is in the data set twice could be trained on and scored at once.
 
-    Raises:
-        InputError: one value has two names, or one name two values.
-    """
-    by_value = {label.value: label for label in known}
-    for label in added:
-        there = by_value.setdefault(label.value, label)
-        if there.name.casefold() != label.name.casefold():
-            raise InputError(
-                f"Label {label.value} is '{there.name}' in the data set, not '{label.name}'.",
-                "Use the data set's name or another value.",
-            )
-    return LabelSet(tuple(by_value[value] for value in sorted(by_value)))
+    Two scans are the same when their voxels are, or, where those of the other were never read, their files.
 
-
-def label_keys(labels: LabelSet) -> dict[str, Any]:
-    """The labels in the Decathlon form, and in ours with colours and codes."""
-    names = {"0": "background"} | {str(label.value): label.name for label in labels}
-    return {"labels": names, "label_table": labels.to_json()}
-
-
-def check_id(case_id: str) -> str:
-    """The id, when it can be a file name on every system.
+    Args:
+        folder: the store.
+        data: its content.
+        ids: its case ids.
+        entry: the case to add.
+        replaced: id of the case that it replaces, or None.
 
     Raises:
-        InputError: it cannot.
+        CaseTakenError: it is there as another case.
     """
-    if not _ID.fullmatch(case_id) or case_id.endswith("."):
-        raise InputError(
-            f"'{case_id}' cannot be the id of a case.", "Use letters, digits, '_', '-' and '.', at most 100."
-        )
-    return case_id
-
-
-def id_from(name: str) -> str:
-    """An id made of a file or folder name."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._-")[:100] or "case"
-
-
-def _read_raw(folder: Path) -> dict[str, Any]:
-    read_index(folder)  # checked before anything is touched
-    data: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return data
-
-
-def _write_index(folder: Path, data: dict[str, Any]) -> None:
-    data |= {"schema_version": SCHEMA_VERSION}
-    data |= {"numTraining": len(data.get("training", [])), "numTest": len(data.get("test", []))}
-    DatasetFile.parse(data, str(folder / INDEX))
-    with replacing(folder / INDEX) as temporary:
-        temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync_folder(folder)
-
-
-def _take_out(data: dict[str, Any], ids: dict[SplitName, list[str]], case_id: str) -> dict[str, Any]:
-    """Remove and return the entry of a case."""
-    for split, names in ids.items():
-        if case_id in names:
-            previous = data[split].pop(names.index(case_id))
-            return {"image": previous} if isinstance(previous, str) else previous
-    raise InputError(f"There is no case '{case_id}' to replace.", "Leave --replace out to add it.")
-
-
-def _refuse_copy(data: dict[str, Any], entry: Entry) -> None:
-    """A scan that is in the data set twice could be trained on and scored at once."""
     voxels = entry.facts.get("voxels")
-    for split in ("training", "test", "unlabelled"):
-        for other in data.get(split, []):
-            if voxels and isinstance(other, dict) and other.get("voxels") == voxels:
-                raise InputError(
-                    f"This image is in the data set already, as case '{other.get('id')}'.",
-                    "Use --replace to give that case another label.",
-                )
+    places = places_of(folder, {"image": [], "provenance": entry.facts.get("provenance")})
+    for case_id, other in records(data, ids):
+        known = other.get("voxels")
+        same = known == voxels if known else not places.isdisjoint(places_of(folder, other))
+        if same and case_id != replaced:
+            raise CaseTakenError(case_id)
 
 
-def _free_id(wanted: str, taken: set[str]) -> str:
-    number, case_id = 2, wanted
-    while case_id.casefold() in taken:
-        case_id, number = f"{wanted}-{number}", number + 1
-    return case_id
+def _id_for(folder: Path, entry: Entry, taken: set[str], unique: bool, existing: bool) -> str:
+    if existing:
+        return entry.case_id
+    if unique and entry.case_id.casefold() in taken:
+        raise InputError(
+            f"{folder} already holds a case '{entry.case_id}'.", "Use --replace or another --id."
+        )
+    return free_id(entry.case_id, taken)
 
 
 def _move_files(folder: Path, entry: Entry, case_id: str) -> dict[str, list[str]]:
@@ -226,7 +207,7 @@ def _move_files(folder: Path, entry: Entry, case_id: str) -> dict[str, list[str]
     names = [f"{case_id}_{n:04d}" for n in range(len(entry.images))] if len(entry.images) > 1 else [case_id]
     moved: dict[str, list[str]] = {}
     for kind, files in parts.items():
-        for name, file in zip(names if kind == "images" else [case_id], files, strict=True):
+        for name, file in zip(names if kind == "images" else [case_id], files, strict=False):
             if file is None:
                 continue
             (folder / kind).mkdir(exist_ok=True)
@@ -241,32 +222,64 @@ def _move_files(folder: Path, entry: Entry, case_id: str) -> dict[str, list[str]
     return moved
 
 
-def _record(folder: Path, entry: Entry, case_id: str, moved: dict[str, list[str]]) -> dict[str, Any]:
-    images = moved["images"]
-    record: dict[str, Any] = {"id": case_id, "image": images[0] if len(images) == 1 else images}
+def _record(
+    folder: Path,
+    entry: Entry,
+    case_id: str,
+    moved: dict[str, list[str]],
+    hashes: dict[str, str],
+    previous: Record,
+) -> Record:
+    """The entry of the case; what a replaced one says beside its files is handed on."""
+    prepared = {"images": entry.images, "labels": [entry.label], "masks": [entry.mask]}
+    known = {
+        path: hashes[file.name]
+        for kind, paths in moved.items()
+        for path, file in zip(paths, prepared[kind], strict=True)
+        if file is not None
+    }
+    images = moved.get("images")
+    if images is None:  # the very image of the case that is replaced stays
+        images = image_names(previous)
+        known = {name: value for name, value in previous.get("hashes", {}).items() if name in images} | known
+    record: Record = {key: value for key, value in previous.items() if key not in _OF_FILES}
+    record |= {"id": case_id, "image": images[0] if len(images) == 1 else images}
     if "labels" in moved:
         annotated = entry.annotated
         if "masks" in moved:
             annotated = replace(annotated, region="mask", mask=folder / moved["masks"][0])
         record |= {"label": moved["labels"][0], "annotated": annotated.to_json(folder)}
-    hashes = {path: file_hash(folder / path) for paths in moved.values() for path in paths}
-    return record | {key: value for key, value in entry.facts.items() if value} | {"hashes": hashes}
+    return record | {key: value for key, value in entry.facts.items() if value} | {"hashes": known}
 
 
-def _kept(previous: dict[str, Any]) -> dict[str, Any]:
-    """What a replaced entry hands on: who it belongs to and whatever else others wrote into it."""
-    ours = ("image", "label", "annotated", "hashes", "voxels")
-    return {key: value for key, value in previous.items() if key not in ours}
+def _room_aside(folder: Path, previous: Record, case_id: str) -> Path | None:
+    """A new folder for the files of a replaced case, made before anything changes: the disk may be full."""
+    if not previous or not files_in_store(folder, previous):
+        return None
+    return room_for(folder / REPLACED, f"{time.strftime('%Y%m%d-%H%M%S')}-{case_id}")
 
 
-def _retire(folder: Path, previous: dict[str, Any], case_id: str) -> None:
+def room_for(folder: Path, name: str) -> Path:
+    """A new folder of that name, or with a number."""
+    place, number = folder / name, 2
+    while place.exists():
+        place, number = folder / f"{name}-{number}", number + 1
+    place.mkdir(parents=True)
+    return place
+
+
+def _retire(folder: Path, previous: Record, record: Record, aside: Path | None) -> None:
     """Move the files of a replaced entry aside; a person may have painted them for an hour."""
-    images = previous.get("image", [])
-    files = images if isinstance(images, list) else [images]
-    files = [*files, previous.get("label"), (previous.get("annotated") or {}).get("mask")]
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for name in files:
-        if name and (folder / name).is_file() and (folder / name).resolve().is_relative_to(folder.resolve()):
-            target = folder / "replaced" / f"{stamp}-{case_id}" / name
+    if aside is None:
+        return
+    kept = image_names(record)
+    move_aside(folder, [name for name in files_in_store(folder, previous) if name not in kept], aside)
+
+
+def move_aside(folder: Path, names: Sequence[str], aside: Path) -> None:
+    """Move files of the store into a folder, under the paths that they had in the store."""
+    for name in names:
+        target = aside / (folder / name).resolve().relative_to(folder.resolve())
+        with suppress(OSError):  # open in another program: it stays where it is, listed by nobody
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / name).replace(target)

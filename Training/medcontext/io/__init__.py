@@ -3,7 +3,7 @@
 from medcontext.geometry import describe
 from medcontext.io.atomic import replacing
 from medcontext.io.dicom_folder import scan_folder
-from medcontext.io.images import read_image, read_labelmap, read_volume
+from medcontext.io.images import fit_labelmap, read_image, read_labelmap, read_volume
 from medcontext.io.names import FORMATS, ImageSource, case_id, find_images
 from medcontext.io.segmentation import read_segmentation, write_segmentation
 from medcontext.io.write import write_labelmap, write_volume
@@ -14,6 +14,7 @@ __all__ = [
     "case_id",
     "describe",
     "find_images",
+    "fit_labelmap",
     "read_image",
     "read_labelmap",
     "read_segmentation",

@@ -90,8 +90,19 @@ def read_labelmap(path: Path, like: Geometry | None = None) -> Volume:
         raise InputError(
             f"{path} has {stored.channels} channels; a labelmap has one.", "Give one file per case."
         )
-    labelmap = Volume(_as_labels(stored.array, path), stored.geometry)
-    return labelmap if like is None else _on_grid(labelmap, like, path)
+    labelmap = Volume(_as_labels(stored.array, str(path)), stored.geometry)
+    return labelmap if like is None else _on_grid(labelmap, like, str(path))
+
+
+def fit_labelmap(volume: Volume, like: Geometry, name: str) -> Volume:
+    """A labelmap in memory as uint8, on exactly the grid ``like``.
+
+    Raises:
+        InputError: as :func:`read_labelmap`; ``name`` stands for the path.
+    """
+    if volume.channels != 1:
+        raise InputError(f"{name} has {volume.channels} channels; a labelmap has one.")
+    return _on_grid(Volume(_as_labels(volume.array, name), volume.geometry), like, name)
 
 
 def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
@@ -130,7 +141,7 @@ def _load_series_of(path: Path, reporter: Reporter) -> Volume:
     )
 
 
-def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
+def _as_labels(array: np.ndarray, path: str) -> np.ndarray:
     low, high = float(array.min()), float(array.max())
     if not (low >= -_WHOLE and high <= 255 + _WHOLE):
         raise InputError(
@@ -149,7 +160,7 @@ def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def _on_grid(labelmap: Volume, like: Geometry, path: Path) -> Volume:
+def _on_grid(labelmap: Volume, like: Geometry, path: str) -> Volume:
     if not labelmap.geometry.same_grid(like, _SAME_GRID_SHARE * min(like.spacing)):
         raise InputError(
             f"The grid of {path} is not that of its image: {describe(labelmap.geometry)} "
@@ -169,4 +180,4 @@ def _fitted(labelmap: Volume, like: Geometry, path: Path) -> Volume:
             f"on an image of {describe(like)}.",
             "Check that they belong together.",
         )
-    return _on_grid(whole, like, path)
+    return _on_grid(whole, like, str(path))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +64,69 @@ def find_images(folder: Path, channels: int = 1, reporter: Reporter | None = Non
     if not sources:
         raise InputError(f"{folder} holds no image that can be read.", f"Allowed are {FORMATS}.")
     return _unique(sources)
+
+
+def sources_of(
+    paths: Sequence[Path], channels: int = 1, reporter: Reporter | None = None
+) -> tuple[list[ImageSource], list[tuple[Path, str]]]:
+    """The images that some files and folders hold, and why others hold none.
+
+    Args:
+        paths: image files, files of DICOM series, or folders as for :func:`find_images`; in a folder without
+            images the folders below are looked through.
+        channels: as for :func:`find_images`.
+        reporter: asked whether to stop.
+
+    Returns:
+        The images, with ids that are unique among them; and path and reason of what was left out.
+    """
+    reporter = reporter or Reporter()
+    sources: list[ImageSource] = []
+    left_out: list[tuple[Path, str]] = []
+    files = []
+    for path in paths:
+        reporter.check_cancelled()
+        reason = _no_image(path)
+        if path.is_dir():
+            try:
+                sources += _below(path, channels, reporter)
+            except InputError as error:
+                left_out.append((path, error.message))
+            except OSError as error:
+                left_out.append((path, f"{path} cannot be read: {error.strerror or error}."))
+        elif reason:
+            left_out.append((path, reason))
+        else:
+            files.append(path)
+    sources += _grouped(files) if channels > 1 else [ImageSource(case_id(p), (p,)) for p in files]
+    return _unique(sources), left_out
+
+
+def _no_image(path: Path) -> str:
+    """Why a file cannot be an image; empty where it may be one."""
+    from medcontext.io.dicom_folder import looks_like_dicom
+
+    if not path.exists():
+        return f"{path} does not exist."
+    if path.name.lower().endswith(".seg.nrrd"):
+        return f"{path} is a segmentation, not an image."
+    if path.is_dir() or format_of(path) or looks_like_dicom(path):
+        return ""
+    return f"{path} is not an image that can be read; allowed are {FORMATS}."
+
+
+def _below(folder: Path, channels: int, reporter: Reporter) -> list[ImageSource]:
+    """The images in a folder or, where there is none, in those below."""
+    try:
+        return find_images(folder, channels, reporter)
+    except InputError:
+        sources = []
+        for below in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            with suppress(InputError):
+                sources += _below(below, channels, reporter)
+        if not sources:
+            raise
+        return sources
 
 
 def _grouped(images: list[Path]) -> list[ImageSource]:

@@ -71,6 +71,21 @@ def load_nifti(path: Path) -> Loaded:
     return Loaded(Volume(_scaled(array, header), geometry), remarks)
 
 
+def nifti_sizes(path: Path) -> tuple[int, ...]:
+    """Number of voxels along ``i``, ``j``, ``k`` and every further axis, from the header alone.
+
+    Raises:
+        InputError: as :func:`load_nifti`, as far as the header tells.
+    """
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            return _read_header(stream, path).sizes
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path) from error
+
+
 def _damaged(path: Path) -> InputError:
     return InputError(f"{path} is truncated or damaged.", "Copy or export it again.")
 

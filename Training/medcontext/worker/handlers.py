@@ -18,11 +18,17 @@ Handler = Callable[[Mapping[str, Any], "Services", Reporter], Result]
 HANDLERS = {
     "segment": "medcontext.worker.segmenting:segment",
     "redo": "medcontext.worker.segmenting:redo",
+    "adapt": "medcontext.worker.adapting:adapt",
     "warm": "medcontext.worker.handlers:warm",
     "release": "medcontext.worker.handlers:release",
     "doctor": "medcontext.worker.handlers:doctor",
+    "suggest": "medcontext.worker.suggesting:suggest",
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
     "import_model": "medcontext.worker.library:import_model",
+    "create_store": "medcontext.worker.cases:create_store",
+    "add_case": "medcontext.worker.cases:add_case",
+    "edit_store": "medcontext.worker.cases:edit_store",
+    "add_unlabelled": "medcontext.worker.cases:add_unlabelled",
 }
 """Kind of request -> module and function, imported when first asked for."""
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.exchange import SharedArray
-from medcontext.geometry import Geometry, Volume
+from medcontext.geometry import Volume
 from medcontext.inference.checks import check_contrast
 from medcontext.resample import join_channels
+from medcontext.worker.arrays import open_volume
 from medcontext.worker.requests import VolumeSpec
 
 
@@ -41,18 +39,8 @@ def open_image(channels: Sequence[VolumeSpec], card: ModelCard, reporter: Report
     def opened() -> Iterator[tuple[str, Volume]]:
         for name, spec in zip(names, channels, strict=True):
             reporter.check_cancelled()
-            yield f"Channel {name}", _open_volume(spec)
+            yield f"Channel {name}", open_volume(spec)
 
     image = join_channels(opened(), reporter)
     check_contrast(image, card)
     return image
-
-
-def _open_volume(spec: VolumeSpec) -> Volume:
-    array = SharedArray.from_json(spec.array).open()
-    if array.ndim != 3 or array.dtype.kind not in "iuf":
-        raise InputError(
-            f"A channel is a volume of numbers with three axes (K, J, I), not {array.shape} {array.dtype}."
-        )
-    geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), np.array(spec.affine))
-    return Volume(array[None], geometry)

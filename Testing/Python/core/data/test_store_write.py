@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medcontext.data import adding, writing
+from medcontext.data import adding, index_file
 from medcontext.data.adding import NewCase, compact
 from medcontext.data.case import Annotation
 from medcontext.data.store import CaseStore
@@ -238,7 +238,7 @@ def test_a_full_disk_is_said_and_leaves_the_store_as_it_was(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing.json, "dumps", full)
+        patch.setattr(index_file.json, "dumps", full)
         with pytest.raises(ResourceError):
             store.add_case(NewCase([scan(7)], painted(), case_id="new"))
     listed = {"dataset.json", *(name for case in store.cases for name in case.hashes)}
