@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -41,10 +42,10 @@ class LearnPanel:
 
     PARTS = (
         # name, module and class, .ui file, section
-        ("cases", "CasesPanel", "LearnCases", "learnSection"),
-        ("suggest", "SuggestPanel", "Suggest", "learnSection"),
-        ("fineTune", "FineTunePanel", "FineTune", "learnSection"),
-        ("correction", "CorrectionPanel", "Correction", "reviewSection"),
+        ("cases", "CasesPanel", "LearnCases", "casesPlace"),
+        ("suggest", "SuggestPanel", "Suggest", "suggestSection"),
+        ("fineTune", "FineTunePanel", "FineTune", "fineTuneSection"),
+        ("correction", "CorrectionPanel", "Correction", "correctionSection"),
     )
 
     def __init__(self, host: Host, with_: Any) -> None:
@@ -53,7 +54,10 @@ class LearnPanel:
         self.context = self._makeContext()
         for name, module, file, section in self.PARTS:
             path = f"MedContextSegmentLib.Panel.{module}"
-            if importlib.util.find_spec(path) is None:
+            try:  # until all parts have landed
+                importlib.import_module(path)
+            except ModuleNotFoundError as error:
+                print(f"{module}: {error}", file=sys.stderr)
                 continue
             root = slicer.util.loadUI(host.resourcePath(f"UI/{file}.ui"))
             getattr(host.ui, section).layout().addWidget(root)
@@ -63,6 +67,8 @@ class LearnPanel:
             kind = getattr(importlib.import_module(path), module)
             self._parts[name] = kind(ui, host.logic, host.settings, with_.install, self.context)
             self._parts[name].ui = ui
+        if "cases" in self._parts:
+            self.cases.onStoreChanged = self._storeChanged
         showText(host.ui.learnStatusLabel, "")
         host.ui.learnSection.connect("contentsCollapsed(bool)", self._collapsed)
 
@@ -76,6 +82,11 @@ class LearnPanel:
         """Show what the store, the library and the jobs hold now."""
         for part in self._parts.values():
             part.refresh()
+
+    def leave(self) -> None:
+        """Another module is shown."""
+        if "cases" in self._parts:
+            self.cases.leave()
 
     def update(self) -> None:
         """Show what can be done now, and why not."""
@@ -96,6 +107,11 @@ class LearnPanel:
         """The panel goes away; jobs go on."""
         for part in self._parts.values():
             part.stop()
+
+    def _storeChanged(self) -> None:
+        for name, part in self._parts.items():
+            if name != "cases":
+                part.refresh()
 
     def _collapsed(self, collapsed: bool) -> None:
         if not collapsed:

@@ -108,6 +108,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
         self._entered = False
+        self.learn.leave()
         self.editor.exit()
 
     def cleanup(self) -> None:

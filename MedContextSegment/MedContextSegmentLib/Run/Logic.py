@@ -47,7 +47,7 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
         self._exchangeRoot = exchangeRoot
         self._run: SegmentationRun | None = None
         # What a crash of Slicer left behind; a folder of a running program is not touched.
-        root = self._root
+        root = self.exchangeRoot
         Background(lambda: remove_stale_folders(root))
 
     @property
@@ -58,8 +58,8 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
         return self._worker
 
     @property
-    def _root(self) -> Path:
-        """Asked for at each run: the person may choose another folder in the application settings."""
+    def exchangeRoot(self) -> Path:
+        """Folder for the arrays that go to the worker; the person may choose another one between two runs."""
         return self._exchangeRoot or Path(slicer.app.temporaryPath)
 
     @property
@@ -136,7 +136,7 @@ class MedContextSegmentLogic(ScriptedLoadableModuleLogic):
             raise InputError(_("Another segmentation is running."), _("Wait for it or cancel it."))
         inputs = readInputs(request)
         writing = Writing(editorNode, saveStateForUndo)
-        self._run = SegmentationRun(self.worker, request, inputs, listener, writing, self._root)
+        self._run = SegmentationRun(self.worker, request, inputs, listener, writing, self.exchangeRoot)
         return self._run
 
     def close(self) -> None:

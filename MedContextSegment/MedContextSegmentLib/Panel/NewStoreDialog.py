@@ -1,0 +1,117 @@
+"""The dialog that asks what a new case store is called, where it lies, and what its images are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ctk
+import qt
+from slicer.i18n import tr as _
+
+from medcontext.case_list import is_store
+from MedContextSegmentLib.Panel.Dialogs import makeDialog, runDialog
+from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, showText
+from MedContextSegmentLib.Run.Models import modalityOf
+
+OTHER = "other"
+MODALITIES = ("CT", "MR", "PET", "US", OTHER)
+
+_NOT_IN_FILE_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
+
+
+@dataclass(frozen=True)
+class NewStore:
+    """A case store that is wanted.
+
+    Attributes:
+        folder: where it will lie; it need not be there.
+        name: its title.
+        channels: (name, modality) of each image of a case.
+    """
+
+    folder: Path
+    name: str
+    channels: tuple[tuple[str, str], ...]
+
+
+class NewStoreDialog:
+    """Asks for a new store.
+
+    Args:
+        folder: the folder that a person chose for it already, or None.
+        volumes: the volumes that are chosen in the panel, whose names say what a case is made of.
+    """
+
+    def __init__(self, folder: Path | None, volumes: Sequence[Any]) -> None:
+        self.dialog, self.ui = makeDialog("NewStore", _("New case store"))
+        ui, names = self.ui, [node.GetName() or "" for node in volumes if node is not None]
+        ui.storeNameEdit.text = folder.name if folder is not None else ""
+        ui.storeParentEdit.currentPath = str(folder.parent if folder is not None else documents())
+        ui.storeParentEdit.filters = ctk.ctkPathLineEdit.Dirs
+        kinds = {modalityOf(name) for name in names}
+        kind = kinds.pop() if len(kinds) == 1 else ""
+        titles = [(_("Choose..."), "", "")] + [
+            (_("other") if name == OTHER else name, name, "") for name in MODALITIES
+        ]
+        fillCombo(ui.storeModalitySelector, titles, kind)
+        ui.storeChannelsEdit.text = ", ".join(names) if len(names) > 1 else kind or _("image")
+        self._ok = ui.newStoreButtonBox.button(qt.QDialogButtonBox.Ok)
+        self._ok.text = _("Create")
+        for edit in (ui.storeNameEdit, ui.storeChannelsEdit):
+            edit.connect("textChanged(QString)", self._changed)
+        ui.storeParentEdit.connect("currentPathChanged(QString)", self._changed)
+        ui.storeModalitySelector.connect("currentIndexChanged(int)", self._changed)
+        ui.newStoreButtonBox.connect("accepted()", self.dialog.accept)
+        ui.newStoreButtonBox.connect("rejected()", self.dialog.reject)
+        self._changed()
+
+    def ask(self) -> NewStore | None:
+        """Show the dialog; None when the person gave up."""
+        return self.store() if runDialog(self.dialog) else None
+
+    def store(self) -> NewStore:
+        """What the dialog says now."""
+        name = self.ui.storeNameEdit.text.strip()
+        kind = comboData(self.ui.storeModalitySelector)
+        folder = Path(self.ui.storeParentEdit.currentPath) / _NOT_IN_FILE_NAMES.sub("_", name).strip(". ")
+        return NewStore(folder, name, tuple((channel, kind) for channel in self._channels()))
+
+    def reason(self) -> str:
+        """Why it cannot be created like this, as a sentence; "" when it can."""
+        ui, channels = self.ui, self._channels()
+        if not ui.storeNameEdit.text.strip(" ."):
+            return _("Give the case store a name.")
+        if not ui.storeParentEdit.currentPath.strip():
+            return _("Choose the folder in which it will lie.")
+        folder = self.store().folder
+        if is_store(folder):
+            return _("{folder} is a case store already: open it, or choose another name.").format(
+                folder=folder
+            )
+        if not channels:
+            return _("Name the images that belong to a case, such as T1.")
+        if len({channel.casefold() for channel in channels}) < len(channels):
+            return _("Each channel needs a name of its own.")
+        if not comboData(ui.storeModalitySelector):
+            return _("Choose the modality of the images.")
+        return ""
+
+    def _channels(self) -> list[str]:
+        parts = (part.strip() for part in self.ui.storeChannelsEdit.text.split(","))
+        return [part for part in parts if part]
+
+    def _changed(self, _what: Any = None) -> None:
+        reason = self.reason()
+        self._ok.enabled = not reason
+        text = _("The case store will lie in {folder}.")
+        showText(self.ui.newStoreStatusLabel, reason or text.format(folder=self.store().folder))
+
+
+def documents() -> Path:
+    """Where case stores are offered to lie: in the person's documents."""
+    found = qt.QStandardPaths.writableLocation(qt.QStandardPaths.DocumentsLocation)
+    return Path(found) if found else Path.home()
