@@ -14,6 +14,7 @@ from medcontext.cli.evaluate import evaluate
 from medcontext.cli.jobs import app as jobs
 from medcontext.cli.model import app as model
 from medcontext.cli.networks import networks
+from medcontext.cli.next import next_case
 from medcontext.cli.pack import pack
 from medcontext.cli.plan import plan
 from medcontext.cli.segment import segment
@@ -51,6 +52,7 @@ app.command("segment", rich_help_panel=EVERY_DAY)(segment)
 app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate)
 app.command("train", rich_help_panel=LEARN)(train)
 app.command("finetune", rich_help_panel=LEARN)(finetune)
+app.command("next", rich_help_panel=LEARN)(next_case)
 app.add_typer(data, name="data", rich_help_panel=LEARN)
 app.command("plan", rich_help_panel=LEARN)(plan)
 app.command("networks", rich_help_panel=LEARN)(networks)

@@ -16,7 +16,7 @@ from medcontext import jobs
 from medcontext.cli.app import app
 
 COMMANDS = [
-    ["segment"], ["train"], ["finetune"], ["evaluate"], ["plan"], ["demo"], ["doctor"], ["pack"],
+    ["segment"], ["train"], ["finetune"], ["evaluate"], ["next"], ["plan"], ["demo"], ["doctor"], ["pack"],
     ["data", "add"], ["data", "check"], ["data", "split"],
     ["model", "list"], ["model", "show"], ["model", "verify"], ["model", "import"], ["model", "export"],
     ["model", "remove"], ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"],
