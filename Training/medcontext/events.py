@@ -1,7 +1,8 @@
 """The one protocol in which work reports itself: to a progress bar, a panel, a log or another program.
 
 Every event is a flat JSON object with ``event``, ``id``, ``time`` and, where there is one, ``case``:
-``hello`` (protocol), ``progress`` {stage, value 0..1, eta_s}, ``metric`` {step, loss {...}, dice {...}}, ``case``,
+``hello`` (protocol), ``progress`` {stage, value 0..1 or null where nobody knows the end, eta_s},
+``metric`` {step, loss {...}, dice {...}, held_out}, ``picture`` {path, case, held_out, step}, ``case``,
 ``info`` {message}, ``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
 """
 
@@ -46,8 +47,14 @@ class Reporter:
         context = {"case": self.case} if self.case is not None else {}
         self._sink({"event": event, "id": self.run_id, "time": time.time(), **context, **fields})
 
-    def progress(self, stage: str, value: float, eta_s: float | None = None) -> None:
-        """Report that ``value`` (0..1) of a stage is done; the time left is estimated when not given."""
+    def progress(self, stage: str, value: float | None, eta_s: float | None = None, **facts: Any) -> None:
+        """Report that ``value`` (0..1) of a stage is done; the time left is estimated when not given.
+
+        ``value`` is None where nobody knows the end.
+        """
+        if value is None:
+            self.emit("progress", stage=stage, value=None, eta_s=None, **facts)
+            return
         now = time.monotonic()
         if value <= 0 or stage not in self._started:
             self._started[stage] = (now, value)
@@ -56,7 +63,7 @@ class Reporter:
             eta_s = (now - began) * (1 - value) / (value - first)
         if value >= 1:  # the same stage of the next piece of work starts its own clock
             del self._started[stage]
-        self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s)
+        self.emit("progress", stage=stage, value=round(min(1.0, value), 4), eta_s=eta_s, **facts)
 
     def info(self, message: str, **facts: Any) -> None:
         """Tell the user what was decided, such as the device or the number of steps."""
@@ -78,6 +85,10 @@ class Reporter:
     def silent(self) -> Reporter:
         """A reporter that says nothing but is stopped by the same request."""
         return Reporter(None, self._cancelled, self.run_id)
+
+    def stopped_by(self, request: Callable[[], bool]) -> Reporter:
+        """A reporter that says the same and is stopped by one more request."""
+        return Reporter(self._sink, lambda: self.cancelled or request(), self.run_id)
 
     def check_cancelled(self) -> None:
         """Raise :class:`CancelledError` if someone asked to stop."""

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from medcontext.engine.keeping import Troubles
 from medcontext.errors import TrainingDivergedError
 from medcontext.events import Reporter
+from medcontext.io.atomic import replacing
 
 FLUSH_EVERY = 10
 """Steps between reading loss values back from the device: reading is what makes a GPU wait."""
+FLUSH_SECONDS = 1.0
+"""Seconds after which they are read back all the same: who watches a curve wants to see it move."""
+RETRY_SECONDS = 10.0
+"""Seconds between attempts to write to a disk that refused."""
 
 
 class TrainingLog:
@@ -25,23 +33,34 @@ class TrainingLog:
         reporter: receives metric events.
         step: first step that will be logged.
         write: whether this process writes (the main one does).
+        troubles: hears of a full disk; lines that could not be written are written later.
     """
 
-    def __init__(self, folder: Path, reporter: Reporter, step: int, write: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        reporter: Reporter,
+        step: int,
+        write: bool = True,
+        troubles: Troubles | None = None,
+    ) -> None:
         self.path = folder / "log.jsonl"
         self._reporter = reporter
         self._write = write
+        self._troubles = troubles or Troubles(reporter)
         self._pending: list[tuple[int, dict[str, Tensor], dict[str, Any]]] = []
+        self._flushed_at = time.monotonic()
+        self._retry_at: float | None = None  # when to write the whole file anew after lines were lost
         self.records: list[dict[str, Any]] = []
         if write:
             folder.mkdir(parents=True, exist_ok=True)
             self.records = [r for r in _read(self.path) if r["step"] < step + ("dice" in r)]
-            self.path.write_text("".join(json.dumps(r) + "\n" for r in self.records), encoding="utf-8")
+            self._rewrite()
 
     def step(self, step: int, terms: Mapping[str, Tensor], **facts: Any) -> None:
         """Note the loss terms of a step."""
         self._pending.append((step, {name: value.detach() for name, value in terms.items()}, facts))
-        if len(self._pending) >= FLUSH_EVERY:
+        if len(self._pending) >= FLUSH_EVERY or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -50,39 +69,82 @@ class TrainingLog:
         Raises:
             TrainingDivergedError: a term is not finite; it and its step are named.
         """
+        self._flushed_at = time.monotonic()
         pending, self._pending = self._pending, []
-        for step, terms, facts in pending:
-            values = {name: float(value) for name, value in terms.items()}
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise TrainingDivergedError(
-                        f"Loss term '{name}' became {value} at step {step}.",
-                        "Lower the learning rate (--set engine.optimiser.learning_rate=1e-3) or use --precision fp32.",
-                    )
-            self._record({"step": step, "loss": values, **facts})
+        records: list[dict[str, Any]] = []
+        try:
+            for step, terms, facts in pending:
+                records.append({"step": step, "loss": _finite(step, terms), **facts})
+        finally:
+            self._record(records)
 
-    def validation(self, step: int, dice: Mapping[str, float]) -> None:
-        """Note held-out Dice per label."""
+    def finish(self, curve: Path) -> None:
+        """Write what is left and draw the curve.
+
+        Raises:
+            TrainingDivergedError: see :meth:`flush`.
+        """
         self.flush()
-        self._record({"step": step, "dice": dict(dice)})
+        if not self._write:
+            return
+        if self._retry_at is not None:
+            self._rewrite()
+        with self._troubles.borne("curve"):
+            draw_curve(self.records, curve)
 
-    def _record(self, record: dict[str, Any]) -> None:
-        self._reporter.emit("metric", **record)
-        if self._write:
-            self.records.append(record)
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+    def validation(self, step: int, dice: Mapping[str, float], *, held_out: bool = False) -> None:
+        """Note Dice per label: of cases held out for ever, or of those that choose the weights."""
+        self.flush()
+        self._record([{"step": step, "dice": dict(dice), "held_out": held_out}])
+
+    def _record(self, records: list[dict[str, Any]]) -> None:
+        for record in records:
+            self._reporter.emit("metric", **record)
+        if not self._write or not records:
+            return
+        self.records += records
+        if self._retry_at is None:
+            with self._troubles.borne("log"), self.path.open("a", encoding="utf-8") as stream:
+                stream.write(_lines(records))
+            self._see_whether_it_worked()
+        elif time.monotonic() >= self._retry_at:
+            self._rewrite()
+
+    def _rewrite(self) -> None:
+        with self._troubles.borne("log"), replacing(self.path) as scratch:
+            scratch.write_text(_lines(self.records), encoding="utf-8")
+        self._see_whether_it_worked()
+
+    def _see_whether_it_worked(self) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS if self._troubles.failing("log") else None
+
+
+def _finite(step: int, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    values = {name: float(value) for name, value in terms.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"Loss term '{name}' became {value} at step {step}.",
+                "Lower the learning rate (--set engine.optimiser.learning_rate=1e-3) or use --precision fp32.",
+            )
+    return values
+
+
+def _lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:  # the last line of a killed run may be cut
             continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
     return records
 
 
@@ -103,19 +165,25 @@ def draw_curve(records: list[dict[str, Any]], path: Path) -> None:
     scores = [r for r in records if "dice" in r]
     if scores:
         right = axes.twinx()
-        for name in scores[0]["dice"]:
-            right.plot(
-                [r["step"] for r in scores],
-                [r["dice"][name] for r in scores],
-                "o--",
-                markersize=3,
-                label=name,
-            )
-        right.set(ylabel="held-out Dice", ylim=(0, 1))
+        for held_out, style, kind in ((True, "o-", "held out"), (False, "o--", "validation")):
+            of_kind = [r for r in scores if bool(r.get("held_out")) == held_out]
+            for name in sorted({name for r in of_kind for name in r["dice"]}):
+                shown = [r for r in of_kind if name in r["dice"]]
+                right.plot(
+                    [r["step"] for r in shown],
+                    [r["dice"][name] for r in shown],
+                    style,
+                    markersize=3,
+                    label=f"{name} ({kind})",
+                )
+        right.set(ylabel="Dice", ylim=(0, 1))
         right.legend(loc="lower right", fontsize=8)
     if losses:
         axes.legend(loc="upper right", fontsize=8)
-    figure.savefig(path, dpi=110)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    with replacing(path) as scratch:
+        scratch.write_bytes(stream.getvalue())
 
 
 def _smoothed(values: list[float]) -> list[float]:

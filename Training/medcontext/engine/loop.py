@@ -4,39 +4,43 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any
 
 import torch
 
+from medcontext.engine.asking import Requests, Stopwatch
 from medcontext.engine.batches import BatchSource, Shard, to_device
-from medcontext.engine.checkpoint import load_checkpoint, save_checkpoint
-from medcontext.engine.log import TrainingLog, draw_curve
+from medcontext.engine.best import Best
+from medcontext.engine.checkpoint import load_checkpoint
+from medcontext.engine.course import Course, open_course
+from medcontext.engine.keeping import Checkpoints, Troubles
+from medcontext.engine.learner import Learner
+from medcontext.engine.log import TrainingLog
 from medcontext.engine.method import Batch, Stage
-from medcontext.engine.optimiser import make_optimiser
-from medcontext.engine.processes import from_main_process, largest_of_all, make_accelerator
+from medcontext.engine.processes import from_main_process
 from medcontext.engine.run import Outcome, Run
-from medcontext.engine.schedule import clock_at, ema_momentum, learning_rate
-from medcontext.engine.validation import missing_labels, validate
-from medcontext.errors import CancelledError, InputError, ResourceError
+from medcontext.engine.timing import StepTime, fitting_steps
+from medcontext.engine.validation import validate, warn_of_missing_labels
+from medcontext.engine.watch import FIRST_SECONDS, MOST_SECONDS, VALIDATION_SHARE, Watch
+from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, CURVE = "checkpoint.pt", "curve.png"
 TIMED_STEPS, TIMED_TOTAL = 20, 10**6
-LEAST_STEPS, FEW_STEPS = 50, 1000
-"""Even the shortest budget trains for so many steps; fewer than the second number are warned about."""
-_REQUESTS = {None: 0, "pause": 1, "stop": 2}
-VALIDATION_SHARE = 0.08
-"""Share of a time budget kept for segmenting held-out cases."""
+FEW_STEPS = 1000
+"""Fewer steps are warned about."""
+TOLD_SECONDS = 1.0
+"""Longest time without a word on how far the run is, unless a step takes longer."""
+OTHERS = {"cases": "other cases", "end": "other wishes for its end (--minutes, --steps or --until-stopped)"}
 
 
 def train(run: Run, reporter: Reporter) -> Outcome:
-    """Train to the end of the budget.
+    """Train to the end of the budget, or until someone asks to stop and keep what is there.
 
     Raises:
-        CancelledError: someone asked to stop; a checkpoint was written.
+        CancelledError: someone asked to stop at once; a checkpoint was written.
         TrainingDivergedError: a loss term became infinite or not a number.
-        InputError: the batch cannot be split over the processes.
+        InputError: the batch cannot be split over the processes, or the checkpoint is of another run.
     """
     return _Session(run, reporter).run_to_end()
 
@@ -47,269 +51,248 @@ class _Session:
     def __init__(self, run: Run, reporter: Reporter) -> None:
         self.given = run
         self.reporter = reporter
-        self.accelerator = make_accelerator(run.device, run.precision)
-        torch.manual_seed(run.seed)
-        run.network.to(self.accelerator.device)
-        student = run.method.build(run.network, run.plan).to(self.accelerator.device)
-        self.student = self.accelerator.prepare(student)
-        self.optimiser = self.accelerator.prepare(make_optimiser(self.student, run.config.optimiser))
-        self.stages = self._stages(run.steps or TIMED_TOTAL)
+        self.learner = Learner(run)
+        self.accelerator = self.learner.accelerator
+        self.course = self._course(run.steps or TIMED_TOTAL)
         shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
-        for count in [s.labelled for s in self.stages] + [s.unlabelled for s in self.stages]:
+        for count in [n for s in self.course.stages for n in (s.labelled, s.unlabelled)]:
             if count % shard.processes:
                 raise InputError(
                     f"A batch of {count} patches cannot be shared by {shard.processes} processes.",
                     "Choose a batch size that is a multiple of the processes (--set plan.batch_size=...).",
                 )
         self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
-        self.step, self.seconds, self.total = 0, 0.0, run.steps or 0
+        self.step, self.seconds, self.finished = 0, 0.0, False
         self.costs: dict[str, float] = {}  # seconds of a step of each stage; empty once the steps are settled
-        self._began = self._first_step_at = time.monotonic()
-        self._first_step = 0
+        self.best = Best()
         self.log: TrainingLog | None = None
-        self.best: dict[str, Any] | None = None
-        self._saved_at = time.monotonic()
+        self.troubles = Troubles(reporter)
+        self.requests = Requests(run.control, reporter, self.accelerator, keeps=run.until_stopped)
+        self.watch = Watch(run, reporter.stopped_by(lambda: run.control() == "stop"), self.troubles)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Begin to measure time at the present step."""
+        config = self.given.config
+        self.stopwatch = Stopwatch(self.seconds)
+        self.step_time = StepTime(self.seconds)
+        self.checkpoints = Checkpoints(
+            self.given.folder / CHECKPOINT, config.checkpoint_seconds, self.troubles
+        )
+        self._first_step, self._first_second = self.step, self.seconds
+        self._validate_at = self.seconds + FIRST_SECONDS
+        self._told_at = time.monotonic()
 
     def _stages(self, total: int) -> list[Stage]:
         return self.given.method.stages(self.given.plan.batch_size, len(self.given.unlabelled), total)
+
+    def _course(self, total: int) -> Course:
+        """The course of a run of so many steps, or of one without an end."""
+        if self.given.until_stopped:
+            return open_course(self._stages, self.given.seed)
+        return Course(self._stages(total), total, self.given.seed)
 
     def run_to_end(self) -> Outcome:
         run, main = self.given, self.accelerator.is_main_process
         if run.resume:
             self._restore(load_checkpoint(run.folder / CHECKPOINT))
         elif run.minutes is not None:
-            self.total = self._steps_in(run.minutes)
-        self._first_step, self._first_step_at = self.step, time.monotonic()
-        self.log = log = TrainingLog(run.folder, self.reporter, self.step, main)
-        self._began = time.monotonic() - self.seconds
+            self._plan_steps(run.minutes)
+        self._measure()
+        self.log = log = TrainingLog(run.folder, self.reporter, self.step, main, self.troubles)
         try:
-            self._all_steps()
+            if not self.finished and self._all_steps():
+                self._look(log)
         except (CancelledError, KeyboardInterrupt) as stop:
-            self._checkpoint()
+            kept = "the checkpoint is kept" if self._checkpoint() else "no later checkpoint could be written"
+            of = "" if run.until_stopped else f" of {self.course.total}"
             raise CancelledError(
-                f"Stopped at step {self.step} of {self.total}; the checkpoint is kept in {run.folder}.",
-                "Continue with --resume.",
+                f"Stopped at step {self.step}{of}; {kept} in {run.folder}.", "Continue with --resume."
             ) from stop
+        self.finished = True
         self._checkpoint()
-        if main:
-            self._draw(log)
-        network, token = deepcopy(run.method.deliver()).cpu().float().eval(), run.method.mask_token()
-        if self.best is not None:
-            network.load_state_dict(self.best["weights"])
-            if token is not None:
-                token = replace(token, vector=self.best["mask_token"])
-        dice = {} if self.best is None else dict(self.best["dice"])
-        last = clock_at(max(0, self.step - 1), self.total, self.stages, run.seed).stage_index
-        joined = any(stage.unlabelled for stage in self.stages[: last + 1])
+        log.finish(run.folder / CURVE)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        run = self.given
+        network, token = self.best.delivered(run.method)
+        last = self.course.clock(max(0, self.step - 1)).stage_index
+        joined = any(stage.unlabelled for stage in self.course.stages[: last + 1])
         unlabelled = len(run.unlabelled) if joined else 0
         if unlabelled < len(run.unlabelled):
             self.reporter.info(
                 f"The run was too short for the {len(run.unlabelled)} scans without labels; they were left out."
             )
-        return Outcome(network, self.step, self.seconds / 60, dice, unlabelled, token)
+        return Outcome(network, self.step, self.seconds / 60, self.best.dice, unlabelled, token)
 
-    def _draw(self, log: TrainingLog) -> None:
-        """Draw the curve; a full disk must not cost the model."""
-        try:
-            draw_curve(log.records, self.given.folder / "curve.png")
-        except OSError as error:
-            self.reporter.warning(f"The curve was not drawn: {error}.")
-
-    def _all_steps(self) -> None:
-        while self.step < self.total:
-            total = self.total
-            for batch in self.source.iterate(self.step, total, self.stages):
-                if not self._goes_on():
-                    return
+    def _all_steps(self) -> bool:
+        """Whether the run came to its end by itself."""
+        while self.step < self.course.to_draw()[0]:
+            course = self.course
+            for batch in self.source.iterate(self.step, *course.to_draw()):
+                if not self.requests.go_on(self.stopwatch, self._checkpoint):
+                    return False
                 self._one_step(to_device(batch, self.accelerator.device))
-                self.seconds = time.monotonic() - self._began
+                self.seconds = self.stopwatch.seconds
                 self._after_step()
-                if self.total != total:
+                if self.course != course:
                     break
+        return True
 
     def _after_step(self) -> None:
         run = self.given
-        if self.step % 5 == 0 or self.step == self.total:
-            self.reporter.progress("train", self.step / self.total)
-        if self.step == max(1, self.total // 4):
-            self._warn_of_missing_labels()
-        interval = max(1, self.total // run.config.validations)
-        if run.validation and (self.step % interval == 0 or self.step == self.total):
+        total = FEW_STEPS if run.until_stopped else self.course.total
+        self._tell()
+        if self.step == max(1, total // 4):
+            warn_of_missing_labels(run.method.deliver(), run.labelled, run.plan, run.precision, self.reporter)
+        validated = self._validation_due()
+        if validated:
             self._validate()
-        if self.costs and self.step - self._first_step >= max(TIMED_STEPS, self.total // 10):
+        if self.costs and self.step - self._first_step >= max(TIMED_STEPS, total // 10):
             self._correct_steps()
-        if time.monotonic() - self._saved_at > run.config.checkpoint_seconds:
+        if self.log is not None and (validated or self.watch.due(self.seconds, self._share_done)):
+            self._look(self.log)
+        if self.checkpoints.due:
             self._checkpoint()
 
+    @property
+    def _share_done(self) -> float | None:
+        return self.course.share_done(self.step)
+
+    def _tell(self) -> None:
+        """Say how far the run is and how long it still takes."""
+        self.step_time.note(self.seconds)
+        share, now = self._share_done, time.monotonic()
+        if self.step % 5 and share != 1 and now - self._told_at < TOLD_SECONDS:
+            return
+        self._told_at = now
+        if share is None:
+            self.reporter.progress("train", None, step=self.step)
+            return
+        total = self.course.total
+        left = self.step_time.left(total - self.step)
+        self.reporter.progress("train", share, left, step=self.step, total=total)
+
     def _one_step(self, batch: Batch) -> None:
-        run, config = self.given, self.given.config
-        clock = clock_at(self.step, self.total, self.stages, run.seed)
-        rate = learning_rate(config.optimiser, clock)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.student.train()
-        # Dropout too must not depend on where a run was resumed.
-        torch.manual_seed(hash((run.seed, self.step, self.accelerator.process_index)))
-        with self.accelerator.autocast():
-            terms = dict(run.method.loss(self.student, batch, clock))
-        self.optimiser.zero_grad(set_to_none=True)
-        self.accelerator.backward(sum(terms.values()))
-        self.accelerator.clip_grad_norm_(self.student.parameters(), config.optimiser.gradient_clip)
-        self.optimiser.step()
-        run.method.after_step(
-            self.accelerator.unwrap_model(self.student),
-            ema_momentum(self.step, self.total, config.ema_maximum),
-        )
+        terms, rate = self.learner.learn(batch, self.step, self.course)
         if self.log is not None:
             self.log.step(self.step, terms, rate=rate)
         self.step += 1
 
-    def _goes_on(self) -> bool:
-        """False when the run shall end and keep what is there; sleeps while paused.
-
-        All processes do what any of them was asked to, at the same step.
-
-        Raises:
-            CancelledError: someone asked to stop at once.
-        """
-        mine = 3 if self.reporter.cancelled else _REQUESTS[self.given.control()]
-        asked = largest_of_all(self.accelerator, mine)
-        if asked == 3:
-            raise CancelledError("Stopped on request.")
-        if asked == _REQUESTS["pause"]:
-            self._checkpoint()
-            paused = time.monotonic()
-            while self.given.control() == "pause":
-                self.reporter.check_cancelled()
-                time.sleep(0.2)
-            self._began += time.monotonic() - paused
-        return asked != _REQUESTS["stop"]
-
-    def _warn_of_missing_labels(self) -> None:
-        run = self.given
-        for name in missing_labels(run.method.deliver(), run.labelled, run.plan, run.precision):
-            self.reporter.warning(
-                f"After a quarter of the steps no voxel is labelled '{name}' in the training cases. "
-                "The model may lose this label: raise the learning rate or add cases that show it."
-            )
+    def _validation_due(self) -> bool:
+        run, total = self.given, self.course.total
+        if run.until_stopped:
+            return bool(run.validation) and self.seconds >= self._validate_at
+        interval = max(1, total // run.config.validations)
+        return bool(run.validation) and (self.step % interval == 0 or self.step == total)
 
     def _validate(self) -> None:
-        run = self.given
-        network = run.method.deliver()
-        dice = validate(network, run.validation, run.plan, run.precision)
+        """Segment the cases that choose the weights to keep."""
+        run, began = self.given, self.stopwatch.seconds
+        dice = validate(run.method.deliver(), run.validation, run.plan, run.precision)
         if self.log is not None:
             self.log.validation(self.step, dice)
-        score = sum(dice.values()) / max(1, len(dice))
-        if self.best is None or score >= self.best["score"]:
-            weights = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-            token = run.method.mask_token()
-            vector = None if token is None else token.vector
-            self.best = {"score": score, "dice": dice, "weights": weights, "mask_token": vector}
+        self.best.consider(dice, run.method)
+        ended = self.stopwatch.seconds
+        self._validate_at = ended + max(MOST_SECONDS, (ended - began) / VALIDATION_SHARE)
 
-    def _steps_in(self, minutes: float) -> int:
-        """How many steps fit: times some of each stage, waiting for data included, then puts all back as it was."""
+    def _look(self, log: TrainingLog) -> None:
+        if self.accelerator.is_main_process:
+            self.watch.look(self.given.method.deliver(), self.step, log, self.seconds, self._share_done)
+
+    def _plan_steps(self, minutes: float) -> None:
+        """Find how many steps fit: time some of each stage, waiting for data included, then put all back as it was.
+
+        Raises:
+            CancelledError: someone asked to stop; nothing is worth keeping yet.
+        """
         before = deepcopy(self._state())
-        started = time.monotonic()
-        begin = 0.0
-        self.total, self.log = TIMED_TOTAL, None
-        count = max(4, TIMED_STEPS // len(self.stages))
-        for index, stage in enumerate(self.stages):
+        begin, stages, total = 0.0, self.course.stages, self.course.total
+        count = max(4, TIMED_STEPS // len(stages))
+        for index, stage in enumerate(stages):
             # The middle of a stage: a method may ramp terms up from zero, which would be too cheap.
-            self.step = round((begin + stage.share / 2) * self.total)
+            self.step = round((begin + stage.share / 2) * total)
             begin += stage.share
-            times, last = [], time.monotonic()
+            times, last = [], self.stopwatch.seconds
             for batch in self.source.iterate(self.step, self.step + count, [stage]):
-                self.reporter.check_cancelled()
+                if not self.requests.go_on(self.stopwatch):
+                    raise CancelledError("Stopped before the training began; there is nothing to keep yet.")
                 self._one_step(to_device(batch, self.accelerator.device))
                 if self.accelerator.device.type == "cuda":
                     torch.cuda.synchronize()
-                times.append(time.monotonic() - last)
-                last = time.monotonic()
-                self.reporter.progress("time", (index + len(times) / count) / len(self.stages))
+                times.append(self.stopwatch.seconds - last)
+                last = self.stopwatch.seconds
+                self.reporter.progress("time", (index + len(times) / count) / len(stages))
             self.costs[stage.name] = sorted(times)[len(times) // 2]
         costs = self.costs
         self._restore(before)
-        self.seconds, self.costs = time.monotonic() - started, costs
-        return self._agreed_steps(minutes, 1.0)
+        self.seconds, self.costs = self.stopwatch.seconds, costs
+        self._set_steps(minutes, 1.0)
 
     def _correct_steps(self) -> None:
         """Count the steps anew, once, from the time of the first tenth: twenty steps may have met a busy moment."""
-        seconds = (time.monotonic() - self._first_step_at) / (self.step - self._first_step)
+        spent = self.seconds - self._first_second - self.watch.seconds
+        seconds = spent / (self.step - self._first_step)
         if self.given.minutes is not None:
-            slower = seconds / self.costs[self.stages[0].name]
-            self.total = max(self.step, self._agreed_steps(self.given.minutes, slower))
+            self._set_steps(self.given.minutes, seconds / self.costs[self.course.stages[0].name])
         self.costs = {}
-        if self.total < FEW_STEPS:
+        if self.course.total < FEW_STEPS:
             self.reporter.warning(
-                f"Only {self.total} steps fit into the time; {FEW_STEPS} or more are advised. "
+                f"Only {self.course.total} steps fit into the time; {FEW_STEPS} or more are advised. "
                 "Give more --minutes or take a smaller network."
             )
 
-    def _agreed_steps(self, minutes: float, slower: float) -> int:
-        """Steps that fit into the budget, the same in all processes, and the stages of such a run.
+    def _set_steps(self, minutes: float, slower: float) -> None:
+        """Let the run take as many steps as fit into the budget, the same in all processes.
 
         ``slower`` is how much longer a step takes than it did while it was timed.
         """
-        budget = 60 * minutes * (1 - VALIDATION_SHARE if self.given.validation else 1)
-        stages, steps, seconds = self.stages, 0, 0.0
-        for _ in range(2):  # a short run may have fewer stages, and so room for other numbers of steps
-            seconds = slower * sum(stage.share * self.costs[stage.name] for stage in stages)
-            steps = max(LEAST_STEPS, int(budget / seconds))
-            stages = self._stages(steps)
-        steps = from_main_process(self.accelerator, steps)
-        self.stages = self._stages(steps)
+        looks = bool(self.given.validation or self.given.monitor)
+        budget = 60 * minutes * (1 - VALIDATION_SHARE if looks else 1)
+        costs = {name: slower * seconds for name, seconds in self.costs.items()}
+        fit = fitting_steps(budget, costs, self._stages, self.course.stages)
+        steps = from_main_process(self.accelerator, fit.steps)
+        self.course = Course(self._stages(steps), max(self.step, steps), self.given.seed)
         self.reporter.info(
-            f"{minutes:g} minutes are enough for {steps} steps of {seconds:.3f} s.", steps=steps
+            f"{minutes:g} minutes are enough for {steps} steps of {fit.seconds:.3f} s.", steps=steps
         )
-        return steps
 
     def _state_of_run(self) -> dict[str, Any]:
         """What a resumed run must have in common with the stopped one."""
         run = self.given
         cases = [case.content_hash for case in (*run.labelled, *run.unlabelled, *run.validation)]
-        return {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, "cases": cases}
+        shared = {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, "cases": cases}
+        return shared | {"end": not run.until_stopped}
 
     def _state(self) -> dict[str, Any]:
         return {
             "format": "medcontext-checkpoint-1",
             **self._state_of_run(),
             "step": self.step,
-            "total": self.total,
+            "total": self.course.total,
             "seconds": self.seconds,
+            "finished": self.finished,
             "costs": self.costs,
-            "student": self.accelerator.unwrap_model(self.student).state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
-            "method_state": self.given.method.state_dict(),
-            "best": self.best,
+            **self.learner.state_dict(),
+            "best": self.best.record,
         }
 
-    def _checkpoint(self) -> None:
-        """Save; a full disk keeps the last good checkpoint, says so and goes on."""
-        self._saved_at = time.monotonic()
+    def _checkpoint(self) -> bool:
+        """Save, and say whether it worked; a full disk keeps the last good checkpoint and the run goes on."""
         if self.log is not None:
             self.log.flush()
-        if not self.accelerator.is_main_process:
-            return
-        try:
-            save_checkpoint(self.given.folder / CHECKPOINT, self._state())
-        except ResourceError as error:
-            self.reporter.warning(str(error))
+        return not self.accelerator.is_main_process or self.checkpoints.save(self._state)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        current = self._state_of_run()
-        for key, mine in current.items():
-            if state[key] != mine:
+        for key, mine in self._state_of_run().items():
+            if state.get(key, True) != mine:
                 raise InputError(
-                    f"The checkpoint was made with another {key}.",
+                    f"The checkpoint was made with {OTHERS.get(key, f'another {key}')}.",
                     "Use the same data and options, or start anew.",
                 )
-        self.accelerator.unwrap_model(self.student).load_state_dict(state["student"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.accelerator.scaler and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.given.method.load_state_dict(state["method_state"])
-        self.step, self.total = state["step"], state["total"]
-        self.seconds, self.costs = state["seconds"], state["costs"]
-        self.stages = self._stages(self.total or TIMED_TOTAL)
-        self.best = state["best"]
+        self.learner.load_state_dict(state)
+        self.step, self.seconds, self.costs = state["step"], state["seconds"], state["costs"]
+        self.finished = state.get("finished", False)
+        self.course = self._course(state["total"])
+        self.best = Best(state["best"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ import torch
 from medcontext import networks
 from medcontext.data.preprocess import PreparedCase, class_locations
 from medcontext.devices import choose_device
+from medcontext.engine.learner import Learner
 from medcontext.engine.loop import Run
 from medcontext.methods import make_config, make_method
 from medcontext.plan import Channel, Fingerprint, NetworkSpec, Plan
@@ -91,3 +96,91 @@ def a_run(folder: Path, method: str = "medcontext", **changes) -> Run:
 def run_of():
     """Makes runs; see :func:`a_run`."""
     return a_run
+
+
+class Asked:
+    """What somebody asks of a run: nothing until told otherwise.
+
+    Attributes:
+        answer: "pause", "stop" or None; a run that is given this object as its control follows it.
+        events: what the run said, where the object is its sink.
+    """
+
+    def __init__(self) -> None:
+        self.answer: str | None = None
+        self.events: list[dict[str, Any]] = []
+        self._orders: list[tuple[str, int, str]] = []
+
+    def __call__(self) -> str | None:
+        return self.answer
+
+    def at(self, stage: str, step: int, order: str) -> None:
+        """Ask for ``order`` when a stage is heard of for the ``step``-th time, or at this step of the training."""
+        self._orders.append((stage, step, order))
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """The sink."""
+        self.events.append(event)
+        told = [e for e in self.events if e["event"] == "progress"]
+        for stage, step, order in list(self._orders):
+            of_stage = [e for e in told if e["stage"] == stage]
+            if of_stage and of_stage[-1].get("step", len(of_stage)) >= step:
+                self._orders.remove((stage, step, order))
+                self.answer = order
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The events of a kind."""
+        return [event for event in self.events if event["event"] == kind]
+
+
+@pytest.fixture
+def asked() -> Asked:
+    """Somebody who asks something of a run; see :class:`Asked`."""
+    return Asked()
+
+
+class Clocks:
+    """Clocks that a test sets: time passes only where it says so.
+
+    Attributes:
+        passed: seconds that have passed.
+        wrong: seconds by which the clock on the wall is wrong.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed = 0.0
+        self.wrong = 0.0
+        monotonic, wall = 1000.0, round(time.time())
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic + self.passed)
+        monkeypatch.setattr(time, "time", lambda: wall + self.passed + self.wrong)
+        learn = Learner.learn
+
+        def learn_in_an_eighth_of_a_second(*arguments: Any) -> Any:
+            self.passed += 0.125
+            return learn(*arguments)
+
+        monkeypatch.setattr(Learner, "learn", learn_in_an_eighth_of_a_second)
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """Set clocks, by which each step takes an eighth of a second; see :class:`Clocks`."""
+    return Clocks(monkeypatch)
+
+
+@contextmanager
+def disk_with_room_for(size: int) -> Iterator[None]:
+    """The kernel refuses to let a file grow beyond ``size`` bytes, in the middle of a write, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit on file size")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def nearly_full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """``with nearly_full_disk(1000):`` no file grows beyond 1000 bytes."""
+    return disk_with_room_for

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,6 @@ FORMAT = "medcontext-checkpoint-1"
 def a_state(step: int, numbers: int = 10) -> dict[str, Any]:
     weights = torch.arange(numbers, dtype=torch.float32) + step
     return {"format": FORMAT, "step": step, "student": {"weight": weights}, "best": None, "dice": {"a": 0.5}}
-
-
-@contextmanager
-def disk_with_room_for(size: int) -> Iterator[None]:
-    """The kernel refuses to let a file grow beyond ``size`` bytes, in the middle of a write, as a full disk does."""
-    resource = pytest.importorskip("resource", reason="Windows has no limit on file size")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -51,11 +39,13 @@ def test_a_newer_checkpoint_replaces_the_older_and_nothing_else_stays(tmp_path: 
 
 
 @pytest.mark.parametrize("room", [0, 1000, 200_000])
-def test_a_full_disk_keeps_the_older_checkpoint_and_says_so(tmp_path: Path, room: int) -> None:
+def test_a_full_disk_keeps_the_older_checkpoint_and_says_so(
+    tmp_path: Path, room: int, nearly_full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, a_state(1))
     before = path.read_bytes()
-    with disk_with_room_for(room), pytest.raises(ResourceError, match="could not be written") as error:
+    with nearly_full_disk(room), pytest.raises(ResourceError, match="could not be written") as error:
         save_checkpoint(path, a_state(2, numbers=100_000))
     assert str(tmp_path) in error.value.message
     assert "last complete checkpoint is kept" in error.value.hint

@@ -1,0 +1,120 @@
+"""A small picture of what a network can do so far: one slice, what was painted there and what it predicts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_erosion
+
+from medcontext.data.preprocess import PreparedCase
+from medcontext.labels import IGNORE
+from medcontext.plan import Plan
+
+PIXELS = 480
+"""Length of the longer side."""
+VEIL = 0.45
+"""Opacity of the prediction."""
+OUTLINE = 2
+"""Width of the reference's outline in pixels."""
+_VERTICAL = ("SI", "AP", "RL")
+"""Directions in the order in which they become the vertical of a picture; the second letter points down or right."""
+
+
+def best_slice(case: PreparedCase, plan: Plan) -> tuple[int, int]:
+    """Axis and index of the slice that shows most annotated structure.
+
+    It lies across the coarsest axis, where slices look as they were acquired; the middle one where nothing is
+    annotated.
+    """
+    axis = int(np.argmax(plan.spacing))
+    depth = case.image.shape[1 + axis]
+    labels = np.asarray(case.labels)
+    shown = ((labels > 0) & (labels != IGNORE)).sum(axis=tuple(a for a in range(3) if a != axis))
+    return axis, int(shown.argmax()) if shown.any() else depth // 2
+
+
+class Preview:
+    """Draws the prediction of one slice over the image, inside the outline of the reference.
+
+    Args:
+        case: a labelled one; it is shown at the slice that :func:`best_slice` finds.
+        plan: orientation, spacing and colours.
+
+    Attributes:
+        axis, index: the slice, in ``(K, J, I)``.
+    """
+
+    def __init__(self, case: PreparedCase, plan: Plan) -> None:
+        self.axis, self.index = best_slice(case, plan)
+        self._letters = [plan.orientation[2 - a] for a in range(3) if a != self.axis]
+        spacing = [plan.spacing[a] for a in range(3) if a != self.axis]
+        grey, spacing = self._upright(np.take(case.image[0], self.index, self.axis), spacing)
+        self._size = _pixels(grey.shape, spacing)
+        self._colors = [label.color for label in plan.label_set]
+        self._base = _grey(grey.astype(np.float32), self._size)
+        reference = self._to_pixels(np.take(np.asarray(case.labels), self.index, self.axis))
+        shown = [index for index in range(1, len(self._colors) + 1) if (reference == index).any()]
+        self._outlines = [(index, _outline(reference == index)) for index in shown]
+
+    def draw(self, predicted: np.ndarray) -> bytes:
+        """A PNG.
+
+        Args:
+            predicted: class indices of the slice, as it lies in the volume.
+        """
+        picture, classes = self._base.copy(), self._to_pixels(predicted)
+        for index, color in enumerate(self._colors, start=1):
+            inside = classes == index
+            picture[inside] = (1 - VEIL) * picture[inside] + VEIL * np.array(color, np.float32)
+        for index, outline in self._outlines:
+            picture[outline] = self._colors[index - 1]
+        return _png(picture.round().astype(np.uint8))
+
+    def _to_pixels(self, plane: np.ndarray) -> np.ndarray:
+        """Classes at the size of the picture."""
+        upright, _ = self._upright(plane, [1.0, 1.0])
+        rows, columns = (
+            (np.arange(size) * length // size) for size, length in zip(self._size, upright.shape, strict=True)
+        )
+        return upright[np.ix_(rows, columns)]
+
+    def _upright(self, plane: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, list[float]]:
+        """The plane as radiologists hang it: head or front up, the patient's right on the left."""
+        ranks = [next(i for i, pair in enumerate(_VERTICAL) if letter in pair) for letter in self._letters]
+        letters, turned = list(self._letters), list(spacing)
+        if ranks[0] > ranks[1]:
+            plane, letters, turned = plane.T, letters[::-1], turned[::-1]
+        backwards = tuple(axis for axis, letter in enumerate(letters) if letter in "SAR")
+        return np.flip(plane, backwards), turned
+
+
+def _pixels(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int]:
+    """Height and width: a millimetre has the same length in both directions."""
+    extent = [n * mm for n, mm in zip(shape, spacing, strict=True)]
+    height, width = (max(1, round(PIXELS * length / max(extent))) for length in extent)
+    return height, width
+
+
+def _grey(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Grey values from the 1st to the 99.5th percentile, ``(height, width, 3)`` from 0 to 255."""
+    low, high = np.percentile(plane, (1, 99.5))
+    scaled = np.clip((plane - low) / max(float(high - low), 1e-6), 0, 1)
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(np.ascontiguousarray(scaled))[None, None], size, mode="bilinear", antialias=True
+    )
+    return np.repeat(255 * resized[0, 0].numpy()[..., None], 3, axis=-1)
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    return mask & ~binary_erosion(mask, iterations=OUTLINE, border_value=1)
+
+
+def _png(picture: np.ndarray) -> bytes:
+    from matplotlib.image import imsave
+
+    stream = io.BytesIO()
+    imsave(stream, picture, format="png")
+    return stream.getvalue()
