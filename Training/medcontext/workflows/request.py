@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from medcontext.data.preprocess import PreparedCase
+
+Keep = Literal["auto", "all", "none"]
+"""What becomes of the parent's structures that are not learnt."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class TrainRequest:
         unlabelled: folder of scans without labels, or a case store whose test cases are left out.
         shots: number of labels to use; all when None.
         minutes: time budget; or
-        steps: step budget; the plan's recommendation when both are None.
+        steps: step budget; or
+        until_stopped: none, the run goes on until it is told to stop; without any of these the plan's recommendation
+            of steps is taken.
         seed: of shots, initial weights and all draws.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
@@ -36,6 +41,11 @@ class TrainRequest:
         title: title of the model; made from the data set's name when empty.
         license: licence of the weights.
         model_id: library id; made from the folder's name when empty.
+        labels: names of the data set's structures to learn; all of them when empty.
+        keep: of the parent's structures that are not learnt, "auto" keeps those that the new ones do not mostly cover,
+            "all" keeps all and "none" keeps none.
+        exclude: ids of cases that are left out in every way.
+        leave_one_out: also train once for each annotated case without it, and say how good that was.
     """
 
     data: Path
@@ -59,12 +69,18 @@ class TrainRequest:
     title: str = ""
     license: str = "unspecified"
     model_id: str = ""
+    labels: Sequence[str] = ()
+    keep: Keep = "auto"
+    exclude: Sequence[str] = ()
+    until_stopped: bool = False
+    leave_one_out: bool = False
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The prepared cases of a run."""
+    """The prepared cases of a run: those learnt from, those that choose the weights, and those merely watched."""
 
     labelled: list[PreparedCase]
     validation: list[PreparedCase]
     unlabelled: list[PreparedCase]
+    monitor: list[PreparedCase] = field(default_factory=list)
