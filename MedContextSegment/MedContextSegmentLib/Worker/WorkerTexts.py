@@ -105,6 +105,11 @@ def stageTitle(stage: str) -> str:
         "send": _("Sending the result"),
         "read": _("Receiving the result"),
         "write": _("Writing segments"),
+        "read segments": _("Reading the segments"),
+        "check case": _("Checking the case"),
+        "write case": _("Writing the case"),
+        "list case": _("Listing the case"),
+        "suggest": _("Looking at scans"),
     }
     return titles.get(stage, stage)
 
