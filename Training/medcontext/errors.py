@@ -1,5 +1,14 @@
 """The errors a user can meet. Each says what was given and what is allowed, and hints at what to do."""
 
+import errno
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether there was no room to write: the disk, a quota or the largest file is full."""
+    return error.errno in _DISK_FULL
+
 
 class MedContextError(Exception):
     """Base of every expected error.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -11,14 +10,17 @@ import traceback
 import uuid
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LineSink, SilentSink
-from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
+from medcontext.cli.sinks import BarSink, EventSink, JsonSink, LenientSink, LineSink, SilentSink
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError, is_disk_full
 from medcontext.events import Event, Reporter
 from medcontext.jobs import JobControl
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
 
 LONGEST_WORD = 10
 """Letters of a word that a table keeps on one line where it can."""
@@ -45,22 +47,24 @@ class Console:
         self._people = RichConsole(stderr=as_json, highlight=False)
         self._errors = RichConsole(stderr=True, highlight=False)
         run_id = uuid.uuid4().hex[:8]
-        self._sink: EventSink
-        if self._silent:
-            self._sink = SilentSink()
-        elif as_json:
-            self._sink = JsonSink(sys.stdout, run_id)
-        elif self._errors.is_terminal:
-            self._sink = BarSink(self._errors)
-        else:
-            self._sink = LineSink(self._errors)
+        self._sink = LenientSink(self._chosen_sink(run_id))
         self._job = JobControl.from_environment(self._sink)
         self.reporter = Reporter(self._sink, lambda: self._stopped, run_id)
 
+    def _chosen_sink(self, run_id: str) -> EventSink:
+        if self._silent:
+            return SilentSink()
+        if self._as_json:
+            return JsonSink(sys.stdout, run_id)
+        return BarSink(self._errors) if self._errors.is_terminal else LineSink(self._errors)
+
     def control(self) -> str | None:
-        """What was asked of the job this command is: ``stop`` (and keep the best), ``pause``, or None."""
+        """What was asked of this command: ``stop`` (and keep the best), ``pause``, or None.
+
+        A job is asked through its folder; at a terminal the first Ctrl-C asks to stop.
+        """
         if self._job is None:
-            return None
+            return "stop" if self._stopped else None
         request = self._job.poll()
         self._job.beat("paused" if request == "pause" else "running")
         return None if request == "run" else request
@@ -69,13 +73,15 @@ class Console:
         """Leave the terminal as it was, and record how the job ended where this is one."""
         self._sink.close()
         if self._job is not None:
-            self._job.finish(exit_code)
+            # Without room for it readers go by the last event, or take the job for lost, which can be restarted.
+            with contextlib.suppress(ResourceError):
+                self._job.finish(exit_code)
 
     def say(self, text: str) -> None:
         """Print text for people: on standard output, with ``--json`` on standard error. Ends the bars."""
         self._sink.close()
         if not self._silent:
-            self._people.print(text, markup=False, soft_wrap=True)
+            self._print(self._people, text)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
         """Print a table for people; numbers are right-aligned. Ends the bars."""
@@ -113,9 +119,17 @@ class Console:
         if self._as_json:
             self.reporter.error(error)
         label = "Stopped" if isinstance(error, CancelledError) else "Error"
-        self._errors.print(f"{label}: {error.message}", markup=False, soft_wrap=True)
+        self._print(self._errors, f"{label}: {error.message}")
         if error.hint:
-            self._errors.print(error.hint, markup=False, soft_wrap=True)
+            self._print(self._errors, error.hint)
+
+    def _print(self, console: RichConsole, text: str) -> None:
+        """Print a line; where a full disk has no room for it, the work still counts."""
+        try:
+            console.print(text, markup=False, soft_wrap=True)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
 
     def stop(self) -> None:
         """Ask the work to stop at the next safe place."""
@@ -177,7 +191,7 @@ def expected(error: BaseException) -> MedContextError | None:
     """The error as one a user can act on, or None for a bug."""
     if isinstance(error, MedContextError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and is_disk_full(error):
         name = error.filename or "a file"
         return ResourceError(f"The disk is full: {name} was not written.", "Free some space.")
     if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError | PermissionError):

@@ -15,16 +15,20 @@ from medcontext.cli.sinks import remaining
 from medcontext.errors import InputError
 from medcontext.jobs import Job
 
-app = typer.Typer(help="Follow, pause and stop what runs in the background.", invoke_without_command=True)
+app = typer.Typer(
+    help="Follow, pause, stop and restart what runs in the background.", invoke_without_command=True
+)
 
 POLL_S = 0.5
+TRAININGS = ("train", "finetune", "pretrain")
+"""Commands that go on from a checkpoint with ``--resume``."""
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, its beginning, or its folder.")]
 
 
 @app.callback()
 def overview(context: typer.Context) -> None:
-    """Follow, pause and stop what runs in the background."""
+    """Follow, pause, stop and restart what runs in the background."""
     if context.invoked_subcommand is None:
         list_jobs()
 
@@ -104,6 +108,18 @@ def stop(
         console.result(**_facts(jobs.read(found.folder)))
 
 
+@app.command()
+def restart(job: JobName, as_json: Json = False) -> None:
+    """Start a job that has ended too early once more; a training goes on from its last checkpoint."""
+    with session(as_json) as console:
+        found = find(job)
+        # What is no training finishes what an earlier run left without being told to.
+        more = ("--resume",) if set(TRAININGS) & set(found.command[:4]) else ()
+        found = jobs.restart(found.folder, more)
+        console.say(f"Started {found.title} again. Follow it: medcontext jobs follow {found.id}")
+        console.result(**_facts(found))
+
+
 def _ask(name: str, action: str, as_json: bool) -> None:
     with session(as_json) as console:
         found = find(name)
@@ -130,8 +146,10 @@ def find(name: str) -> Job:
 
 
 def _state(job: Job) -> str:
-    if not job.active or job.progress is None:
+    if not job.active or job.stage is None:
         return job.state
+    if job.progress is None:
+        return f"{job.state}, {job.stage}" + ("" if job.step is None else f" step {job.step}")
     left = remaining(job.eta_s)
     return f"{job.state}, {job.stage} {job.progress:.0%}" + (f", {left}" if left else "")
 
@@ -147,6 +165,7 @@ def _facts(job: Job) -> dict[str, object]:
         "state": job.state,
         "stage": job.stage,
         "progress": job.progress,
+        "step": job.step,
         "eta_s": job.eta_s,
         "started": _when(job.started),
         "ended": _when(job.ended),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from medcontext.errors import is_disk_full
 from medcontext.events import PROTOCOL_VERSION, Event, json_lines
 
 if TYPE_CHECKING:
@@ -31,11 +32,17 @@ class JsonSink:
     """One JSON object a line; the first one says hello."""
 
     def __init__(self, stream: TextIO, run_id: str) -> None:
+        self._stream = stream
         self._write = json_lines(stream)
-        self._write({"event": "hello", "id": run_id, "time": time.time(), "protocol": PROTOCOL_VERSION})
+        self._cut = False
+        self({"event": "hello", "id": run_id, "time": time.time(), "protocol": PROTOCOL_VERSION})
 
     def __call__(self, event: Event) -> None:
+        if self._cut:  # the disk was full in the middle of a line
+            self._stream.write("\n")
+        self._cut = True
         self._write(event)
+        self._cut = False
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -49,6 +56,32 @@ class SilentSink:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+class LenientSink:
+    """Goes on when the disk that takes the events is full, and tells afterwards that some are missing."""
+
+    def __init__(self, sink: EventSink) -> None:
+        self._sink = sink
+        self._missing = 0
+
+    def __call__(self, event: Event) -> None:
+        try:
+            if self._missing:
+                told = {"event": "warning", "id": event.get("id"), "time": event.get("time")}
+                self._sink(
+                    {**told, "message": f"The disk was full: {self._missing} events are missing here."}
+                )
+                self._missing = 0
+            self._sink(event)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            self._missing += 1
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._sink.close()
 
 
 class LineSink:
@@ -66,6 +99,9 @@ class LineSink:
 
     def _progress(self, event: Event) -> None:
         name, value, now = stage_name(event), event["value"], time.monotonic()
+        if value is None:
+            self._without_end(name, event, now)
+            return
         if value <= 0 or name not in self._stages:
             self._stages[name] = (now, False)
         last, spoken = self._stages[name]
@@ -78,6 +114,12 @@ class LineSink:
         left = remaining(event.get("eta_s"))
         text = f"{name}: {value:.0%}{', ' + left if left else ''}"
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _without_end(self, name: str, event: Event, now: float) -> None:
+        last, _ = self._stages.setdefault(name, (now, False))
+        if now - last >= LINE_EVERY_S:
+            self._stages[name] = (now, True)
+            self._console.print(f"{name}: {steps(event)}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -127,16 +169,17 @@ class BarSink:
         if self._waiting is not None:
             self._progress.remove_task(self._waiting)
             self._waiting = None
-        name = stage_name(event)
-        if event["value"] >= 1:
+        name, value = stage_name(event), event["value"]
+        if value is not None and value >= 1:
             task = self._tasks.pop(name, None)
             if task is not None:
                 self._progress.remove_task(task)
             return
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=1.0, left="", note="")
-        left = remaining(event.get("eta_s"))
-        self._progress.update(self._tasks[name], completed=event["value"], left=left)
+            total = None if value is None else 1.0
+            self._tasks[name] = self._progress.add_task(name, total=total, left="", note="")
+        left = steps(event) if value is None else remaining(event.get("eta_s"))
+        self._progress.update(self._tasks[name], completed=value or 0.0, left=left)
 
     def close(self) -> None:
         """Remove the bars."""
@@ -147,6 +190,11 @@ def stage_name(event: Event) -> str:
     """What a bar is called: the stage, after the case where there is one."""
     stage = str(event.get("stage", "")).capitalize()
     return f"{event['case']}: {stage}" if event.get("case") else stage
+
+
+def steps(event: Event) -> str:
+    """How far a stage is whose end nobody knows."""
+    return f"step {event['step']}" if "step" in event else ""
 
 
 def remaining(seconds: float | None) -> str:
@@ -181,7 +229,10 @@ def describe(event: Event) -> str:
         case = f"{event['case']}: " if event.get("case") else ""
         return f"Warning: {case}{event['message']}"
     if kind == "metric" and event.get("dice"):
-        return f"Step {event.get('step')}: {metric_note({**event, 'loss': None})}"
+        where = ", held out" if event.get("held_out") else ""
+        return f"Step {event.get('step')}{where}: {metric_note({**event, 'loss': None})}"
+    if kind == "restarted":
+        return "Started again."
     if kind == "case":
         return _describe_case(event)
     return ""

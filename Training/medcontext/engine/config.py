@@ -38,5 +38,5 @@ class EngineConfig(StrictModel):
     """Largest momentum of the averaged weights; clip(1 - 10 / steps, 0.99, 0.9995) when not given."""
     validations: int = Field(default=8, ge=1)
     """How often held-out cases are segmented, where there are any."""
-    checkpoint_seconds: float = Field(default=60.0, gt=0)
-    """Time between checkpoints."""
+    checkpoint_seconds: float = Field(default=20.0, gt=0)
+    """Time between checkpoints; longer where saving one would take more than a small share of it."""

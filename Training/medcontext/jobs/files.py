@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-from medcontext.errors import InputError, ResourceError
+from medcontext.errors import InputError, ResourceError, is_disk_full
 from medcontext.events import Event
 
 JOB, CONTROL, EXIT = "job.json", "control.json", "exit.json"
 EVENTS, LOG = "events.jsonl", "log.txt"
+
+RESTARTED = "restarted"
+"""The event that stands between those of a process that ended and those of the next one."""
 
 TAIL_BYTES = 1 << 16
 """How much of the end of ``events.jsonl`` tells the present state: about 400 progress events."""
@@ -38,9 +40,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
             os.fsync(stream.fileno())
         _replace(scratch, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(f"The disk that holds {path.parent} is full.", "Free some space.") from error
-        raise
+        raise _explained(error, path.parent) from error
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -114,6 +114,36 @@ def last_events(folder: Path) -> list[Event]:
                 length *= 8
     except FileNotFoundError:
         return []
+
+
+def since_restart(events: list[Event]) -> list[Event]:
+    """Those of the process that works now: what came after the job was restarted last."""
+    starts = [index for index, event in enumerate(events) if event["event"] == RESTARTED]
+    return events[starts[-1] :] if starts else events
+
+
+def add_event(folder: Path, event: Event) -> None:
+    """Append an event while no process of the job runs; a line that the last one left half-written is ended.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    try:
+        with (folder / EVENTS).open("ab+") as stream:
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":
+                    stream.write(b"\n")
+            stream.write(json.dumps(event).encode() + b"\n")
+    except OSError as error:
+        raise _explained(error, folder) from error
+
+
+def _explained(error: OSError, folder: Path) -> Exception:
+    """A full disk in a sentence; any other error as it is."""
+    if is_disk_full(error):
+        return ResourceError(f"The disk that holds {folder} is full.", "Free some space.")
+    return error
 
 
 def _parse(text: bytes) -> list[Event]:

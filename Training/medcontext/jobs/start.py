@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from medcontext.errors import InputError
 from medcontext.jobs.control import FOLDER_VARIABLE
-from medcontext.jobs.files import CONTROL, EVENTS, JOB, LOG, write_json
+from medcontext.jobs.files import CONTROL, EVENTS, EXIT, JOB, LOG, RESTARTED, add_event, read_json, write_json
 from medcontext.jobs.process import creation_token, end_process_group
-from medcontext.jobs.state import Job, _children, jobs_root, read
+from medcontext.jobs.signs import age
+from medcontext.jobs.state import STARTING_SECONDS, Job, _children, jobs_root, read
 
 SCHEMA_VERSION = 1
+CLAIM = ".starting"
+"""Stands in a job folder while somebody starts the job again."""
 
 
 def new_folder(title: str, root: Path | None = None) -> Path:
@@ -77,13 +82,89 @@ def start(
         "pid": None,
         "created": None,
     }
+    try:
+        return _begin(record, folder, environment)
+    except InputError:
+        (folder / JOB).unlink()
+        raise
+
+
+def restart(
+    folder: Path, more: Sequence[str] = ("--resume",), *, environment: Mapping[str, str] | None = None
+) -> Job:
+    """Start the command of a job that has ended once more, in the same folder: after a crash, or a restart of the
+    machine. Its events follow the earlier ones, behind an event ``restarted``; what was asked of it is forgotten.
+
+    Args:
+        folder: the job folder.
+        more: arguments that the command is given from now on, unless it has them already.
+        environment: replaces the inherited environment.
+
+    Raises:
+        InputError: there is no such job, it still runs or did what it should, or its program cannot be started.
+        ResourceError: the disk is full.
+    """
+    folder = Path(folder).absolute()
+    with _claimed(folder):
+        job = read(folder)
+        if job.active:
+            raise InputError(f"The job '{job.title}' is still running.", "Stop it first, or let it go on.")
+        if job.state == "finished":
+            raise InputError(f"The job '{job.title}' has done its work.", "Start a new one.")
+        before = read_json(folder / JOB) or {}
+        _check_that_it_can_start(before)
+        command = [*job.command, *(part for part in more if part not in job.command)]
+        add_event(folder, {"event": RESTARTED, "id": job.id, "time": time.time()})
+        for name in (CONTROL, EXIT):
+            (folder / name).unlink(missing_ok=True)
+        new = {"command": command, "host": platform.node(), "pid": None, "created": None}
+        try:
+            return _begin({**before, **new, "restarts": before.get("restarts", 0) + 1}, folder, environment)
+        except InputError:
+            write_json(folder / JOB, before)
+            raise
+
+
+def _check_that_it_can_start(record: dict[str, Any]) -> None:
+    program, folder = (record.get("command") or [""])[0], Path(record.get("working_folder", ""))
+    if not program or shutil.which(program) is None:
+        raise InputError(f"The program of the job is gone: {program}.", "Start the work anew.")
+    if not folder.is_dir():
+        raise InputError(f"The folder that the job works in is gone: {folder}.", "Start the work anew.")
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Two that restart a job at the same moment must not start two processes."""
+    claim = folder / CLAIM
+    if abs(age(claim)) > STARTING_SECONDS:  # none, or of a program that was killed in that moment
+        claim.unlink(missing_ok=True)
+    try:
+        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no job.") from error
+    except FileExistsError as error:
+        raise InputError(
+            f"Another program is starting the job in {folder}.", "Look again in a moment."
+        ) from error
+    try:
+        yield
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def _begin(record: dict[str, Any], folder: Path, environment: Mapping[str, str] | None) -> Job:
+    """Start the process of a job that is written down, and write down which one it is.
+
+    Raises:
+        InputError: the program cannot be started.
+    """
     write_json(folder / JOB, record)
     try:
         child = _launch(record, folder, environment)
     except (OSError, ValueError) as error:
-        (folder / JOB).unlink()
         raise InputError(
-            f"{command[0]} cannot be started: {error}.", "Check that the program exists."
+            f"{record['command'][0]} cannot be started: {error}.", "Check that the program exists."
         ) from error
     _children[str(folder)] = child
     # A child that has already ended is a zombie until it is collected; None then, and its exit code decides.

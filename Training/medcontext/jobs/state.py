@@ -13,13 +13,23 @@ from typing import Any, Literal
 from medcontext.errors import CancelledError, InputError, SomeCasesFailedError
 from medcontext.events import Event
 from medcontext.home import home
-from medcontext.jobs.files import CONTROL, EVENTS, EXIT, JOB, last_events, read_json, write_json
+from medcontext.jobs.files import (
+    CONTROL,
+    EVENTS,
+    EXIT,
+    JOB,
+    last_events,
+    read_json,
+    since_restart,
+    write_json,
+)
 from medcontext.jobs.process import is_running
+from medcontext.jobs.signs import age, changes
 
 State = Literal["running", "paused", "finished", "failed", "cancelled", "lost"]
 
 SILENCE_SECONDS = 300.0
-"""A job on another machine is lost after this silence: 30 heartbeats, so that clocks may disagree a bit."""
+"""A job on another machine is lost after this silence: 30 heartbeats."""
 
 STARTING_SECONDS = 30.0
 """How long a job may be without a process number: its starter writes that right after starting it."""
@@ -34,8 +44,9 @@ class Job:
 
     ``lost`` means that the process ended without saying how: killed, out of memory, machine restarted.
     ``requested`` is what was asked last ("pause", "resume", "stop"); the job may not have followed yet.
-    ``progress`` is 0..1 of ``stage``; ``metric``, ``result`` are the last events of that kind;
-    ``message`` the last error, else the last warning.
+    ``progress`` is 0..1 of ``stage``, None where nobody knows its end; ``step`` the last step of a training;
+    ``metric``, ``result`` are the last events of that kind; ``message`` the last error, else the last warning.
+    Of a job that was restarted only what came afterwards counts.
     """
 
     folder: Path
@@ -51,6 +62,7 @@ class Job:
     stage: str | None = None
     progress: float | None = None
     eta_s: float | None = None
+    step: int | None = None
     metric: Event | None = None
     result: Event | None = None
     message: str = ""
@@ -85,7 +97,7 @@ def read(folder: Path) -> Job:
     # The order matters: what a process that has ended wanted to say is complete, so ask for its life first.
     alive = _alive(folder, record)
     ended = read_json(folder / EXIT) or {}
-    events = last_events(folder)
+    events = since_restart(last_events(folder))
     state = _active_state(events) if alive and not ended else _ended_state(ended, events)
     progress = _last(events, "progress") or {}
     return Job(
@@ -102,6 +114,7 @@ def read(folder: Path) -> Job:
         stage=progress.get("stage"),
         progress=progress.get("value"),
         eta_s=progress.get("eta_s"),
+        step=progress.get("step"),
         metric=_last(events, "metric"),
         result=_last(events, "result"),
         message=_message(state, ended, events),
@@ -125,11 +138,14 @@ def _read_any(folder: Path) -> Job:
 
 def _alive(folder: Path, record: dict[str, Any]) -> bool:
     if (child := _children.get(str(folder))) is not None:
-        return _collect(folder, child)
+        if record.get("pid") in (None, child.pid):
+            return _collect(folder, child)
+        if child.poll() is not None:  # somebody else restarted the job after our process of it had ended
+            del _children[str(folder)]
     if record.get("host") != platform.node():
-        return time.time() - (_heard(folder) or 0.0) < SILENCE_SECONDS
+        return changes(folder / EVENTS, SILENCE_SECONDS)
     if record.get("pid") is None:
-        return time.time() - float(record.get("started", 0.0)) < STARTING_SECONDS
+        return abs(age(folder / JOB)) < STARTING_SECONDS
     return is_running(int(record["pid"]), str(record.get("created")))
 
 
