@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from slicer.i18n import tr as _
 
@@ -33,6 +33,16 @@ _MODALITIES = (
     ("MR", r"mri?|mra|magnetic resonance"),
 )
 """Most specific first: "T2 FLAIR" is FLAIR, "T1 Gd" is T1 with contrast agent."""
+
+
+class Channels(Protocol):
+    """Input channels, of a model or of a case store: names and modalities, in order."""
+
+    @property
+    def channels(self) -> Sequence[str]: ...
+
+    @property
+    def modalities(self) -> Sequence[str]: ...
 
 
 def modelKey(card: CardSummary) -> str:
@@ -93,7 +103,7 @@ def modelToolTip(card: CardSummary) -> str:
     return "<br>".join(lines)
 
 
-def channelTitle(card: CardSummary, index: int) -> str:
+def channelTitle(card: Channels, index: int) -> str:
     """Name of an input channel with its modality, where that says more."""
     name, modality = card.channels[index], card.modalities[index]
     if not name or not modality or name.casefold() == modality.casefold():
@@ -105,6 +115,11 @@ def modalityOf(text: str) -> str:
     """CT, MR, PET or US where a name says so, else ""; a sequence such as FLAIR says MR."""
     words = _words(text)
     return _first(_MODALITIES, words) or ("MR" if _first(_SEQUENCES, words) else "")
+
+
+def sequenceOf(text: str) -> str:
+    """T1, T1C, T2, FLAIR, ADC, DWI or SWI where a name says so, else ""."""
+    return _first(_SEQUENCES, _words(text))
 
 
 def preselect(card: CardSummary, volumeNodes: Sequence[Any]) -> list[Any]:

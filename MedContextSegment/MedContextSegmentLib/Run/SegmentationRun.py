@@ -158,13 +158,13 @@ class SegmentationRun:
         try:
             return ExchangeFolder(self._root)
         except ResourceError as error:
-            raise ResourceError(error.message, _spaceHint()) from error
+            raise ResourceError(error.message, spaceHint()) from error
 
     def _share(self, folder: ExchangeFolder, name: str, array: np.ndarray) -> Any:
         try:
             return folder.write(name, array, self._countPiece)
         except ResourceError as error:
-            raise ResourceError(error.message, _spaceHint()) from error
+            raise ResourceError(error.message, spaceHint()) from error
 
     def _countPiece(self) -> None:
         self._pieces += 1
@@ -292,5 +292,6 @@ class SegmentationRun:
             folder.close()
 
 
-def _spaceHint() -> str:
+def spaceHint() -> str:
+    """What to do where the folder for arrays is full."""
     return _("Free some space, or choose another temporary folder in the application settings.")

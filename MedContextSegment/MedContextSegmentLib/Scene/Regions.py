@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from MedContextSegmentLib.Scene.OrientedImage import (
 from MedContextSegmentLib.Scene.SegmentationTarget import LABELMAP
 from MedContextSegmentLib.Scene.VolumeReader import RAS_TO_LPS, VolumeSnapshot
 
-__all__ = ["Box", "boxOfMask", "boxOfRoi", "maskOfRoi", "maskOfSegment"]
+__all__ = ["Box", "boxOfMask", "boxOfRoi", "maskOfRoi", "maskOfRoiSteps", "maskOfSegment"]
 
 TOLERANCE = 1e-6
 """Share of a voxel by which a face of a box may miss that of a voxel through rounding."""
@@ -53,11 +54,25 @@ def boxOfRoi(roiNode: Any, snapshot: VolumeSnapshot) -> Box:
 
 
 def maskOfRoi(roiNode: Any, snapshot: VolumeSnapshot) -> np.ndarray:
-    """The voxels whose centers lie in a ROI.
+    """All of :func:`maskOfRoiSteps` at once."""
+    steps = maskOfRoiSteps(roiNode, snapshot)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            mask: np.ndarray = end.value
+            return mask
+
+
+def maskOfRoiSteps(roiNode: Any, snapshot: VolumeSnapshot) -> Generator[float, None, np.ndarray]:
+    """The voxels whose centers lie in a ROI, slice by slice.
 
     Args:
         roiNode: ``vtkMRMLMarkupsROINode``; may be turned and below transforms.
         snapshot: the scan.
+
+    Yields:
+        The share that is done.
 
     Returns:
         bool ``(K, J, I)``.
@@ -66,7 +81,7 @@ def maskOfRoi(roiNode: Any, snapshot: VolumeSnapshot) -> np.ndarray:
         InputError: the ROI is missing, has no size or holds no center of a voxel.
     """
     halfSize, matrix = _roiFrame(roiNode, snapshot)
-    box = boxOfRoi(roiNode, snapshot)
+    box, name = boxOfRoi(roiNode, snapshot), roiNode.GetName()
     mask = np.zeros(snapshot.array.shape, bool)
     j, i = (np.arange(*box[axis], dtype=float) for axis in (1, 2))
     for k in range(*box[0]):
@@ -75,8 +90,9 @@ def maskOfRoi(roiNode: Any, snapshot: VolumeSnapshot) -> np.ndarray:
             plane = matrix[axis, 2] * k + matrix[axis, 3] + matrix[axis, 1] * j[:, None] + matrix[axis, 0] * i
             inside &= np.abs(plane) <= halfSize[axis] + TOLERANCE
         mask[k, slice(*box[1]), slice(*box[2])] = inside
+        yield (k + 1 - box[0][0]) / (box[0][1] - box[0][0])
     if not mask.any():
-        raise _misses(roiNode.GetName(), snapshot)
+        raise _misses(name, snapshot)
     return mask
 
 
