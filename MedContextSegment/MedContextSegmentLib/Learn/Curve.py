@@ -147,13 +147,12 @@ class _Lines:
 
     def update(self, points: CurvePoints, chart: Any, colors: Mapping[str, Color], title: str) -> None:
         first = points.takeChanges()
-        if points is not self.source:
-            self.source, first = points, 0
         if self._table is None or self._table.GetScene() is None:
             if points.empty:
                 return
             self._makeTable()
-            first = 0
+        if points is not self.source:
+            self.source, first = points, 0
         for name in [name for name in self._columns if name not in points.names]:
             self._removeColumn(name)
         for index, name in enumerate(points.names):

@@ -23,8 +23,8 @@ FINISHED, FAILED, CANCELLED, LOST = "finished", "failed", "cancelled", "lost"
 SEEN = "seen.json"
 """Beside the job's own files: how much of the events was there when a person saw how it ended."""
 
-PIECE_BYTES = 1 << 17
-"""How much of the events is read at once: about 700 of them, a few milliseconds."""
+PIECE_BYTES = 1 << 18
+"""How much of the events is read at once: about 1500 of them, some 20 ms."""
 
 PREVIEW = Path("training") / "preview.png"
 
@@ -83,7 +83,7 @@ class LearningJob:
 
     @property
     def caughtUp(self) -> bool:
-        """Whether all events that were there have been read."""
+        """Whether all events have been read that were there at the last :meth:`poll`."""
         return self._caughtUp
 
     @property
@@ -100,7 +100,8 @@ class LearningJob:
         events, offset = jobs.follow(self.folder, self._offset, PIECE_BYTES)
         if offset < self._offset:  # the file was made anew
             self._clear()
-        self._caughtUp, self._offset = offset == self._offset, offset
+        self._caughtUp = offset - self._offset < PIECE_BYTES  # a busy job always has a line more
+        self._offset = offset
         for event in events:
             self._take(event)
         return bool(events) or self.job != before

@@ -1,0 +1,567 @@
+"""*Fine-tune* in the panel: what it says, starts, shows and finds again. The trainer is a small one, in real jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+CURVE_NODES = (
+    "vtkMRMLPlotChartNode",
+    "vtkMRMLPlotViewNode",
+    "vtkMRMLPlotSeriesNode",
+    "vtkMRMLTableNode",
+)
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Any:
+    """Sets what the trainer does; ends all that still run after the test."""
+    from harness.learning import installTrainer
+    from medcontext import jobs
+
+    installTrainer(tmp_path, monkeypatch)
+
+    def tell(**what: Any) -> None:
+        for name, value in what.items():
+            monkeypatch.setenv(f"TRAINER_{name.upper()}", str(value))
+
+    yield tell
+    for job in jobs.list_jobs(own_home / "jobs"):
+        if job.active:
+            jobs.kill(job.folder)
+
+
+@pytest.fixture
+def session(app: Any, trainer: Any) -> Iterator[Callable[[], Any]]:  # noqa: ARG001
+    """Closes Slicer, if it is open, and opens it: gives the new panel with the case store of the sample."""
+    from harness import slicer_qt
+    from harness.learning import sampleStore, useStore
+    from harness.panel import MODULE
+
+    opened: list[Any] = []
+
+    def reopen(closing: bool = True, opening: bool = True) -> Any:
+        while closing and opened:
+            slicer_qt.unload(opened.pop())
+        if not opening:
+            return None
+        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
+        opened.append(panel)
+        panel.warmUp.begin = lambda _model: None
+        panel.learn.fineTune.ignoredSeconds = 0.0  # tests click faster than people
+        useStore(panel, sampleStore())
+        return panel
+
+    yield reopen
+    for panel in opened:
+        slicer_qt.unload(panel)
+
+
+@pytest.fixture
+def panel_with_cases(panel: Any, trainer: Any) -> Any:  # noqa: ARG001
+    """The panel with the case store of the bundled sample."""
+    from harness.learning import sampleStore, useStore
+
+    useStore(panel, sampleStore())
+    panel.learn.fineTune.ignoredSeconds = 0.0  # tests click faster than people
+    return panel
+
+
+def part(panel: Any) -> Any:
+    return panel.learn.fineTune
+
+
+def ui(panel: Any) -> Any:
+    return panel.learn.fineTune.ui
+
+
+def status(panel: Any) -> str:
+    return str(ui(panel).fineTuneStatusLabel.text).replace("\u200b", "")
+
+
+def verdict(panel: Any) -> str:
+    return str(ui(panel).verdictLabel.text).replace("\u200b", "")
+
+
+def choose(combo: Any, data: str) -> None:
+    index = combo.findData(data)
+    assert index >= 0, data
+    combo.setCurrentIndex(index)
+
+
+def start(panel: Any) -> None:
+    from harness.learning import waitForSteps
+    from harness.panel import waitUntil
+
+    assert ui(panel).fineTuneButton.enabled, status(panel)
+    ui(panel).fineTuneButton.click()
+    waitForSteps(panel, 6)
+    assert waitUntil(lambda: part(panel).view.curve.curve.whole and "left" in status(panel), 30), status(
+        panel
+    )
+
+
+def waitForEnd(panel: Any) -> None:
+    from harness.panel import waitUntil
+
+    job = part(panel).job
+    assert waitUntil(lambda: not job.active and job.caughtUp and not part(panel)._timer.active), status(panel)
+
+
+def count(kind: str) -> int:
+    return len(slicer.util.getNodesByClass(kind))
+
+
+def test_start_says_what_it_waits_for(panel: Any) -> None:
+    from harness.learning import sampleStore, useStore
+
+    store = sampleStore()
+    cards = panel.learn.context.models()
+    two = dataclasses.replace(cards[0], id="two", title="Two", channels=("a", "b"), modalities=("MR", "MR"))
+    panel.learn.context.models = lambda: [*cards, two]
+    unannotated = dataclasses.replace(
+        store, cases=tuple(case for case in store.cases if case.kind != "annotated")
+    )
+    for shown, words in (
+        (None, "case store"),
+        (dataclasses.replace(store, problem="dataset.json cannot be read."), "cannot be read"),
+        (unannotated, "no annotated case"),
+    ):
+        useStore(panel, shown)
+        assert not ui(panel).fineTuneButton.enabled
+        assert words in status(panel)
+        assert words in ui(panel).fineTuneButton.toolTip
+        assert not ui(panel).commandEdit.visible
+    useStore(panel, store)
+    assert ui(panel).fineTuneButton.enabled
+    assert status(panel) == ""
+    choose(ui(panel).parentSelector, "two@" + two.version)
+    assert not ui(panel).fineTuneButton.enabled
+    assert "'Two' takes 2" in status(panel)
+    choose(ui(panel).parentSelector, "from scratch")
+    assert ui(panel).fineTuneButton.enabled
+    ui(panel).noLearntLabelsButton.click()
+    assert "label" in status(panel)
+
+
+def test_it_starts_from_the_chosen_model_where_that_takes_such_cases(panel: Any) -> None:
+    from harness.learning import sampleStore, useStore
+
+    cards = panel.learn.context.models()
+    two = dataclasses.replace(cards[0], id="a", title="Two", channels=("a", "b"), modalities=("MR", "MR"))
+    panel.learn.context.models = lambda: [two, *cards]
+    panel.learn.context.chosenModel = lambda: two
+    useStore(panel, sampleStore())
+    assert ui(panel).parentSelector.currentText == cards[0].title
+    panel.learn.context.chosenModel = lambda: cards[0]
+    part(panel).refresh()
+    assert part(panel).options.parent == cards[0]
+    panel.learn.context.models = lambda: [two]
+    part(panel).refresh()
+    assert part(panel).options.parent is None
+    assert ui(panel).networkSelector.visible
+    assert not ui(panel).keepSelector.visible
+
+
+def test_the_choices_become_the_command(panel: Any, own_home: Path) -> None:
+    from harness.learning import SAMPLE, sampleStore, useStore
+
+    useStore(panel, sampleStore())
+    choose(ui(panel).budgetSelector, "5")
+    words = shlex.split(ui(panel).commandEdit.text)
+    card = part(panel).options.parent
+    output = own_home / "models" / "hippocampus-mr-sample"
+    assert words[0] == "medcontext"
+    assert words[1:6] == ["finetune", "--data", str(SAMPLE), "-m", f"{card.id}@{card.version}"]
+    assert words[6] == "-o"
+    assert Path(words[7]).parent == output.parent
+    assert words[8:] == ["--minutes", "5"]
+    ui(panel).learntLabelsList.item(0).setCheckState(_qt().Qt.Unchecked)
+    choose(ui(panel).keepSelector, "none")
+    ui(panel).leaveOneOutCheckBox.checked = True
+    annotated = sum(case.kind == "annotated" for case in sampleStore().cases)
+    assert f"{annotated} more trainings" in ui(panel).leaveOneOutTimeLabel.text
+    assert f"{5 * annotated} minutes" in ui(panel).leaveOneOutTimeLabel.text
+    panel.settings.device = "cpu"
+    part(panel).update()
+    words = shlex.split(ui(panel).commandEdit.text)
+    assert words[10:] == ["--labels", "Posterior", "--keep", "none", "--leave-one-out", "--device", "cpu"]
+    choose(ui(panel).budgetSelector, "0")
+    assert not ui(panel).leaveOneOutCheckBox.enabled
+    choose(ui(panel).parentSelector, "from scratch")
+    choose(ui(panel).networkSelector, "segresnet")
+    words = shlex.split(ui(panel).commandEdit.text)
+    assert words[1] == "train"
+    assert words[4:8] == ["--network", "segresnet", "--size", "small"]
+    assert "--until-stopped" in words
+    assert "--keep" not in words
+    assert "--leave-one-out" not in words
+    ui(panel).copyCommandButton.click()
+    assert _qt().QApplication.clipboard().text() == ui(panel).commandEdit.text
+
+
+def test_the_time_is_remembered(panel: Any, load_module: Callable[[Path], Any]) -> None:
+    from harness.learning import sampleStore, useStore
+    from harness.panel import MODULE
+
+    useStore(panel, sampleStore())
+    choose(ui(panel).budgetSelector, "60")
+    panel.settings.trainingMinutes = panel.settings.trainingMinutes
+    other = load_module(MODULE)
+    useStore(other, sampleStore())
+    assert other.learn.fineTune.options.minutes == 60
+    other.settings.trainingMinutes = "2.5"
+    other.learn.fineTune.refresh()
+    assert other.learn.fineTune.options.minutes == 2.5
+    other.settings.trainingMinutes = "soon"
+    other.learn.fineTune.refresh()
+    assert other.learn.fineTune.options.minutes == 15
+
+
+def test_a_training_runs_as_the_job_that_was_shown(panel_with_cases: Any, own_home: Path) -> None:
+    from harness.learning import commandOf, jobFolders
+    from harness.panel import waitUntil
+
+    panel = panel_with_cases
+    shown = shlex.split(ui(panel).commandEdit.text)
+    start(panel)
+    (path,) = jobFolders(own_home)
+    command = commandOf(path.parent)
+    assert command[1:3] == ["-m", "medcontext"]
+    assert command[3:-1] == shown[1:]
+    assert command[-1] == "--json"
+    assert shlex.split(ui(panel).commandEdit.text) == shown
+    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    assert not ui(panel).fineTuneChoicesArea.visible
+    assert "left" in status(panel)
+    assert ui(panel).learningBar.visible
+    assert waitUntil(lambda: ui(panel).previewLabel.visible and ui(panel).learningBar.value > 0)
+    assert ui(panel).previewLabel.pixmap.width() <= panel.parent.width
+
+
+def test_the_curve_is_one_hidden_chart_that_grows(panel_with_cases: Any) -> None:
+    from harness.learning import waitForSteps
+
+    panel = panel_with_cases
+    start(panel)
+    chart = part(panel).view.curve.curve.chart
+    assert chart.GetHideFromEditors()
+    names = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert names[:2] == ["Loss: supervised", "Loss: consistency"]
+    waitForSteps(panel, 30)
+    names = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert names[2:] == ["Dice, held out: Anterior", "Dice, held out: Posterior"]
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
+    assert table.GetNumberOfRows() >= 30
+    before = {kind: count(kind) for kind in CURVE_NODES}
+    assert all(
+        not node.GetSaveWithScene() for kind in CURVE_NODES for node in slicer.util.getNodesByClass(kind)
+    )
+    ui(panel).fineTuneButton.click()
+    waitForEnd(panel)
+    start(panel)
+    waitForSteps(panel, 10)
+    assert {kind: count(kind) for kind in CURVE_NODES} == before
+    assert before["vtkMRMLPlotChartNode"] == before["vtkMRMLPlotViewNode"] == 1
+    assert part(panel).view.curve.curve.chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable() is not None
+
+
+def test_the_curve_outlives_the_scene_and_goes_with_the_panel(panel_with_cases: Any) -> None:
+    from harness import slicer_qt
+    from harness.learning import waitForSteps
+    from harness.panel import settle
+
+    panel = panel_with_cases
+    start(panel)
+    slicer.mrmlScene.Clear(0)
+    settle()
+    waitForSteps(panel, 20)
+    assert count("vtkMRMLPlotChartNode") == 1
+    assert part(panel).view.curve.curve.whole
+    plot = part(panel).view.curve._plot
+    assert plot.mrmlPlotViewNode() is part(panel).view.curve.curve.view
+    slicer_qt.leave(panel)
+    panel.cleanup()
+    assert [count(kind) for kind in CURVE_NODES] == [0, 0, 0, 0]
+
+
+def test_pause_and_resume(panel_with_cases: Any) -> None:
+    from harness.learning import waitForSteps
+    from harness.panel import waitUntil
+
+    panel = panel_with_cases
+    start(panel)
+    assert ui(panel).pauseButton.text == "Pause"
+    ui(panel).pauseButton.click()
+    assert waitUntil(lambda: part(panel).job.state == "paused" and "Paused" in status(panel))
+    assert ui(panel).pauseButton.text == "Resume"
+    rests = part(panel).job.losses.rows[-1][0]
+    ui(panel).pauseButton.click()
+    waitForSteps(panel, rests + 5)
+    assert waitUntil(lambda: ui(panel).pauseButton.text == "Pause")
+
+
+@pytest.mark.parametrize("word", ["better", "undecided", "too_few"])
+def test_the_new_model_is_chosen_and_the_way_back_is_one_click(
+    panel_with_cases: Any, trainer: Any, word: str
+) -> None:
+    panel = panel_with_cases
+    trainer(word=word)
+    start(panel)
+    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    ui(panel).fineTuneButton.click()
+    assert not ui(panel).fineTuneButton.enabled
+    assert "keeping the best" in status(panel)
+    waitForEnd(panel)
+    assert "0.91 against 0.88" in verdict(panel)
+    assert "ready" in verdict(panel)
+    assert ui(panel).comparisonLabel.visible
+    assert not ui(panel).previewLabel.visible
+    child = panel.learn.context.chosenModel()
+    assert child.id.startswith("hippocampus")
+    assert child.title.startswith("Child")
+    parent = next(card for card in panel.learn.context.models() if card.id == "hippocampus")
+    assert ui(panel).switchModelButton.text == f"Back to '{parent.title}'"
+    ui(panel).switchModelButton.click()
+    assert panel.learn.context.chosenModel().id == "hippocampus"
+    assert ui(panel).switchModelButton.text == f"Use '{child.title}'"
+    ui(panel).switchModelButton.click()
+    assert panel.learn.context.chosenModel() == child
+    assert ui(panel).fineTuneButton.text == "Start"
+    assert ui(panel).fineTuneButton.enabled
+
+
+def test_a_worse_model_is_kept_but_not_chosen(panel_with_cases: Any, trainer: Any, own_home: Path) -> None:
+    panel = panel_with_cases
+    trainer(word="worse", steps=60)
+    start(panel)
+    waitForEnd(panel)
+    assert "Verdict: worse" in verdict(panel)
+    assert "kept, and not selected" in verdict(panel)
+    assert panel.learn.context.chosenModel().id == "hippocampus"
+    (kept,) = (own_home / "models").iterdir()
+    assert panel.ui.modelSelector.findText(f"Child {kept.name}") >= 0
+    assert ui(panel).switchModelButton.text == f"Use 'Child {kept.name}'"
+    ui(panel).switchModelButton.click()
+    assert panel.learn.context.chosenModel().id == kept.name
+
+
+def test_each_training_makes_a_model_of_its_own(panel_with_cases: Any, trainer: Any, own_home: Path) -> None:
+    panel = panel_with_cases
+    trainer(steps=60)
+    for _round in range(2):
+        start(panel)
+        waitForEnd(panel)
+    assert len(list((own_home / "models").iterdir())) == 2
+    assert len({card.id for card in panel.learn.context.models()}) == 3
+
+
+def test_closing_slicer_ends_nothing_and_reopening_finds_it(session: Callable[[], Any]) -> None:
+    from harness.learning import waitForSteps
+
+    panel = session()
+    start(panel)
+    folder = part(panel).job.folder
+    panel = session()
+    assert part(panel).job.folder == folder
+    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    waitForSteps(panel, 20)
+    assert part(panel).job.losses.rows[0][0] == 1
+    ui(panel).fineTuneButton.click()
+    waitForEnd(panel)
+    assert "ready" in verdict(panel)
+
+
+def test_what_ended_while_slicer_was_closed_is_shown_once(session: Callable[..., Any], trainer: Any) -> None:
+    from harness.panel import waitUntil
+    from medcontext import jobs
+
+    trainer(steps=150)
+    panel = session()
+    start(panel)
+    job = part(panel).job
+    session(opening=False)
+    assert waitUntil(lambda: not jobs.read(job.folder).active)
+    panel = session()
+    waitForEnd(panel)
+    assert "0.91 against 0.88" in verdict(panel)
+    assert panel.learn.context.chosenModel().title.startswith("Child")
+    panel = session()
+    assert part(panel).job is None
+    assert verdict(panel) == ""
+    assert not ui(panel).dismissButton.visible
+
+
+def test_two_slicers_follow_the_same_training(session: Callable[..., Any]) -> None:
+    panels = [session(), session(closing=False)]
+    start(panels[0])
+    part(panels[1]).refresh()
+    assert part(panels[1]).job.folder == part(panels[0]).job.folder
+    ui(panels[1]).fineTuneButton.click()
+    for panel in panels:
+        waitForEnd(panel)
+        assert "ready" in verdict(panel)
+
+
+def test_a_killed_training_is_taken_up_again(panel_with_cases: Any, trainer: Any) -> None:
+    from harness.learning import commandOf, killTrainer, waitForSteps
+
+    panel = panel_with_cases
+    start(panel)
+    job = part(panel).job
+    killTrainer(job)
+    waitForEnd(panel)
+    assert "interrupted" in verdict(panel)
+    assert "Resume" in verdict(panel)
+    assert ui(panel).pauseButton.visible
+    assert ui(panel).pauseButton.text == "Resume"
+    trainer(steps=40)
+    ui(panel).pauseButton.click()
+    assert part(panel).job.folder == job.folder
+    assert "--resume" in commandOf(job.folder)
+    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    waitForSteps(panel, 10)
+    waitForEnd(panel)
+    assert "ready" in verdict(panel)
+
+
+def test_a_killed_training_waits_until_it_is_resumed_or_hidden(session: Callable[[], Any]) -> None:
+    from harness.learning import killTrainer
+
+    panel = session()
+    start(panel)
+    killTrainer(part(panel).job)
+    waitForEnd(panel)
+    for _start in range(2):
+        panel = session()
+        waitForEnd(panel)
+        assert ui(panel).pauseButton.text == "Resume"
+    ui(panel).dismissButton.click()
+    assert part(panel).job is None
+    assert part(session()).job is None
+
+
+def test_a_failed_training_says_why(panel_with_cases: Any, trainer: Any) -> None:
+    from harness.panel import waitUntil
+
+    panel = panel_with_cases
+    trainer(error="The label 'x' is in no case.")
+    ui(panel).fineTuneButton.click()
+    assert waitUntil(lambda: "failed" in verdict(panel))
+    assert "The label 'x' is in no case." in verdict(panel)
+    assert panel.learn.context.chosenModel().id == "hippocampus"
+    assert ui(panel).fineTuneButton.text == "Start"
+
+
+def test_two_trainings_at_once_only_when_confirmed(panel_with_cases: Any, own_home: Path) -> None:
+    from harness import dialogs
+    from harness.learning import jobFolders
+    from harness.panel import waitUntil
+
+    panel = panel_with_cases
+    start(panel)
+    first = part(panel).job
+    ui(panel).dismissButton.click()
+    assert part(panel).job is None
+    assert first.job.active
+    dialogs.answers.append(False)
+    ui(panel).fineTuneButton.click()
+    assert "running already" in dialogs.texts("question")[-1]
+    assert len(jobFolders(own_home)) == 1
+    dialogs.answers.append(True)
+    ui(panel).fineTuneButton.click()
+    assert len(jobFolders(own_home)) == 2
+    assert part(panel).job.folder != first.folder
+    assert waitUntil(lambda: part(panel).job.active)
+
+
+def test_nothing_starts_without_the_packages(panel_with_cases: Any, own_home: Path) -> None:
+    from harness.learning import jobFolders
+
+    panel = panel_with_cases
+    asked: list[str] = []
+    part(panel)._install = _Install(asked)
+    ui(panel).fineTuneButton.click()
+    assert asked == ["train"]
+    assert jobFolders(own_home) == []
+    assert ui(panel).fineTuneButton.text == "Start"
+
+
+def test_the_worker_gives_its_memory_back(panel_with_cases: Any) -> None:
+    panel = panel_with_cases
+    sent: list[str] = []
+    part(panel)._logic = _Logic(_Worker(sent))
+    start(panel)
+    assert sent == ["release"]
+
+
+def test_a_double_click_does_not_stop_what_it_started(panel_with_cases: Any) -> None:
+    from harness.learning import waitForSteps
+
+    panel = panel_with_cases
+    part(panel).ignoredSeconds = 60.0
+    ui(panel).fineTuneButton.click()
+    ui(panel).fineTuneButton.click()
+    waitForSteps(panel, 5)
+    assert part(panel).job.job.requested is None
+
+
+def test_a_full_or_read_only_home_is_told(
+    panel_with_cases: Any, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import dialogs
+    from medcontext import jobs
+
+    panel = panel_with_cases
+
+    def refuse(_title: str) -> Path:
+        raise PermissionError(13, "Permission denied", str(own_home / "jobs"))
+
+    monkeypatch.setattr(jobs, "new_folder", refuse)
+    ui(panel).fineTuneButton.click()
+    assert "Permission denied" in dialogs.texts("error")[-1]
+    assert ui(panel).fineTuneButton.enabled
+    assert ui(panel).fineTuneButton.text == "Start"
+
+
+def test_every_network_of_the_package_can_be_chosen(panel: Any) -> None:
+    from medcontext import networks
+
+    selector = ui(panel).networkSelector
+    assert sorted(selector.itemData(row) for row in range(selector.count)) == sorted(networks.names())
+
+
+def _qt() -> Any:
+    import qt
+
+    return qt
+
+
+@dataclasses.dataclass
+class _Install:
+    asked: list[str]
+
+    def ensureInstalled(self, ask: bool = True, purpose: str = "segment") -> bool:  # noqa: ARG002
+        self.asked.append(purpose)
+        return False
+
+
+@dataclasses.dataclass
+class _Worker:
+    sent: list[str]
+    running: bool = True
+
+    def send(self, kind: str, **_fields: Any) -> None:
+        self.sent.append(kind)
+
+
+@dataclasses.dataclass
+class _Logic:
+    worker: Any
