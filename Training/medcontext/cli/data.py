@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medcontext.cli.cases import StoreFolder, link, list_cases, remove
 from medcontext.cli.console import session
 from medcontext.cli.options import Json, Seed
 from medcontext.errors import InputError
@@ -21,10 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Collect annotated scans, look for mistakes, keep some for scoring.",
 )
-
-StoreFolder = Annotated[
-    Path, typer.Argument(help="Data set: a folder with dataset.json.", show_default=False)
-]
 
 PARTLY = "If only part of the scan was annotated"
 
@@ -77,7 +74,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Add a scan, with or without labels, to a data set."""
-    with session(json) as console:
+    with session(json, gentle=True) as console:
         from medcontext.data.adding import NewCase
 
         labels = _named(names or [])
@@ -92,9 +89,11 @@ def add(
             held_out=held_out,
             text=text,
         )
-        case = opened.add_case(new, labels=labels, replacing=replace)
+        case = opened.add_case(new, labels=labels, replacing=replace, reporter=console.reporter)
         kind = "labelled" if case.label else "unlabelled"
         console.say(f"Added {kind} case {case.id}; {opened.folder} now holds {len(opened.cases)} cases.")
+        if case.held_out and not held_out:
+            console.say("It is held out, as this image was before: it will only be scored.")
         console.result(case=case.id, store=str(opened.folder), cases=len(opened.cases))
 
 
@@ -118,7 +117,7 @@ def check(store: StoreFolder, json: Json = False) -> None:
         if broken:
             raise InputError(
                 f"{len(broken)} of {len(opened.cases)} cases cannot be used as they are ({counts}).",
-                "Correct them or take them out of dataset.json.",
+                "Correct them, or take them out with 'medcontext data remove'.",
             )
         console.say(f"All {len(opened.cases)} cases can be used: {counts}.")
 
@@ -148,6 +147,11 @@ def split(
         console.say(f"{len(chosen)} more cases are held out: {', '.join(chosen) or 'none'}.")
         console.say(f"Now {len(left)} labelled cases train and {len(kept)} score.")
         console.result(held_out=kept, training=left, added=list(chosen))
+
+
+app.command()(link)
+app.command()(remove)
+app.command("list")(list_cases)
 
 
 def parse_slices(text: str) -> tuple[int, ...]:

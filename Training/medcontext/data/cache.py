@@ -5,16 +5,21 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from medcontext.data.case import Case
+from medcontext.data.modality import odd_values
 from medcontext.data.preprocess import PreparedCase, class_locations, prepare_image, prepare_labels
+from medcontext.data.reading import shortened, voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.dataset_form import DETACHED_HEADERS
 from medcontext.errors import InputError, ResourceError
@@ -36,8 +41,12 @@ def prepare_cases(
     labelled: bool,
     reporter: Reporter,
     root: Path | None = None,
+    within_s: float | None = None,
 ) -> list[PreparedCase]:
     """Preprocess the cases, or find them in the cache.
+
+    Unlabelled scans may lie anywhere: those that vanished or cannot be used are left out with one warning, and
+    so are those whose image is held out or a test case of the store.
 
     Args:
         store: where the cases come from.
@@ -46,37 +55,76 @@ def prepare_cases(
         labelled: whether labels are read; unlabelled cases carry none.
         reporter: told of the progress.
         root: cache folder; the user's when None.
+        within_s: after so many seconds the unlabelled scans that are left are not waited for; None for all.
 
     Returns:
         One entry a case, arrays memory-mapped.
 
     Raises:
-        InputError: a file is broken, or an image holds voxels that are not finite.
+        InputError: a file of a labelled case is broken, or its image holds voxels that are not finite.
         ResourceError: the disk is full.
     """
     root = root or home() / "cache" / f"prepared-{CACHE_VERSION}"
-    prepared = []
+    end = math.inf if within_s is None or labelled else time.monotonic() + within_s
+    prepared: list[PreparedCase] = []
+    broken: list[str] = []
+    odd: list[str] = []
+    apart = 0
     for index, case in enumerate(cases):
         reporter.check_cancelled()
         reporter.progress("prepare", index / len(cases))
-        content = files_hash(case.images)
-        folder = root / _key(case, content, plan, labelled)
-        entry = _read(folder, case.id, content)
-        if entry is None:
-            shutil.rmtree(folder, ignore_errors=True)
-            _write(folder, _prepare(store, case, plan, labelled))
-            entry = _read(folder, case.id, content)
-        if entry is None:
-            raise ResourceError(f"What was written to {folder} cannot be read back.", "Check that disk.")
+        if time.monotonic() > end:
+            reporter.info(f"{index} of {len(cases)} unlabelled scans were prepared in time and are used.")
+            break
+        try:
+            entry, remark = _prepared(store, case, plan, labelled, root)
+        except InputError as error:
+            if labelled:
+                raise
+            broken.append(f"{case.id} ({error.message.rstrip('.')})")
+            continue
+        if not labelled and entry.voxels in store.kept_apart:
+            apart += 1
+            continue
         prepared.append(entry)
+        odd += [f"{case.id} ({remark.rstrip('.')})"] if remark else []
     reporter.progress("prepare", 1.0)
+    _tell(reporter, broken, odd, apart)
     return prepared
 
 
+def _tell(reporter: Reporter, broken: Sequence[str], odd: Sequence[str], apart: int) -> None:
+    """What a person should know about unlabelled scans; hundreds of them make one line."""
+    if broken:
+        reporter.warning(f"{len(broken)} unlabelled scans were left out: {shortened(broken, 4)}.")
+    if odd:
+        reporter.warning(f"{len(odd)} unlabelled scans may be of another kind: {shortened(odd, 4)}.")
+    if apart:
+        reporter.info(f"{apart} unlabelled scans were left out: the data set keeps their images for scoring.")
+
+
+def _prepared(
+    store: CaseStore, case: Case, plan: Plan, labelled: bool, root: Path
+) -> tuple[PreparedCase, str]:
+    """One case, from the cache or made now; and what is odd about an unlabelled one."""
+    content = files_hash(case.images) if labelled else _remembered_hash(case.images, root)
+    folder = root / _key(case, content, plan, labelled)
+    found = _read(folder, case.id, content)
+    if found is None or (not labelled and store.kept_apart and not found[0].voxels):
+        shutil.rmtree(folder, ignore_errors=True)
+        image = store.read_image(case)
+        # An unlabelled scan may be one that is kept for scoring under another name, or of another kind.
+        about = {} if labelled else {"voxels": voxel_hash(image), "odd": odd_values(image, store.channels)}
+        _write(folder, _prepare(store, case, image, plan, labelled), about)
+        found = _read(folder, case.id, content)
+    if found is None:
+        raise ResourceError(f"What was written to {folder} cannot be read back.", "Check that disk.")
+    return found
+
+
 def _prepare(
-    store: CaseStore, case: Case, plan: Plan, labelled: bool
+    store: CaseStore, case: Case, image: Volume, plan: Plan, labelled: bool
 ) -> tuple[Volume, np.ndarray | None, np.ndarray, list[np.ndarray]]:
-    image = store.read_image(case)
     if not np.isfinite(image.array).all():
         raise InputError(f"Case {case.id} holds voxels that are not finite.", "Re-export the image.")
     grid = prepare_image(image, plan)
@@ -93,7 +141,11 @@ def _prepare(
     return grid, labels, known, class_locations(labels, plan.classes)
 
 
-def _write(folder: Path, parts: tuple[Volume, np.ndarray | None, np.ndarray, list[np.ndarray]]) -> None:
+def _write(
+    folder: Path,
+    parts: tuple[Volume, np.ndarray | None, np.ndarray, list[np.ndarray]],
+    about: dict[str, str],
+) -> None:
     grid, labels, known, locations = parts
     scratch = folder
     try:
@@ -105,7 +157,7 @@ def _write(folder: Path, parts: tuple[Volume, np.ndarray | None, np.ndarray, lis
             np.save(scratch / "labels.npy", np.ascontiguousarray(labels))
             np.savez(scratch / "locations.npz", *locations)
         facts = {"known": known.tolist(), "classes": len(locations), "labelled": labels is not None}
-        (scratch / "facts.json").write_text(json.dumps(facts))
+        (scratch / "facts.json").write_text(json.dumps(facts | about))
         scratch.replace(folder)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -116,8 +168,8 @@ def _write(folder: Path, parts: tuple[Volume, np.ndarray | None, np.ndarray, lis
             ) from error
 
 
-def _read(folder: Path, case_id: str, content: str) -> PreparedCase | None:
-    """The entry, or None where there is none or it is damaged."""
+def _read(folder: Path, case_id: str, content: str) -> tuple[PreparedCase, str] | None:
+    """The entry and what is odd about it, or None where there is none or it is damaged."""
     try:
         facts = json.loads((folder / "facts.json").read_text())
         labels, locations = None, []
@@ -128,7 +180,8 @@ def _read(folder: Path, case_id: str, content: str) -> PreparedCase | None:
         image = np.load(folder / "image.npy", mmap_mode="r")
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
-    return PreparedCase(case_id, image, labels, np.array(facts["known"]), locations, content)
+    known, voxels = np.array(facts["known"]), str(facts.get("voxels", ""))
+    return PreparedCase(case_id, image, labels, known, locations, content, voxels), str(facts.get("odd", ""))
 
 
 def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
@@ -140,18 +193,53 @@ def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
 
 
 def files_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 over the files, in order; of a DICOM folder its files, of a detached header (MHD, NHDR) its data too."""
+    """SHA-256 over the files, in order; of a DICOM folder its files, of a detached header (MHD, NHDR) its data too.
+
+    Raises:
+        InputError: a file does not exist or cannot be read.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        files = [path]
-        if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.is_file())
-        elif path.suffix.lower() in DETACHED_HEADERS:
-            files = [path, *sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path)]
-        for file in files:
-            try:
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
-            except FileNotFoundError as error:
-                raise InputError(f"{file} does not exist.", "Run 'medcontext data check'.") from error
+        for file in _files_of(path):
+            with _reading(file), file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _remembered_hash(paths: Sequence[Path], root: Path) -> str:
+    """:func:`files_hash`, remembered until a file changes: thousands of scans would take an hour to read again."""
+    state = hashlib.sha256()
+    for path in paths:
+        for file in _files_of(path):
+            with _reading(file):
+                found = file.stat()
+            state.update(f"{file.absolute()}|{found.st_size}|{found.st_mtime_ns}|".encode())
+    memory = root / "hashes" / f"{state.hexdigest()[:32]}.txt"
+    with suppress(OSError, ValueError):
+        known = memory.read_text(encoding="ascii")
+        if len(known) == 64:
+            return known
+    content = files_hash(paths)
+    with suppress(OSError):  # a full disk is told where the images themselves are written
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(content, encoding="ascii")
+    return content
+
+
+def _files_of(path: Path) -> list[Path]:
+    with _reading(path):
+        if path.is_dir():
+            return sorted(p for p in path.iterdir() if p.is_file())
+        if path.suffix.lower() in DETACHED_HEADERS:
+            return [path, *sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path)]
+    return [path]
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist.", "Run 'medcontext data check'.") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}.", "Check its rights.") from error

@@ -60,15 +60,26 @@ class Annotation:
         """
         if self.region != "slices":
             return None
+        outside = np.ones(shape, bool)
+        outside[self._where(shape)] = False
+        return outside
+
+    def slices_of(self, array: np.ndarray) -> np.ndarray:
+        """The annotated slices of ``(K, J, I)``; all of it for the other regions.
+
+        Raises:
+            InputError: a slice index lies beyond the label.
+        """
+        return array[self._where(array.shape)] if self.region == "slices" else array
+
+    def _where(self, shape: tuple[int, ...]) -> tuple[slice | list[int], ...]:
         axis = "kji".index(self.axis)
         if max(self.slices) >= shape[axis]:
             raise InputError(
                 f"Annotated slice {max(self.slices)} is too far: axis {self.axis} has {shape[axis]} slices, "
                 "counted from 0."
             )
-        outside = np.ones(shape, bool)
-        outside[(slice(None),) * axis + (list(self.slices),)] = False
-        return outside
+        return (slice(None),) * axis + (list(self.slices),)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from medcontext.data.case import Case
 from medcontext.data.decathlon import read_splits
+from medcontext.data.modality import odd_values
 from medcontext.data.reading import file_hash, read_case_labels, shortened, values_in, voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.dataset_form import strip_ending
@@ -51,7 +52,7 @@ def check_store(store: CaseStore, reporter: Reporter | None = None) -> list[Find
     reporter = reporter or Reporter()
     findings: list[Finding] = []
     seen: dict[str, str] = {}
-    occurring: set[int] = set()
+    occurring: Counter[int] = Counter()
     for index, case in enumerate(store.cases):
         reporter.check_cancelled()
         reporter.progress("check", index / len(store.cases))
@@ -60,10 +61,18 @@ def check_store(store: CaseStore, reporter: Reporter | None = None) -> list[Find
     return [*findings, *_check_whole(store, occurring)]
 
 
-def _check_case(store: CaseStore, case: Case, seen: dict[str, str], occurring: set[int]) -> Iterator[Finding]:
+def _check_case(
+    store: CaseStore, case: Case, seen: dict[str, str], occurring: Counter[int]
+) -> Iterator[Finding]:
     missing = [path for path in case.files if not path.exists()]
+    unneeded = case.label is None and case.split == "unlabelled"  # training leaves such scans out
     for path in missing:
-        yield Finding(case.id, "error", f"{path} does not exist.", "Restore the file or remove the case.")
+        yield Finding(
+            case.id,
+            "warning" if unneeded else "error",
+            f"{path} does not exist.",
+            f"Restore the file or remove the case: medcontext data remove {store.folder} {case.id}",
+        )
     image = None
     if not any(path in missing for path in case.images):
         try:
@@ -72,6 +81,8 @@ def _check_case(store: CaseStore, case: Case, seen: dict[str, str], occurring: s
             yield Finding(case.id, "error", error.message, error.hint)
     if image is not None:
         yield from _check_image(case, image, seen)
+        if odd := odd_values(image, store.channels):
+            yield Finding(case.id, "warning", odd, "Look whether it is the right kind of image.")
     if case.label is not None and not any(path in missing for path in case.files if path not in case.images):
         yield from _check_label(store, case, case.label, image, occurring)
     yield from _check_hashes(store, case)
@@ -91,7 +102,7 @@ def _check_image(case: Case, image: Volume, seen: dict[str, str]) -> Iterator[Fi
 
 
 def _check_label(
-    store: CaseStore, case: Case, path: Path, image: Volume | None, occurring: set[int]
+    store: CaseStore, case: Case, path: Path, image: Volume | None, occurring: Counter[int]
 ) -> Iterator[Finding]:
     like = None if image is None else image.geometry  # of a broken image there is none to compare
     try:
@@ -99,7 +110,7 @@ def _check_label(
     except InputError as error:
         yield Finding(case.id, "error", error.message, error.hint)
         return
-    values = values_in(labelmap)
+    values = values_in(labelmap.array)
     occurring.update(values)
     annotated = case.annotated
     place = "" if annotated.region == "whole" else " inside what was annotated"
@@ -131,7 +142,7 @@ def _check_hashes(store: CaseStore, case: Case) -> Iterator[Finding]:
             yield Finding(case.id, "warning", f"{name} has changed since it was added.")
 
 
-def _check_whole(store: CaseStore, occurring: set[int]) -> Iterator[Finding]:
+def _check_whole(store: CaseStore, occurring: Counter[int]) -> Iterator[Finding]:
     labelled = [case for case in store.cases if case.trainable]
     if not labelled:
         yield Finding("", "warning", "No case has a label that may be trained on.")
@@ -142,9 +153,17 @@ def _check_whole(store: CaseStore, occurring: set[int]) -> Iterator[Finding]:
             "Only one labelled case: a model of it fits scans that look like it.",
             "Add more cases.",
         )
-    never = [label.name for label in store.labels if label.value not in occurring]
+    never = [label.name for label in store.labels if not occurring[label.value]]
     if never and labelled:
         yield Finding("", "warning", f"No case shows these labels: {shortened(never)}.")
+    once = [label.name for label in store.labels if occurring[label.value] == 1]
+    if once and len(labelled) > 1:
+        yield Finding(
+            "",
+            "warning",
+            f"Only one case shows these labels, so that a model can hardly learn them: {shortened(once)}.",
+            "Paint them in more cases.",
+        )
     yield from _check_patients(store)
     splits = read_splits(store.folder)
     ids = {case.id for case in store.cases}

@@ -19,6 +19,9 @@ from medcontext.plan import Fingerprint, Size, Spacing
 COARSE = 3.0
 """An axis whose voxels are more than this many times longer than those of the finest axis is coarse."""
 
+GRIDS_LOOKED_AT = 100
+"""Unlabelled scans whose headers are read: of a DICOM series that means every file."""
+
 LABELS_LOOKED_AT = 50
 """Cases whose voxels are read: percentiles and sides settle long before, and a large CT takes seconds."""
 
@@ -27,12 +30,32 @@ SAMPLES_PER_CASE = 20_000
 
 
 def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:
-    """The grid of each case after reorientation to ``orientation``."""
-    grids = []
-    for case in cases:
-        grid = read_grid(case.images)
+    """The grids of the cases after reorientation to ``orientation``.
+
+    Of the unlabelled scans at most :data:`GRIDS_LOOKED_AT` are looked at, and those that vanished or are broken
+    are passed over.
+
+    Raises:
+        InputError: a labelled case is broken, or no case can be read.
+    """
+    free = [index for index, case in enumerate(cases) if case.label is None]
+    step = max(1, -(-len(free) // GRIDS_LOOKED_AT))
+    passed = {*free} - {*free[::step]}
+    grids, failed = [], None
+    for index, case in enumerate(cases):
+        if index in passed:
+            continue
+        try:
+            grid = read_grid(case.images)
+        except InputError as error:
+            if case.label is not None:
+                raise
+            failed = error
+            continue
         permutation, flips = grid.reorientation(orientation)
         grids.append(grid.permuted(permutation).flipped(flips))
+    if not grids and failed is not None:
+        raise failed
     return grids
 
 
@@ -114,8 +137,15 @@ def look_at_labels(
         labelmap = store.read_labels(case) if case.label is not None else None
         if labelmap is not None:
             _note_labels(facts, labelmap)
-        if intensities:
-            _sample(pooled, store.read_image(case), labelmap, generator)
+        if not intensities:
+            continue
+        try:
+            image = store.read_image(case)
+        except InputError:
+            if case.label is not None:
+                raise
+            continue  # an unlabelled scan may have vanished
+        _sample(pooled, image, labelmap, generator)
     facts.intensities = [np.concatenate(values) if values else np.empty(0, np.float32) for values in pooled]
     reporter.progress("plan", 1.0)
     return facts

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from medcontext.data.case import Annotation
-from medcontext.data.reading import masked_labels, values_in
+from medcontext.data.reading import check_declared, values_in
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import fit_labelmap, read_labelmap
@@ -44,8 +43,11 @@ def refuse_unfit(
         raise InputError(
             f"Annotated labels {undeclared} are not declared.", "Name them, such as --names 3=cyst."
         )
-    region = annotated if mask is None else replace(annotated, region="whole", slices=())
-    seen = values_in(masked_labels(labelmap, region, labels, name, mask))
+    seen = check_declared(labelmap, labels, name)
+    if mask is not None:
+        seen = values_in(labelmap.array[mask.array != 0])
+    elif annotated.region == "slices":
+        seen = values_in(annotated.slices_of(labelmap.array[0]))
     if not seen:
         raise InputError(
             f"The label of {name} has no voxel of any structure inside what was annotated.",

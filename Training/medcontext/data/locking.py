@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from medcontext.errors import InputError, ResourceError
+from medcontext.errors import InputError, ResourceError, is_disk_full
 
 LOCK = ".dataset.lock"
 LOCK_TIMEOUT_S = 60.0
@@ -64,7 +64,7 @@ def writing(folder: Path) -> Iterator[None]:
     """Turn what a disk refuses into a sentence.
 
     Raises:
-        InputError: the folder may not be written to.
+        InputError: the folder may not be written to, or its drive is gone or broken.
         ResourceError: the disk is full.
     """
     try:
@@ -74,9 +74,12 @@ def writing(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"{folder} may not be written to.", "Copy the data set to a folder of yours."
             ) from error
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(error):
             raise ResourceError(f"The disk that holds {folder} is full.", "Free some space.") from error
-        raise
+        reason = error.strerror or error
+        raise InputError(
+            f"{folder} cannot be written: {reason}.", "Check that its drive is connected."
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -75,6 +75,7 @@ class PreparedCase:
         known: bool per class (background first): False where the case's annotation does not speak of the label.
         locations: per class, up to :data:`LOCATIONS_PER_CLASS` voxel indices ``(n, 3)``, for balanced sampling.
         content_hash: hash of the image file, for the record of what a model has seen.
+        voxels: hash of the image's voxel values; known of unlabelled cases only.
     """
 
     id: str
@@ -83,6 +84,7 @@ class PreparedCase:
     known: np.ndarray
     locations: list[np.ndarray]
     content_hash: str
+    voxels: str = ""
 
 
 LOCATIONS_PER_CLASS = 10_000

@@ -79,25 +79,24 @@ def read_case_labels(
         InputError: the file is missing or broken, lies on another grid than ``like``, holds a value that is
             not declared, or the annotated region does not fit.
     """
-    return masked_labels(read_labelmap(path, like=like), annotated, labels, case_id)
+    labelmap = read_labelmap(path, like=like)
+    check_declared(labelmap, labels, case_id)
+    outside = _outside(annotated, labelmap.geometry)
+    if outside is None:
+        return labelmap
+    array = labelmap.array.copy()
+    np.copyto(array[0], np.uint8(IGNORE), where=outside)
+    return Volume(array, labelmap.geometry)
 
 
-def masked_labels(
-    labelmap: Volume, annotated: Annotation, labels: LabelSet, case_id: str, mask: Volume | None = None
-) -> Volume:
-    """A labelmap (uint8) with 255 in every voxel that nobody annotated.
-
-    Args:
-        labelmap: 1 channel; left as it is.
-        annotated: what was annotated.
-        labels: what may occur.
-        case_id: named in errors.
-        mask: voxels annotated (not zero), of the labelmap's shape; the file that ``annotated`` names when None.
+def check_declared(labelmap: Volume, labels: LabelSet, case_id: str) -> list[int]:
+    """The label values that occur; background and 255 left out.
 
     Raises:
-        InputError: a value is not declared, or the annotated region does not fit.
+        InputError: the data set does not declare one of them.
     """
-    unknown = [value for value in values_in(labelmap) if value not in labels.values]
+    values = values_in(labelmap.array)
+    unknown = [value for value in values if value not in labels.values]
     if unknown:
         allowed = shortened(f"{label.value} {label.name}" for label in labels)
         raise InputError(
@@ -105,17 +104,12 @@ def masked_labels(
             f"(declared: 0 background, {allowed}).",
             "Correct the label, or name the value in dataset.json.",
         )
-    outside = _outside(annotated, labelmap.geometry) if mask is None else mask.array[0] == 0
-    if outside is None:
-        return labelmap
-    array = labelmap.array.copy()
-    array[0, outside] = IGNORE
-    return Volume(array, labelmap.geometry)
+    return values
 
 
-def values_in(labelmap: Volume) -> list[int]:
-    """The label values that occur in a labelmap (uint8), background and 255 left out."""
-    flat = np.ascontiguousarray(labelmap.array).reshape(-1)
+def values_in(labels: np.ndarray) -> list[int]:
+    """The values that occur in labels (uint8), background and 255 left out."""
+    flat = np.ascontiguousarray(labels).reshape(-1)
     pairs = flat[: flat.size // 2 * 2].view(np.uint16)  # two voxels looked up at a time
     seen = np.zeros((256, 256), bool)
     table = seen.reshape(-1)

@@ -86,7 +86,7 @@ class CaseStore:
         for case in self.cases:
             if case.id == case_id:
                 return case
-        raise InputError(f"{self.folder} holds no case '{case_id}'.", "Run 'medcontext data check' on it.")
+        raise InputError(f"{self.folder} holds no case '{case_id}'.", "See 'medcontext data list'.")
 
     def read_image(self, case: Case, reporter: Reporter | None = None) -> Volume:
         """The image ``(C, K, J, I)`` float32 in scanner units, as stored (not reoriented).
