@@ -67,6 +67,8 @@ def leave_one_out(
             request, output=folder, exclude=[*request.exclude, *apart], leave_one_out=False, resume=False
         )
         train(single, _share(reporter, index, len(cases)), control)
+        if control() == "stop":  # it learnt for a shorter time than the others
+            break
         _add_score(record, case, store, single, reporter)
         shutil.rmtree(folder.parent)
         with replacing(request.output / "training" / FILE) as temporary:
