@@ -11,14 +11,14 @@ from slicer.i18n import tr as _
 
 from medcontext.case_list import CaseSummary, StoreSummary
 from medcontext.errors import MedContextError
-from MedContextSegmentLib.Learn.AddCase import AddCaseRun, CaseProposal
-from MedContextSegmentLib.Learn.OpenCase import openCase
+from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, CaseProposal
 from MedContextSegmentLib.Learn.StoreEdits import StoreRequest
+from MedContextSegmentLib.Learn.TrainedOn import modelsByHash, trainedOn
 from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
 from MedContextSegmentLib.Panel.CaseWork import CaseWork
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.NewStoreDialog import NewStoreDialog
-from MedContextSegmentLib.Panel.UnlabelledDialog import UnlabelledDialog
+from MedContextSegmentLib.Scene.PaintedSlices import slicesText
 
 NAMED_CASES = 8
 """So many cases are named in a question."""
@@ -43,12 +43,11 @@ class CaseActions:
 
     # Stores
 
-    def newStore(self, folder: Path | None = None, then: Callable[[], None] | None = None) -> None:
+    def newStore(self, folder: Path | None = None) -> None:
         """Ask for a new store and make it.
 
         Args:
             folder: where a person wants it, or None.
-            then: called when it was made and chosen.
         """
         wanted = NewStoreDialog(folder, self._context.volumes()).ask()
         if wanted is None or not self._install.ensureInstalled():
@@ -63,8 +62,6 @@ class CaseActions:
         def made(_run: Any) -> None:
             self._say(_("The case store {folder} was made.").format(folder=wanted.folder))
             self.onStore(wanted.folder)
-            if then is not None:
-                then()
 
         self._request(_("Making the case store"), "create_store", fields, made)
 
@@ -74,15 +71,22 @@ class CaseActions:
         """Ask what of the image and the segments on screen is to be learnt from, and add it."""
         store = self._context.store()
         if store is None:
-            self.newStore(None, self._askCase)
-        else:
-            self._askCase()
+            wanted = NewStoreDialog(None, self._context.volumes(), goesOn=True).ask()
+            if wanted is None:
+                return
+            store = StoreSummary(wanted.folder, wanted.name, wanted.channels, writable=True)
+        dialog = AddCaseDialog(store, self._context.volumes(), self._context.segmentation())
+        proposal = dialog.ask()
+        if proposal is not None and self._install.ensureInstalled():
+            self._add(store, proposal)
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
         """Bring a case into the scene and choose it; None where that failed."""
         store = self._context.store()
         if store is None:
             return None
+        from MedContextSegmentLib.Learn.OpenCase import openCase
+
         try:
             nodes = openCase(store, case)
         except MedContextError as error:
@@ -122,7 +126,9 @@ class CaseActions:
 
     def modelsOf(self, store: StoreSummary | None) -> dict[str, tuple[str, ...]]:
         """Titles of the models that learnt from each case, by its id."""
-        return {}
+        models = modelsByHash(self._context.models())
+        cases = store.cases if store is not None else ()
+        return {case.id: tuple(trainedOn(case, models)) for case in cases} if models else {}
 
     def _edit(self, action: str, cases: Sequence[CaseSummary], title: str, done: str) -> None:
         store = self._context.store()
@@ -142,10 +148,45 @@ class CaseActions:
 
     def _request(self, title: str, kind: str, fields: dict[str, Any], ended: Callable[[Any], None]) -> None:
         self._say("")
-        self._work.start(title, lambda: StoreRequest(self._logic.worker, kind, fields), ended)
+        self._work.start(
+            title, lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), ended
+        )
 
-    def _askCase(self) -> None:
-        """Open *Add case* and add what it says."""
+    def _add(self, store: StoreSummary, proposal: CaseProposal, replacing: str | None = None) -> None:
+        """Add a case to a store, which is made where there is none; asks before anything is replaced."""
+        logic = self._logic
+
+        def begin(listener: Any) -> AddCaseRun:
+            return AddCaseRun(logic.worker, proposal, store.folder, listener, logic.exchangeRoot, replacing)
+
+        self._say("")
+        self._work.start(_("Adding the case"), begin, lambda run: self._added(store, proposal, run.result))
+
+    def _added(self, store: StoreSummary, proposal: CaseProposal, added: AddedCase) -> None:
+        if self._context.storeFolder() != store.folder:
+            self.onStore(store.folder)
+        if added.taken:
+            text = _(
+                "The case store holds this image already, as '{case}'. Replace what is annotated there? "
+                "The old files are kept aside."
+            )
+            if slicer.util.confirmOkCancelDisplay(text.format(case=added.taken), _("Add case")):
+                self._add(store, proposal, added.taken)
+            else:
+                self._say(_("Nothing was added."))
+            return
+        names = {label.value: label.name for label in proposal.known}
+        text = _("'{case}' is in the case store: {labels}; {part}.")
+        labels = ", ".join(names[value] for value in proposal.finished if value in names)
+        self._say(text.format(case=added.case, labels=labels, part=partText(proposal)))
+        self._context.refreshCases(added.case)
+
+
+def partText(proposal: CaseProposal) -> str:
+    """Which part of an image is finished."""
+    if proposal.region == "slices":
+        return _("slices {numbers}").format(numbers=slicesText(proposal.slices))
+    return _("inside the ROI") if proposal.region == "roi" else _("the whole image")
 
 
 def named(cases: Sequence[CaseSummary]) -> str:

@@ -59,18 +59,18 @@ class CaseWork:
         """What goes on, in words; "" where nothing does."""
         return ", ".join(part for part in (self._title, self._left) if part) if self.running else ""
 
-    def start(self, title: str, begin: Callable[[], Run], ended: Callable[[Any], None]) -> None:
+    def start(self, title: str, begin: Callable[[Any], Run], ended: Callable[[Any], None]) -> None:
         """Begin something.
 
         Args:
             title: what it does, for people.
-            begin: makes the run; what it raises is shown, and nothing has begun then.
+            begin: makes the run, given who listens to it; what it raises is shown, and nothing has begun then.
             ended: called with the run when it has given a result; errors are shown here.
         """
         self.notes = []
         self._title, self._left = title, ""
         try:
-            self._run = begin()
+            self._run = begin(self)
         except MedContextError as error:
             self._tell(error)
             return

@@ -9,9 +9,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.cards import CardSummary
 from MedContextSegmentLib.Panel.QtHelpers import quiet
-from MedContextSegmentLib.Run.Models import channelTitle
+from MedContextSegmentLib.Run.Models import Channels, channelTitle
 
 
 class ChannelRows:
@@ -33,8 +32,8 @@ class ChannelRows:
         """The volume selectors in use, in the order of the model's channels."""
         return [selector for _label, selector in self._rows[: self._count]]
 
-    def show(self, card: CardSummary | None) -> None:
-        """Show a row for each channel of the model."""
+    def show(self, card: Channels | None) -> None:
+        """Show a row for each channel of a model or of a case store."""
         self._count = len(card.channels) if card is not None else 0
         while len(self._rows) < self._count:
             self._addRow()

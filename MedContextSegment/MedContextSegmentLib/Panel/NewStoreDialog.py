@@ -13,9 +13,9 @@ import qt
 from slicer.i18n import tr as _
 
 from medcontext.case_list import is_store
+from MedContextSegmentLib.Learn.CaseFacts import IMAGE, channelsFor
 from MedContextSegmentLib.Panel.Dialogs import makeDialog, runDialog
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, showText
-from MedContextSegmentLib.Run.Models import modalityOf
 
 OTHER = "other"
 MODALITIES = ("CT", "MR", "PET", "US", OTHER)
@@ -44,23 +44,23 @@ class NewStoreDialog:
     Args:
         folder: the folder that a person chose for it already, or None.
         volumes: the volumes that are chosen in the panel, whose names say what a case is made of.
+        goesOn: whether another dialog follows, and the store is made after that.
     """
 
-    def __init__(self, folder: Path | None, volumes: Sequence[Any]) -> None:
+    def __init__(self, folder: Path | None, volumes: Sequence[Any], goesOn: bool = False) -> None:
         self.dialog, self.ui = makeDialog("NewStore", _("New case store"))
-        ui, names = self.ui, [node.GetName() or "" for node in volumes if node is not None]
+        ui, guessed = self.ui, channelsFor([node for node in volumes if node is not None])
         ui.storeNameEdit.text = folder.name if folder is not None else ""
         ui.storeParentEdit.currentPath = str(folder.parent if folder is not None else documents())
         ui.storeParentEdit.filters = ctk.ctkPathLineEdit.Dirs
-        kinds = {modalityOf(name) for name in names}
-        kind = kinds.pop() if len(kinds) == 1 else ""
+        kinds = {modality for _name, modality in guessed}
         titles = [(_("Choose..."), "", "")] + [
             (_("other") if name == OTHER else name, name, "") for name in MODALITIES
         ]
-        fillCombo(ui.storeModalitySelector, titles, kind)
-        ui.storeChannelsEdit.text = ", ".join(names) if len(names) > 1 else kind or _("image")
+        fillCombo(ui.storeModalitySelector, titles, kinds.pop() if len(kinds) == 1 else "")
+        ui.storeChannelsEdit.text = ", ".join(name for name, _modality in guessed) or IMAGE
         self._ok = ui.newStoreButtonBox.button(qt.QDialogButtonBox.Ok)
-        self._ok.text = _("Create")
+        self._ok.text = _("Continue") if goesOn else _("Create")
         for edit in (ui.storeNameEdit, ui.storeChannelsEdit):
             edit.connect("textChanged(QString)", self._changed)
         ui.storeParentEdit.connect("currentPathChanged(QString)", self._changed)

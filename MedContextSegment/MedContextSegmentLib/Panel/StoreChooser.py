@@ -12,7 +12,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.case_list import INDEX, is_store
+from medcontext.case_list import is_store
+from medcontext.dataset_form import INDEX
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo
 
 MOST_RECENT = 8

@@ -8,7 +8,8 @@ from typing import Any
 
 import qt
 
-from medcontext.case_list import INDEX, SPLITS, StoreSummary, read_store
+from medcontext.case_list import StoreSummary, read_store
+from medcontext.dataset_form import INDEX, SPLITS
 from MedContextSegmentLib.Panel.Later import Later
 
 WATCH_MS = 3000

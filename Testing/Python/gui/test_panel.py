@@ -202,10 +202,11 @@ def test_nothing_is_cut_off_in_a_narrow_panel(panel: Any, width: int) -> None:
     from harness.panel import loadSample, settle
 
     loadSample()
-    for name in ("advancedSection", "redoSection", "exportSection", "volumesSection"):
-        getattr(panel.ui, name).collapsed = False
+    sections = ["advanced", "redo", "export", "volumes", "correction", "learn", "suggest", "fineTune"]
+    for name in sections:
+        getattr(panel.ui, f"{name}Section").collapsed = False
     settle()
-    panel.parent.resize(width, 2000)
+    panel.parent.resize(width, 3000)
     settle()
     assert panel.parent.width == width
     for kind in ("QLabel", "QPushButton", "QCheckBox", "QToolButton"):

@@ -23,6 +23,7 @@ FLOOR_0 = {
     "exchange",
     "redo_forms",
     "case_list",
+    "dataset_form",
     "label_matching",
 }
 OF_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy"}
