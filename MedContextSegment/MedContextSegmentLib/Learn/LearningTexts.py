@@ -31,8 +31,13 @@ def stageTitle(stage: str | None) -> str:
     return titles.get(stage or "", stage or _("Starting"))
 
 
-def runningText(job: LearningJob) -> str:
-    """One line on a training that goes on, and its last warning."""
+def runningText(job: LearningJob, named: bool) -> str:
+    """One line on a training that goes on, and its last warning.
+
+    Args:
+        job: the training.
+        named: whether its title is said.
+    """
     if job.state == STOPPING:
         line = _("Stopping, and keeping the best...")
     elif job.state == PAUSED:
@@ -40,9 +45,12 @@ def runningText(job: LearningJob) -> str:
     elif job.pausing:
         line = _("Pausing...")
     else:
-        parts = (stageTitle(job.job.stage), timeText(job.job.eta_s))
+        parts = [stageTitle(job.job.stage), timeText(job.job.eta_s)]
+        if job.job.progress is None and not job.losses.empty:  # nobody knows the end
+            parts.append(_("step {count}").format(count=round(job.losses.rows[-1][0])))
         line = ", ".join(part for part in parts if part)
-    return "\n".join(part for part in (job.job.title + ": " + line, job.warning) if part)
+    title = job.job.title if named else ""
+    return "\n".join(part for part in (title, line, job.warning) if part)
 
 
 def endedText(job: LearningJob) -> str:

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from medcontext.cards import CardSummary
 from medcontext.case_list import StoreSummary
+from medcontext.label_matching import plain_name
 from MedContextSegmentLib.Learn.FineTuneCommand import AUTO, NONE, FineTuneRequest
 from MedContextSegmentLib.Panel.LabelList import LabelList
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
@@ -103,8 +104,11 @@ class FineTuneOptions:
         if store is not self._shown:
             self._showLabels()
             selectData(ui.parentSelector, self._preferred(comboData(ui.parentSelector)))
-        for name, visible in (("network", scratch), ("size", scratch), ("keep", not scratch)):
+        others = self._otherLabels(store)
+        for name, visible in (("network", scratch), ("size", scratch), ("keep", bool(others))):
             showRow(ui, f"{name}Selector", visible)
+        text = _("The model to start from knows {names}, which these cases do not have.")
+        ui.keepSelector.toolTip = text.format(names=", ".join(others))
         count = sum(case.kind == "unlabelled" for case in store.cases) if store is not None else 0
         text = _("{count} scan(s) without labels are learnt from as well.") if count else ""
         showText(ui.unlabelledCountLabel, text.format(count=count))
@@ -142,11 +146,17 @@ class FineTuneOptions:
             size=comboData(ui.sizeSelector),
             minutes=self.minutes,
             labels=tuple(self.labels.ticked()) if self.labels.unticked() else (),
-            keep=comboData(ui.keepSelector),
+            keep=comboData(ui.keepSelector) if self._otherLabels(store) else AUTO,
             leaveOneOut=bool(ui.leaveOneOutCheckBox.enabled and ui.leaveOneOutCheckBox.checked),
             device=settings.device,
             precision=settings.precision,
         )
+
+    def _otherLabels(self, store: StoreSummary | None) -> list[str]:
+        """Names of what the parent knows and the cases do not have."""
+        known = {plain_name(label.name) for label in store.labels} if store is not None else set()
+        names = self.parent.labels if self.parent is not None else ()
+        return [name for name in names if plain_name(name) not in known]
 
     def _preferred(self, wanted: str) -> str:
         """The model to start from that was wanted; while a person chose none, one that fits the cases."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -16,6 +17,7 @@ from MedContextSegmentLib.Learn.FineTuneCommand import newModelId
 from MedContextSegmentLib.Learn.LearningJob import PAUSED, STOPPING, LearningJob
 from MedContextSegmentLib.Learn.LearningJobs import findJobs, restartJob, startJob
 from MedContextSegmentLib.Learn.LearningTask import WORSE
+from MedContextSegmentLib.Learn.LearningTexts import runningText
 from MedContextSegmentLib.Panel.CommandLine import CommandLine
 from MedContextSegmentLib.Panel.FineTuneOptions import FineTuneOptions
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
@@ -51,6 +53,7 @@ class FineTunePanel:
         self.ignoredSeconds = DOUBLE_CLICK_SECONDS
         self._hidden: set[str] = set()  # jobs that a person does not want to see in this session
         self._outcome = self._newId = ""
+        self._named: Path | None = None  # the store that the next id was made from
         self._began = float("-inf")
         self._refreshing = self._unseen = False
         self._timer = qt.QTimer()
@@ -81,13 +84,17 @@ class FineTunePanel:
             return
         active = job is not None and job.active
         self.options.update()
+        if self._named != self._storeFolder():  # another store was chosen
+            self._newId = self._nextId()
         ui.fineTuneChoicesArea.setVisible(not active)
         reason = "" if active else self.options.reason()
         ui.fineTuneButton.text = _("Stop and keep best") if active else _("Start")
         ui.fineTuneButton.enabled = job.state != STOPPING if active and job is not None else not reason
         tip = _("End now with the best that it has so far.") if active else _("Learn from these cases.")
         ui.fineTuneButton.toolTip = reason or tip
-        status = self.view.statusText(job) if active and job is not None else reason or self._outcome
+        status = reason or self._outcome
+        if active and job is not None:
+            status = runningText(job, named=job.task.store != self._storeFolder())
         showText(ui.fineTuneStatusLabel, status)
         self._showPause()
         self.switch.show(job.result if job is not None and not active else None)
@@ -118,10 +125,9 @@ class FineTunePanel:
         """Follow a training that goes on, first one of these cases; else show the last one whose end nobody saw."""
         if self.job is not None and self.job.active:
             return
-        store = self._context.store()
         found = [job for job in findJobs() if job.folder.name not in self._hidden]
         active = [job for job in found if job.active]
-        own = [job for job in active if store is not None and job.task.store == store.folder]
+        own = [job for job in active if job.task.store == self._storeFolder()]
         if self.job is None or active:
             job = next(iter(own or active or found), None)
             if job is not None:
@@ -261,8 +267,13 @@ class FineTunePanel:
             return _("Train on {name}").format(name=name)
         return _("Fine-tune {title} on {name}").format(title=parent.title, name=name)
 
+    def _storeFolder(self) -> Path | None:
+        store = self._context.store()
+        return store.folder if store is not None else None
+
     def _nextId(self) -> str:
         store = self._context.store()
+        self._named = self._storeFolder()
         return newModelId(store.name if store is not None else "")
 
     def _showPause(self) -> None:

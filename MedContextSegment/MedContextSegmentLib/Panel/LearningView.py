@@ -9,7 +9,7 @@ import qt
 
 from MedContextSegmentLib.Learn.Curve import Color
 from MedContextSegmentLib.Learn.LearningJob import STOPPING, LearningJob
-from MedContextSegmentLib.Learn.LearningTexts import endedText, runningText
+from MedContextSegmentLib.Learn.LearningTexts import endedText
 from MedContextSegmentLib.Panel.CurveView import CurveView
 from MedContextSegmentLib.Panel.QtHelpers import showText
 
@@ -48,10 +48,6 @@ class LearningView:
         self._showPicture("previewLabel", job.picture if comparison is None else None, job.pictures)
         self._showPicture("comparisonLabel", comparison, 0)
         self.curve.show(job, colors)
-
-    def statusText(self, job: LearningJob) -> str:
-        """One line on what a training is doing."""
-        return runningText(job) if job.active else ""
 
     def clear(self) -> None:
         """Show nothing."""

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary
 from MedContextSegmentLib.Learn.LearningTask import LearningResult
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
+from MedContextSegmentLib.Panel.QtHelpers import shortened
 from MedContextSegmentLib.Run.Models import modelKey
 
 
@@ -35,7 +36,8 @@ class ModelSwitch:
         if other is None or result is None:
             return
         text = _("Back to '{title}'") if other.id == result.parent else _("Use '{title}'")
-        self._button.text = text.format(title=other.title)
+        self._button.text = text.format(title=shortened(other.title))
+        self._button.toolTip = other.title
 
     def _other(self) -> CardSummary | None:
         result = self._result

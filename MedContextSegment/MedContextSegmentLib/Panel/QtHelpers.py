@@ -64,6 +64,12 @@ def wrappable(text: str) -> str:
     return _LONG_WORD.sub(lambda word: _BREAKABLE.sub(ZERO_WIDTH_SPACE, word[0]), text)
 
 
+def shortened(text: str, length: int = 32) -> str:
+    """The text for a place that does not wrap, such as a button; without its middle where it is too long."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half].rstrip()}…{text[-half:].lstrip()}"
+
+
 def showText(label: Any, text: str) -> None:
     """Show a text; without one the label takes no space."""
     label.text = wrappable(text)

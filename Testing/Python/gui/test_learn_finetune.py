@@ -170,20 +170,35 @@ def test_it_starts_from_the_chosen_model_where_that_takes_such_cases(panel: Any)
     assert not ui(panel).keepSelector.visible
 
 
-def test_the_choices_become_the_command(panel: Any, own_home: Path) -> None:
-    from harness.learning import SAMPLE, sampleStore, useStore
+def test_labels_to_keep_are_asked_for_where_there_are_others(panel: Any) -> None:
+    from harness.learning import sampleStore, useStore
+    from medcontext.labels import LabelSet
 
     useStore(panel, sampleStore())
+    assert not ui(panel).keepSelector.visible
+    names = LabelSet.from_names({1: "anterior", 2: "Amygdala"})
+    useStore(panel, dataclasses.replace(sampleStore(), labels=names))
+    assert ui(panel).keepSelector.visible
+    assert "Posterior" in ui(panel).keepSelector.toolTip
+    assert "Anterior" not in ui(panel).keepSelector.toolTip
+
+
+def test_the_choices_become_the_command(panel: Any, own_home: Path) -> None:
+    from harness.learning import SAMPLE, sampleStore, useStore
+    from medcontext.labels import LabelSet
+
+    names = LabelSet.from_names({1: "Hippocampus", 2: "Posterior"})
+    useStore(panel, dataclasses.replace(sampleStore(), labels=names))
     choose(ui(panel).budgetSelector, "5")
     words = shlex.split(ui(panel).commandEdit.text)
     card = part(panel).options.parent
-    output = own_home / "models" / "hippocampus-mr-sample"
     assert words[0] == "medcontext"
     assert words[1:6] == ["finetune", "--data", str(SAMPLE), "-m", f"{card.id}@{card.version}"]
     assert words[6] == "-o"
-    assert Path(words[7]).parent == output.parent
+    assert Path(words[7]) == own_home / "models" / "hippocampus-sample"
     assert words[8:] == ["--minutes", "5"]
     ui(panel).learntLabelsList.item(0).setCheckState(_qt().Qt.Unchecked)
+    assert "Anterior" in ui(panel).keepSelector.toolTip
     choose(ui(panel).keepSelector, "none")
     ui(panel).leaveOneOutCheckBox.checked = True
     annotated = sum(case.kind == "annotated" for case in sampleStore().cases)
@@ -328,7 +343,8 @@ def test_the_new_model_is_chosen_and_the_way_back_is_one_click(
     assert child.id.startswith("hippocampus")
     assert child.title.startswith("Child")
     parent = next(card for card in panel.learn.context.models() if card.id == "hippocampus")
-    assert ui(panel).switchModelButton.text == f"Back to '{parent.title}'"
+    assert ui(panel).switchModelButton.text.startswith("Back to 'Hippocampus")
+    assert ui(panel).switchModelButton.toolTip == parent.title
     ui(panel).switchModelButton.click()
     assert panel.learn.context.chosenModel().id == "hippocampus"
     assert ui(panel).switchModelButton.text == f"Use '{child.title}'"
