@@ -187,7 +187,8 @@ class _Reading:
     def _tests(self) -> set[str]:
         splits = form.load_object(self.folder / SPLITS) or {}
         for key in ("train", "test"):
-            form.check_type(all(isinstance(name, str) for name in form.list_in(splits, key)), key, SPLITS)
+            names = form.list_in(splits, key, SPLITS)
+            form.check_type(form.is_list_of_texts(names), key, SPLITS)
         shots = splits.get("fewshot", {})
         form.check_type(isinstance(shots, dict), "fewshot", SPLITS)
         form.check_type(all(form.is_list_of_texts(names) for names in shots.values()), "fewshot", SPLITS)

@@ -97,7 +97,7 @@ def read_data(path: Path) -> Any:
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.") from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} is not valid {path.suffix.lstrip('.').upper()}: {error}.") from error
 
 

@@ -185,10 +185,10 @@ def text_in(data: dict[str, Any], key: str) -> str:
     return str(value)
 
 
-def list_in(data: dict[str, Any], key: str) -> list[Any]:
+def list_in(data: dict[str, Any], key: str, file: str = INDEX) -> list[Any]:
     """The list under a key, empty where there is none; InputError for anything else."""
     value = data.get(key, [])
-    check_type(isinstance(value, list), key)
+    check_type(isinstance(value, list), key, file)
     return list(value)
 
 
