@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 from medcontext.cards import CardSummary
+from medcontext.errors import CancelledError
 from MedContextSegmentLib.Learn.WorkerSteps import Steps, WorkerSteps
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
@@ -90,6 +91,13 @@ class SuggestionRun(WorkerSteps):
     def __init__(self, worker: WorkerProcess, request: SuggestionRequest, listener: Any = None) -> None:
         super().__init__(worker, listener)
         self.request = request
+
+    def giveWay(self) -> None:
+        """Stop for something that waits behind it in the worker, which is therefore not ended by force."""
+        if self.running and self._stop is None:
+            self._stop = CancelledError(_("Stopped for the segmentation that was begun."))
+            if self._asked is not None:
+                self._worker.send("cancel", target=self._asked.id)
 
     def _steps(self) -> Steps[SuggestedScans]:
         request = self.request

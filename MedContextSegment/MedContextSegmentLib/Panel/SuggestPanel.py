@@ -47,6 +47,7 @@ class SuggestPanel:
         self._found: SuggestedScans | None = None
         self._shown: list[SuggestedScan] = []
         self._outcome = ""
+        self._run: SuggestionRun | None = None
         self.control = RunControl(ui.suggestProgressBar, self.update, self.update)
         table = ui.suggestionsTable
         header = table.horizontalHeader()
@@ -76,8 +77,8 @@ class SuggestPanel:
     def update(self) -> None:
         """Show what can be done, and why not."""
         ui, running = self._ui, self.control.running
-        if running and self._context.busy() and not self.control.cancelling:
-            self.control.cancel()  # the person waits for a segmentation now, and the worker does one thing at a time
+        if self._run is not None and self._context.busy():
+            self._run.giveWay()  # a person waits for a segmentation now, and the worker does one thing at a time
         reason = suggestionReason(self._context.store(), self._context.chosenModel())
         if not reason and self._context.busy():
             reason = _("Wait for the segmentation that is running.")
@@ -145,13 +146,15 @@ class SuggestPanel:
             precision=self._settings.precision,
         )
 
-        def begin(listener: RunListener) -> Any:
-            return SuggestionRun(self._logic.worker, request, listener)
+        def begin(listener: RunListener) -> SuggestionRun:
+            self._run = SuggestionRun(self._logic.worker, request, listener)
+            return self._run
 
         self._outcome = ""
         self.control.start(begin, self._ended)
 
     def _ended(self, run: SuggestionRun) -> None:
+        self._run = None
         if run.error is not None:
             self._tell(run.error)
             return

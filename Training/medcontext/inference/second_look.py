@@ -113,7 +113,7 @@ class SecondLook:
         Args:
             image: ``(C, K, J, I)`` in scanner units, any orientation and spacing.
             views: whether to compare views; without them only the features are of use.
-            reporter: is asked between windows whether to stop.
+            reporter: is asked between views whether to stop.
 
         Raises:
             InputError: the image does not fit the model, is empty, or shows nothing.
@@ -127,11 +127,11 @@ class SecondLook:
         sums = _Sums(len(self._views) if views else 0)
         # Uneven numbers of calls would make torch plan anew; windows come one by one.
         for window, weight in _windows(np.ascontiguousarray(array), self._card.input.patch_size):
-            reporter.check_cancelled()
-            self._look_at(window.to(self._device)[None], weight.to(self._device), sums)
+            self._look_at(window.to(self._device)[None], weight.to(self._device), sums, reporter)
         return sums.result()
 
-    def _look_at(self, window: Tensor, weight: Tensor, sums: _Sums) -> None:
+    def _look_at(self, window: Tensor, weight: Tensor, sums: _Sums, reporter: Reporter) -> None:
+        reporter.check_cancelled()
         clean = self._probabilities(self._network, window)
         foreground = clean.amax(0) if self._meaning.sigmoid else 1 - clean[0]
         with self._autocast():
@@ -139,6 +139,7 @@ class SecondLook:
         sums.add_features(features, weight, foreground)
         labels = clean if self._meaning.sigmoid else clean[1:]
         for number in range(sums.views):
+            reporter.check_cancelled()
             view = self._probabilities(self._views[number], window)
             sums.add_pair(number, labels, view if self._meaning.sigmoid else view[1:], weight)
 

@@ -74,7 +74,7 @@ def suggest(
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         seed: of the draw.
-        reporter: told of progress; asked between windows whether to stop.
+        reporter: told of progress; asked between views of a window whether to stop.
 
     Raises:
         InputError: there is no scan to suggest, the model does not fit the store, or no scan could be read.
