@@ -16,7 +16,7 @@ from medcontext.library.read import (
 )
 from medcontext.library.readme import model_readme
 from medcontext.library.verify import Finding, verify
-from medcontext.library.write import save_model
+from medcontext.library.write import save_model, update_card
 
 __all__ = [
     "Finding",
@@ -34,5 +34,6 @@ __all__ = [
     "read_plan",
     "remove",
     "save_model",
+    "update_card",
     "verify",
 ]

@@ -100,6 +100,19 @@ def save_model(
     return card
 
 
+def update_card(folder: Path, card: ModelCard) -> None:
+    """Write ``model.json`` and ``README.md`` of a model anew: what is known about it grew, its weights stay.
+
+    Raises:
+        InputError: the folder cannot be written.
+        ResourceError: the disk is full; the old card stays.
+    """
+    from medcontext.networks.registry import find
+
+    readme = model_readme(card, find(card.network.name).differences)
+    _write(folder, {README_FILE: readme.encode(), MODEL_FILE: card_json(card)})
+
+
 def card_json(card: ModelCard) -> bytes:
     """``model.json``; numbers that are not finite become null, since JSON has none."""
     return (card.model_dump_json(indent=1) + "\n").encode()

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medcontext.data.case import Case
 from medcontext.data.splits import select
@@ -24,11 +24,8 @@ from medcontext.workflows.comparison import CaseComparison, Side, labels_to_scor
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.verdict import Verdict, conclude, was_seen
 
-if TYPE_CHECKING:
-    from medcontext.workflows.train import TrainResult
-
 Control = Callable[[], str | None]
-Train = Callable[[TrainRequest, Reporter, Control], "TrainResult"]
+Train = Callable[[TrainRequest, Reporter, Control], object]
 
 FILE, STAGE = "leave_one_out.json", "leave one out"
 
@@ -42,7 +39,7 @@ def leave_one_out(
 
     Args:
         request: of the training that delivers the model.
-        train: :func:`medcontext.workflows.train.train`.
+        train: trains and saves one model; :func:`medcontext.workflows.train.fit`.
         reporter: told beforehand how long it takes, and of the progress.
         control: asked between steps; "stop" ends with the cases done so far.
 

@@ -75,6 +75,11 @@ class TrainRequest:
     until_stopped: bool = False
     leave_one_out: bool = False
 
+    @property
+    def has_end_of_its_own(self) -> bool:
+        """Whether something is said about when the run ends; else the plan says it."""
+        return self.until_stopped or self.minutes is not None or self.steps is not None
+
 
 @dataclass(frozen=True)
 class PreparedData:

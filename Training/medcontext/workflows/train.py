@@ -1,53 +1,61 @@
-"""From a case store to a model folder."""
+"""From a case store to a model folder, and what held-out cases say about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from medcontext import methods, networks
-from medcontext.card_schema import (
-    ModelCard,
-    Reference,
-)
+from medcontext.card_schema import ModelCard
 from medcontext.config import StrictModel, read_data
-from medcontext.data.cache import prepare_cases
-from medcontext.data.splits import Split, select
+from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.devices import Device, choose_device, choose_precision, tune_cpu
+from medcontext.engine.keeping import sole_writer
 from medcontext.engine.loop import CHECKPOINT
 from medcontext.engine.loop import train as run_loop
-from medcontext.engine.planner import make_plan
 from medcontext.engine.processes import is_main_process, main_process_first
-from medcontext.engine.run import Run
+from medcontext.engine.run import Outcome, Run
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.library import load_model, save_model
-from medcontext.plan import NetworkSpec, Plan
+from medcontext.library import LoadedModel, load_model, read_card, save_model
+from medcontext.plan import Plan
+from medcontext.workflows.heir import Heir
+from medcontext.workflows.inheritance import Inheritance, inherit
 from medcontext.workflows.request import PreparedData, TrainRequest
 from medcontext.workflows.training_card import make_card
-from medcontext.workflows.unlabelled import unlabelled_cases
+from medcontext.workflows.training_cases import choose_cases, prepare
+from medcontext.workflows.training_plan import plan_for_child, plan_for_data
+from medcontext.workflows.training_verdict import judged
+from medcontext.workflows.verdict import Verdict
 
-PLAN_FILE = "plan.json"
+PLAN_FILE, INHERITANCE_FILE = "plan.json", "inheritance.json"
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came out: the folder, its card, and held-out Dice per label where cases were held out."""
+    """What came out.
+
+    Attributes:
+        folder: of the model.
+        card: of the model.
+        dice: per label, on the cases that chose the weights; empty where none were set apart.
+        verdict: what held-out cases say; None where nobody asked them.
+    """
 
     folder: Path
     card: ModelCard
     dice: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
 
 def train(
     request: TrainRequest, reporter: Reporter | None = None, control: Callable[[], str | None] = lambda: None
 ) -> TrainResult:
-    """Plan, preprocess, train and save a model.
+    """Plan, preprocess, train, save a model, and compare it with its parent on held-out cases.
 
     Args:
         request: what to do.
@@ -61,32 +69,43 @@ def train(
     """
     reporter = reporter or Reporter()
     if not is_main_process():
-        reporter = reporter.silent()
+        return fit(request, reporter.silent(), control)
+    with sole_writer(request.output / "training"):
+        if request.resume and (request.output / "model.json").exists():
+            reporter.info(f"The model in {request.output} is trained already.")
+            trained = TrainResult(request.output, read_card(request.output))
+        else:
+            trained = fit(request, reporter, control)
+        card, verdict = judged(request, trained.card, fit, reporter, control)
+    return TrainResult(request.output, card, trained.dice, verdict)
+
+
+def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | None]) -> TrainResult:
+    """Train and save a model, without asking how good it is; arguments and errors as of :func:`train`."""
     run_folder = request.output / "training"
-    _check_output(request, run_folder)
+    resume = _goes_on(request, run_folder, reporter)
     device = choose_device(request.device, reporter)
     if device.kind == "cpu":
         tune_cpu()
     reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
     store = CaseStore.open(request.data)
-    split = select(store, request.shots, request.seed)
-    if len(split.train) == 1:
-        reporter.warning("There is one labelled case: the model will know this scan and little else.")
-    parent = load_model(request.init_from) if request.init_from else None
+    split = choose_cases(request, store, reporter)
+    parent = _parent(request, resume)
     config = _method_config(request)
     with main_process_first(device):
-        plan = _plan(request, store, split, device, run_folder, reporter)
-        data = _prepare(request, store, split, plan, reporter)
+        reads = resume or not is_main_process()
+        plan, inheritance, data = _begin(request, store, split, device, parent, run_folder, reads, reporter)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
     if parent is not None:
-        _start_from(network, parent.networks[0], reporter)
+        inherit(network, parent.networks[0], inheritance.rows)
+    token = parent.masked_network.token if parent is not None and parent.masked_network is not None else None
     outcome = run_loop(
         Run(
             folder=run_folder,
             plan=plan,
             network=network,
-            method=methods.make_method(request.method, config),
+            method=methods.make_method(request.method, config, token),
             labelled=data.labelled,
             unlabelled=data.unlabelled,
             validation=data.validation,
@@ -94,129 +113,116 @@ def train(
             device=device,
             precision=choose_precision(device, request.precision),
             seed=request.seed,
-            steps=request.steps or (None if request.minutes else plan.steps),
+            steps=request.steps if request.has_end_of_its_own else plan.steps,
             minutes=request.minutes,
-            resume=request.resume,
+            resume=resume,
             control=control,
+            monitor=data.monitor,
+            until_stopped=request.until_stopped,
         ),
         reporter,
     )
-    card = make_card(request, store, plan, config, data, outcome)
-    if parent is not None:
-        card = card.model_copy(update={"parent": Reference(id=parent.card.id, sha256=parent.sha256)})
-    if not is_main_process():
-        return TrainResult(request.output, card, outcome.dice)
-    card = save_model(
-        request.output,
-        card,
-        [outcome.network.state_dict()],
-        plan,
-        mask_token=outcome.mask_token,
-        differences=network.differences,
-    )
-    (run_folder / CHECKPOINT).unlink(missing_ok=True)
-    (run_folder / PLAN_FILE).unlink(missing_ok=True)
+    card = make_card(request, store, split, plan, config, data, outcome, parent, inheritance)
+    if is_main_process():
+        card = _save(request, card, outcome, plan, network.differences)
     return TrainResult(request.output, card, outcome.dice)
 
 
-def _check_output(request: TrainRequest, run_folder: Path) -> None:
-    """Refuse to write over a model or over a run that was stopped."""
-    if request.resume and not (run_folder / CHECKPOINT).exists():
-        raise InputError(f"There is no stopped run in {request.output}.", "Start without --resume.")
-    if not request.resume and (run_folder / CHECKPOINT).exists():
+def _goes_on(request: TrainRequest, run_folder: Path, reporter: Reporter) -> bool:
+    """Whether a stopped run goes on; wishes that contradict each other, and writing over a model, are refused."""
+    if sum([request.minutes is not None, request.steps is not None, request.until_stopped]) > 1:
+        raise InputError("Give one of --minutes, --steps and --until-stopped, not several.")
+    if request.init_from is None and request.keep != "auto":
         raise InputError(
-            f"{request.output} holds a run that was stopped.",
-            "Continue it with --resume or choose another folder.",
+            "--keep is about the structures of a model to start from.", "Give --init-from as well."
         )
     if (request.output / "model.json").exists():
         raise InputError(
             f"{request.output} holds a model already.", "Choose another folder or remove it first."
         )
-    if request.minutes is not None and request.steps is not None:
-        raise InputError("Give --minutes or --steps, not both.")
+    begun = (run_folder / CHECKPOINT).exists()
+    if begun and not request.resume:
+        raise InputError(
+            f"{request.output} holds a run that was stopped.",
+            "Continue it with --resume or choose another folder.",
+        )
+    if request.resume and not begun:
+        reporter.info(f"There is no checkpoint in {request.output}: the training starts from the beginning.")
+    return begun
+
+
+def _parent(request: TrainRequest, resume: bool) -> LoadedModel | None:
+    """The model to start from."""
+    if request.init_from is None:
+        return None
+    try:
+        return load_model(request.init_from)
+    except InputError as error:
+        if not resume:
+            raise
+        raise InputError(
+            f"The model that this run began from cannot be opened any more: {error.message}",
+            "Put it back, or start from another one in another folder.",
+        ) from error
 
 
 def _method_config(request: TrainRequest) -> StrictModel:
-    config = methods.make_config(request.method, request.preset)
+    config = methods.make_config(request.method, request.preset, continues=request.init_from is not None)
     if request.config is not None:
         config = config.merged(read_data(request.config), str(request.config))
     return config.updated([s for s in request.settings if not s.startswith("plan.")])
 
 
-def _plan(
-    request: TrainRequest, store: CaseStore, split: Split, device: Device, folder: Path, reporter: Reporter
-) -> Plan:
-    """The plan of the stopped run, of the parent, or a new one; stored at once for later runs and other processes."""
-    if request.resume or not is_main_process():
-        return Plan.read(folder / PLAN_FILE)
-    if request.plan is not None:
-        plan = Plan.read(request.plan)
-    else:
-        plan = make_plan(
-            store,
-            request.network or "dynunet",
-            size=request.size,
-            device_name=str(device.torch_device),
-            cases=[*split.train, *split.validation, *split.unlabelled],
-            reporter=reporter,
-        )
-    if request.init_from:
-        plan = _like_parent(plan, request)
-    plan = plan.updated([s.removeprefix("plan.") for s in request.settings if s.startswith("plan.")])
-    networks.check_patch(plan.network.name, plan.network.kwargs, plan.patch_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.write(folder / PLAN_FILE)
-    return plan
+def _begin(
+    request: TrainRequest,
+    store: CaseStore,
+    split: Split,
+    device: Device,
+    parent: LoadedModel | None,
+    folder: Path,
+    reads: bool,
+    reporter: Reporter,
+) -> tuple[Plan, Inheritance, PreparedData]:
+    """Plan, labels and prepared cases.
 
-
-def _like_parent(plan: Plan, request: TrainRequest) -> Plan:
-    """Preprocessing and architecture of the parent, labels and batch of the new data."""
-    card = load_model(str(request.init_from)).card
-    if request.network not in (None, card.network.name):
-        raise InputError(
-            f"{request.init_from} is a {card.network.name}, not a {request.network}.", "Leave --network out."
-        )
-    if len(plan.channels) != len(card.input.channels):
-        raise InputError(
-            f"{request.init_from} takes {len(card.input.channels)} channel(s); the data have {len(plan.channels)}."
-        )
-    changes: dict[str, Any] = {
-        "channels": card.input.channels,
-        "spacing": card.input.spacing,
-        "orientation": card.input.orientation,
-        "patch_size": card.input.patch_size,
-        "resample": card.inference.resample,
-        "network": NetworkSpec(name=card.network.name, kwargs=card.network.kwargs),
-    }
-    return plan.model_copy(update=changes)
-
-
-def _start_from(network: torch.nn.Module, parent: torch.nn.Module, reporter: Reporter) -> None:
-    """Copy every tensor of the parent whose name and shape fit."""
-    mine, theirs = network.state_dict(), parent.state_dict()
-    fitting = {
-        name: value for name, value in theirs.items() if name in mine and mine[name].shape == value.shape
-    }
-    network.load_state_dict(mine | fitting)
-    new = [name for name in mine if name not in fitting]
-    if len(fitting) < len(mine) / 2:
-        raise InputError(f"Only {len(fitting)} of {len(mine)} tensors of the parent fit this network.")
-    if new:
-        reporter.warning(f"{len(new)} of {len(mine)} tensors start anew, for example {new[0]}.")
-
-
-def _prepare(
-    request: TrainRequest, store: CaseStore, split: Split, plan: Plan, reporter: Reporter
-) -> PreparedData:
-    if request.unlabelled is not None and request.method == "supervised":
-        raise InputError(
-            "Method supervised cannot learn from scans without labels.", "Use --method medcontext."
-        )
-    unlabelled = (
-        unlabelled_cases(request.unlabelled, store, split, reporter) if request.method == "medcontext" else []
+    Args:
+        request, store, split, device, parent: of the training.
+        folder: keeps plan and inheritance, for a run that goes on and for other processes.
+        reads: whether they are there already.
+        reporter: told what was decided.
+    """
+    card = parent.card if parent is not None else None
+    plan = Plan.read(folder / PLAN_FILE) if reads else None
+    whole = (
+        plan_for_data(request, store, split, device, card, reporter)
+        if plan is None
+        else _for_data(plan, store)
     )
-    return PreparedData(
-        prepare_cases(store, split.train, plan, labelled=True, reporter=reporter),
-        prepare_cases(store, split.validation, plan, labelled=True, reporter=reporter),
-        prepare_cases(store, unlabelled, plan, labelled=False, reporter=reporter),
+    data = prepare(request, store, split, whole, card.seen if card is not None else (), reporter)
+    heir = Heir(request, store, split, whole, data, device, parent, reporter)
+    inheritance = heir.decided(folder / INHERITANCE_FILE, reads)
+    if plan is None:
+        plan = plan_for_child(whole, inheritance.labels, card, request, reporter)
+        folder.mkdir(parents=True, exist_ok=True)
+        plan.write(folder / PLAN_FILE)
+    if plan.label_set != inheritance.labels:
+        raise InputError("The run was begun with other labels.", "Give the same --labels, or start anew.")
+    return plan, inheritance, heir.prepared(inheritance)
+
+
+def _for_data(plan: Plan, store: CaseStore) -> Plan:
+    """The plan of a run for all labels of the data set."""
+    return plan.model_copy(update={"labels": store.labels.to_json()})
+
+
+def _save(
+    request: TrainRequest, card: ModelCard, outcome: Outcome, plan: Plan, differences: Sequence[str]
+) -> ModelCard:
+    """Write the model; what only a stopped run needs goes."""
+    states, folder = [outcome.network.state_dict()], request.output / "training"
+    card = save_model(
+        request.output, card, states, plan, mask_token=outcome.mask_token, differences=differences
     )
+    for name in (CHECKPOINT, PLAN_FILE, INHERITANCE_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return card

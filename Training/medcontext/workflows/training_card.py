@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
 
 from medcontext.card_schema import (
@@ -12,31 +14,44 @@ from medcontext.card_schema import (
     InputSpec,
     ModelCard,
     Postprocess,
+    Reference,
     TrainingRecord,
 )
 from medcontext.config import StrictModel
+from medcontext.data.case import Case
+from medcontext.data.reading import voxel_hash
+from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.engine.run import Outcome
 from medcontext.engine.validation import helped_by_largest_component
+from medcontext.errors import InputError
+from medcontext.library import LoadedModel
 from medcontext.plan import Plan
+from medcontext.workflows.inheritance import Inheritance
 from medcontext.workflows.request import PreparedData, TrainRequest
+
+UNSPECIFIED = "unspecified"
+"""Licence of a model of which nobody said one."""
 
 
 def make_card(
     request: TrainRequest,
     store: CaseStore,
+    split: Split,
     plan: Plan,
     config: StrictModel,
     data: PreparedData,
     outcome: Outcome,
+    parent: LoadedModel | None,
+    inheritance: Inheritance,
 ) -> ModelCard:
     """The card of a trained model: everything needed to use it and where it comes from."""
     facts = plan.fingerprint
-    names = ", ".join(label.name for label in plan.label_set)
     largest = helped_by_largest_component(outcome.network, data.validation, plan)
     return ModelCard(
         id=request.model_id or _identifier(request.output.name),
-        title=request.title or f"{store.name}: {names}",
+        title=request.title or _title(store, inheritance, parent),
+        parent=None if parent is None else Reference(id=parent.card.id, sha256=parent.sha256),
         method=request.method,
         network=plan.network,
         input=InputSpec(
@@ -52,11 +67,13 @@ def make_card(
         inference=InferenceSpec(
             resample=plan.resample,
             flips=plan.allowed_flips,
-            postprocess=Postprocess(largest_component=largest),
+            postprocess=Postprocess(largest_component=[*largest, *_cleaned_by_parent(parent, inheritance)]),
             predictor=getattr(config, "predictor", "ema"),
         ),
         training=TrainingRecord(
             case_hashes=[case.content_hash for case in (*data.labelled, *data.validation)],
+            voxel_hashes=_voxel_hashes(store, [*split.train, *split.validation]),
+            inherited_hashes=[] if parent is None else sorted(parent.card.seen),
             shots=len(data.labelled) + len(data.validation),
             unlabelled=outcome.unlabelled,
             seed=request.seed,
@@ -66,8 +83,39 @@ def make_card(
             config=config.model_dump(mode="json"),
             software=_software(),
         ),
-        license=request.license,
+        license=parent.card.license
+        if parent is not None and request.license == UNSPECIFIED
+        else request.license,
     )
+
+
+def _title(store: CaseStore, inheritance: Inheritance, parent: LoadedModel | None) -> str:
+    """The data set, what was learnt from it, and from which model it started."""
+    labels = list(inheritance.labels)[: len(inheritance.learnt)]
+    title = f"{store.name}: {', '.join(label.name for label in labels)}"
+    return title if parent is None else f"{title} (from {parent.card.id})"
+
+
+def _cleaned_by_parent(parent: LoadedModel | None, inheritance: Inheritance) -> list[int]:
+    """Label values of what is kept of which the parent keeps only the largest piece."""
+    if parent is None:
+        return []
+    cleaned = set(parent.card.inference.postprocess.largest_component)
+    values = parent.card.label_set.values
+    return [
+        inheritance.labels.values[child - 1]
+        for place, child in inheritance.kept.items()
+        if values[place - 1] in cleaned
+    ]
+
+
+def _voxel_hashes(store: CaseStore, cases: Sequence[Case]) -> list[str]:
+    """Hashes of the voxel values of the images learnt from: their copies are known again in whatever file."""
+    hashes = []
+    for case in cases:
+        with suppress(InputError):  # a drive that vanished at the end of a training must not cost the model
+            hashes.append(case.voxels or voxel_hash(store.read_image(case)))
+    return hashes
 
 
 def _identifier(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from medcontext.events import Reporter
 from medcontext.io import find_images
 
 
-def unlabelled_cases(folder: Path | None, store: CaseStore, split: Split, reporter: Reporter) -> list[Case]:
+def unlabelled_cases(
+    folder: Path | None, store: CaseStore, split: Split, left_out: Collection[str], reporter: Reporter
+) -> list[Case]:
     """The store's own unlabelled scans and those of a folder; never a test or held-out case of the store.
 
     Args:
@@ -22,6 +25,7 @@ def unlabelled_cases(folder: Path | None, store: CaseStore, split: Split, report
             labelled training cases that are not among the shots); None for nothing beside the store's own.
         store: the data trained on.
         split: which of its cases are used with labels.
+        left_out: ids of its cases that are not used at all.
         reporter: told how many scans were left out.
 
     Raises:
@@ -36,24 +40,25 @@ def unlabelled_cases(folder: Path | None, store: CaseStore, split: Split, report
         return [*cases, *split.unused]
     if (folder / "dataset.json").exists():
         other = _free_cases(CaseStore.open(folder))
-        return [*cases, *(replace(case, id=f"unlabelled_{case.id}") for case in other)]
-    found = [
-        Case(f"unlabelled_{source.id}", list(source.paths))
-        for source in find_images(folder, len(store.channels))
-    ]
+        found = [replace(case, id=f"unlabelled_{case.id}") for case in other]
+    else:
+        images = find_images(folder, len(store.channels))
+        found = [Case(f"unlabelled_{source.id}", list(source.paths)) for source in images]
     if not found:
         raise InputError(f"--unlabelled {folder} holds no image.")
-    kept = _never_scored(found, [*store.cases], split)
+    kept = _never_scored(found, store, split, left_out)
     if len(kept) < len(found):
         reporter.info(f"{len(found) - len(kept)} scans of {folder} are used with labels or kept for scoring.")
     return [*cases, *kept]
 
 
-def _never_scored(found: list[Case], known: list[Case], split: Split) -> list[Case]:
-    """The cases whose image is none of the store's test, held-out, validation or training images."""
-    taken = [*split.train, *split.validation, *(c for c in known if c.split == "test" or c.held_out)]
+def _never_scored(found: list[Case], store: CaseStore, split: Split, left_out: Collection[str]) -> list[Case]:
+    """The cases whose image is none of the store's test, held-out, validation, training or left-out images."""
+    apart = [c for c in store.cases if c.split == "test" or c.held_out or c.id in left_out]
+    taken = [*split.train, *split.validation, *apart]
     hashes = {files_hash(case.images) for case in taken}
-    return [case for case in found if files_hash(case.images) not in hashes]
+    new = [case for case in found if files_hash(case.images) not in hashes]
+    return [case for case in new if not case.voxels or case.voxels not in store.kept_apart]
 
 
 def _free_cases(store: CaseStore) -> list[Case]:

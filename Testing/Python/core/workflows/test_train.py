@@ -115,9 +115,13 @@ def test_the_unused_labelled_scans_of_the_store_can_be_learnt_from_without_label
     [
         ({"method": "supervised", "unlabelled": Path()}, "cannot learn from scans without labels"),
         ({"unlabelled": Path("nowhere")}, "nowhere is not a folder"),
-        ({"minutes": 1.0}, "--minutes or --steps, not both"),
+        ({"minutes": 1.0}, "one of --minutes, --steps and --until-stopped"),
+        ({"until_stopped": True}, "one of --minutes, --steps and --until-stopped"),
+        ({"keep": "all"}, "Give --init-from as well|structures of a model to start from"),
+        ({"labels": ["Liver"]}, "no label 'Liver'"),
+        ({"exclude": ["ball_0", "ball_9"]}, "no case 'ball_9'"),
+        ({"exclude": ["ball_0", "ball_1", "ball_2"]}, "no labelled training case"),
         ({"shots": 40}, "40"),
-        ({"resume": True}, "There is no stopped run"),
         ({"method": "magic"}, "There is no method 'magic'"),
         ({"network": "dinunet"}, "dynunet"),
         ({"preset": "best"}, "has no preset 'best'"),
@@ -132,6 +136,16 @@ def test_options_that_cannot_be_meant_get_a_sentence(
     with pytest.raises(InputError, match=said):
         run(short(a_store, tmp_path / "model", **changes))
     assert not (tmp_path / "model" / "model.json").exists()
+
+
+def test_resuming_what_was_killed_before_its_first_checkpoint_starts_from_the_beginning(
+    tmp_path: Path, a_store: Path
+) -> None:
+    (tmp_path / "model" / "training").mkdir(parents=True)
+    (tmp_path / "model" / "training" / "log.jsonl").write_text('{"step": 0, "loss": {"x": 1}}\n')
+    trained, events = run(short(a_store, tmp_path / "model", resume=True))
+    assert trained.card.training.steps == 2
+    assert "starts from the beginning" in messages(events, "info")
 
 
 def test_a_model_is_never_overwritten(a_store: Path, a_model: Path) -> None:

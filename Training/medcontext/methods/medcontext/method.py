@@ -29,7 +29,11 @@ MASK_STREAM, MIX_STREAM, UNLABELLED_MASK_STREAM = 101, 102, 103
 
 
 class MedContext:
-    """Joint learning on clean and masked views with a teacher; see the module's text."""
+    """Joint learning on clean and masked views with a teacher; see the module's text.
+
+    Attributes:
+        first_token: what the mask token starts from; zero when None, or where it does not fit.
+    """
 
     name = "medcontext"
 
@@ -41,6 +45,7 @@ class MedContext:
         self._cell = (1, 1, 1)
         self._step = 0
         self._total = 1
+        self.first_token: MaskToken | None = None
 
     def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
         points = network.mask_points()  # type: ignore[operator]
@@ -56,6 +61,9 @@ class MedContext:
             mask_before_position=self.config.mask_before_position,
             mask_image_skips=self.config.mask_image_skips,
         )
+        first, mine = self.first_token, self._student.mask_token
+        if first is not None and mine is not None and mine.shape == first.vector.shape:
+            mine.data.copy_(first.vector)
         return self._student
 
     def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:

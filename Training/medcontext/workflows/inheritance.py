@@ -1,0 +1,275 @@
+"""What a model takes over from the one that it starts from: tensors by name, rows of its heads by label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medcontext import networks
+from medcontext.errors import InputError
+from medcontext.io.atomic import replacing
+from medcontext.label_matching import match_labels, plain_name
+from medcontext.labels import IGNORE, Label, LabelSet, default_color
+from medcontext.networks import SegmentationNetwork
+from medcontext.plan import NetworkSpec
+from medcontext.workflows.request import Keep
+
+COVERED = 0.5
+"""A structure of the parent of which new ones cover more than this share is replaced by them."""
+LEAST_SHARE = 0.1
+"""What the parent sees in less than this share of a new structure gives nothing to it: mostly its border."""
+
+Row = Mapping[int, float]
+"""Shares of the parent's classes (background is 0) that a class of the child starts from; empty to start anew."""
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """Which classes a child has and where they come from.
+
+    Attributes:
+        labels: the child's, in the order of its classes: those that are learnt, then those that are kept.
+        learnt: for each label that is learnt its class in the data set, background being 0.
+        kept: class of the parent to class of the child, of the structures that only the parent teaches.
+        rows: for each class of the child, background included, where its rows of the heads come from.
+        told: the same for a person.
+    """
+
+    labels: LabelSet
+    learnt: tuple[int, ...]
+    kept: Mapping[int, int]
+    rows: tuple[Row, ...]
+    told: str = ""
+
+    def write(self, path: Path, parent: str) -> None:
+        """Write as JSON, for a run that goes on and for other processes; ``parent`` is the hash of its weights."""
+        data: dict[str, Any] = {"parent": parent, "labels": self.labels.to_json(), "learnt": self.learnt}
+        data |= {"kept": list(self.kept.items()), "rows": [list(row.items()) for row in self.rows]}
+        data["told"] = self.told
+        with replacing(path) as scratch:
+            scratch.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path, parent: str) -> Inheritance:
+        """What :meth:`write` wrote.
+
+        Raises:
+            InputError: the file is missing or broken, or the parent was another one.
+        """
+        try:
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if data["parent"] != parent:
+                raise InputError(
+                    "The model that this run began from was exchanged for another one.",
+                    "Put it back, or start anew in another folder.",
+                )
+            kept = {int(parent): int(child) for parent, child in data["kept"]}
+            rows = tuple({int(c): float(share) for c, share in row} for row in data["rows"])
+            labels = LabelSet.from_json(data["labels"])
+            return cls(labels, tuple(data["learnt"]), kept, rows, data["told"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is missing or broken.", "Start anew in another folder.") from error
+
+
+def from_scratch(labels: LabelSet, learnt: Sequence[int]) -> Inheritance:
+    """Of a model without a parent, or of one whose parent knows no structures."""
+    chosen = tuple(label for place, label in enumerate(labels, start=1) if place in learnt)
+    return Inheritance(LabelSet(chosen), tuple(learnt), {}, ({},) * (len(chosen) + 1))
+
+
+def needs_a_look(labels: LabelSet, learnt: Sequence[int], parent: LabelSet, keep: Keep) -> bool:
+    """Whether what becomes of the labels depends on what the parent sees in the cases."""
+    matches = match_labels([labels.labels[place - 1] for place in learnt], list(parent))
+    known = {match.target.value for match in matches if match.target is not None}
+    return len(known) < len(matches) or (keep != "none" and len(known) < len(parent))
+
+
+def decide(
+    labels: LabelSet,
+    learnt: Sequence[int],
+    parent: LabelSet,
+    keep: Keep,
+    seen: np.ndarray,
+    title: str = "the parent",
+) -> Inheritance:
+    """Decide where each class of the child comes from.
+
+    Args:
+        labels: of the data set.
+        learnt: its classes (places in ``labels`` counted from 1) that are learnt.
+        parent: labels of the parent, in the order of its classes.
+        keep: which of the parent's other structures stay.
+        seen: how many annotated voxels are of a class of the child in the cases (rows: background, then the classes
+            learnt) and of a class of the parent in its own answer (columns).
+        title: of the parent.
+    """
+    wanted = [labels.labels[place - 1] for place in learnt]
+    matches = match_labels(wanted, list(parent))
+    place_of = {label.value: place for place, label in enumerate(parent, start=1)}
+    known = [None if match.target is None else place_of[match.target.value] for match in matches]
+    rows: list[Row] = [{0: 1.0}]
+    rows += [_shares(seen[n]) if place is None else {place: 1.0} for n, place in enumerate(known, start=1)]
+    others = [place for place in place_of.values() if place not in known]
+    covered = {place: _covered(seen[:, place]) for place in others}
+    replaced = [place for place in others if keep == "auto" and covered[place] > COVERED]
+    kept = [place for place in others if keep != "none" and place not in replaced]
+    final = [*wanted, *_named_apart(wanted, [parent.labels[place - 1] for place in kept], labels)]
+    names = ["background", *(label.name for label in parent)]
+    told = [
+        f"The network of '{title}' is taken over.",
+        *_said_of_learnt([label.name for label in wanted], known, rows[1:], names),
+        *(f"{names[p]} is replaced: {covered[p]:.0%} of it is painted as something else." for p in replaced),
+        *_said_of_kept(names, kept, [place for place in others if place not in (*kept, *replaced)], seen),
+    ]
+    return Inheritance(
+        LabelSet(tuple(final)),
+        tuple(learnt),
+        {place: len(wanted) + number for number, place in enumerate(kept, start=1)},
+        (*rows, *({place: 1.0} for place in kept)),
+        " ".join(told),
+    )
+
+
+def inherit(network: SegmentationNetwork, parent: SegmentationNetwork, rows: Sequence[Row]) -> None:
+    """Copy the parent's tensors into a network that differs from it in its classes only.
+
+    Args:
+        network: is changed; its classes are as many as ``rows``.
+        parent: of the same name and keyword arguments.
+        rows: where the classes come from; what is empty stays as it was initialised.
+
+    Raises:
+        InputError: most tensors do not fit.
+    """
+    heads = head_axes(network)
+    mine, theirs = network.state_dict(), parent.state_dict()
+    taken = {}
+    for name, value in mine.items():
+        given = theirs.get(name)
+        if given is None:
+            continue
+        if name in heads:
+            given = _mixed(value, given, heads[name], rows)
+        if given.shape == value.shape:
+            taken[name] = given
+    if len(taken) < len(mine) / 2:
+        raise InputError(f"Only {len(taken)} of {len(mine)} tensors of the parent fit this network.")
+    network.load_state_dict(mine | taken)
+
+
+def head_axes(network: SegmentationNetwork) -> dict[str, int]:
+    """Every tensor that has an entry for each class, those of deep supervision included, and along which axis."""
+    spec = NetworkSpec(name=network.name, kwargs=network.kwargs)
+    with torch.random.fork_rng(devices=[]):
+        few, more = (
+            {name: value.shape for name, value in build.state_dict().items()}
+            for build in (networks.build(spec, network.in_channels, classes) for classes in (2, 3))
+        )
+    return {
+        name: next(axis for axis, size in enumerate(shape) if size != more[name][axis])
+        for name, shape in few.items()
+        if shape != more[name]
+    }
+
+
+def _mixed(value: Tensor, given: Tensor, axis: int, rows: Sequence[Row]) -> Tensor:
+    """The rows of a head: shares of the parent's, or as they are."""
+    mine, theirs = value.movedim(axis, 0).clone(), given.movedim(axis, 0)
+    for index, row in enumerate(rows):
+        if row:
+            mine[index] = torch.stack([share * theirs[place] for place, share in row.items()]).sum(0)
+    return mine.movedim(0, axis)
+
+
+def _shares(seen: np.ndarray) -> Row:
+    """What the parent sees in a new structure."""
+    total = seen.sum()
+    if not total:
+        return {}
+    shares = {place: float(count / total) for place, count in enumerate(seen) if count / total >= LEAST_SHARE}
+    whole = sum(shares.values())
+    return {place: share / whole for place, share in shares.items()}
+
+
+def _covered(seen: np.ndarray) -> float:
+    """The share of a structure of the parent that is painted as one that is learnt."""
+    return float(seen[1:].sum() / max(1, seen.sum()))
+
+
+def _named_apart(wanted: Sequence[Label], kept: Sequence[Label], labels: LabelSet) -> list[Label]:
+    """Labels that are kept, with values, names and colours that clash with nothing.
+
+    One that the data set has too, though it is not learnt, is called as it is there.
+    """
+    values = {label.value for label in labels}
+    names = {plain_name(label.name) for label in wanted}
+    colors = {label.color for label in wanted}
+    result = []
+    for match in match_labels(list(kept), list(labels)):
+        label = match.target or match.source
+        value = label.value if match.target is not None else _free(label.value, values)
+        name, number = label.name, 1
+        while plain_name(name) in names:
+            number += 1
+            name = f"{label.name} {number}"
+        tries = (label.color, *(default_color(n) for n in range(value, value + IGNORE)))
+        color = next((color for color in tries if color not in colors), label.color)
+        result.append(Label(value, name, color, label.terminology))
+        values.add(value)
+        names.add(plain_name(name))
+        colors.add(color)
+    return result
+
+
+def _free(value: int, taken: Collection[int]) -> int:
+    """The value, or the lowest one that is free.
+
+    Raises:
+        InputError: none is left.
+    """
+    for candidate in (value, *range(1, IGNORE)):
+        if candidate not in taken:
+            return candidate
+    raise InputError(
+        f"Together the labels are more than {IGNORE - 1}.", "Leave some out with --labels or --keep none."
+    )
+
+
+def _said_of_learnt(
+    learnt: Sequence[str], known: Sequence[int | None], rows: Sequence[Row], names: Sequence[str]
+) -> list[str]:
+    """Where each label that is learnt comes from, in words."""
+    told = []
+    old = [name for name, place in zip(learnt, known, strict=True) if place is not None]
+    if old:
+        told.append(f"It knows {', '.join(old)} already.")
+    for name, place, row in zip(learnt, known, rows, strict=True):
+        if place is None and row:
+            origin = " and ".join(f"{names[p]} ({share:.0%})" for p, share in row.items())
+            told.append(f"{name} is new and starts from {origin}.")
+        elif place is None:
+            told.append(f"{name} starts anew.")
+    return told
+
+
+def _said_of_kept(
+    names: Sequence[str], kept: Sequence[int], gone: Sequence[int], seen: np.ndarray
+) -> list[str]:
+    """What is kept and what is given up, in words."""
+    told = []
+    if kept:
+        told.append(f"Kept as the parent sees it: {', '.join(names[place] for place in kept)}.")
+    if gone:
+        told.append(f"Given up: {', '.join(names[place] for place in gone)}.")
+    if fading := ", ".join(names[place] for place in kept if not seen[:, place].sum()):
+        told.append(
+            f"The parent sees no {fading} in these cases: nothing reminds the model of it as it learns."
+        )
+    return told

@@ -1,0 +1,133 @@
+"""The plan of a training: of the run that goes on, after the parent, or new from the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medcontext import networks
+from medcontext.card_schema import ModelCard
+from medcontext.data.modality import kind_of
+from medcontext.data.splits import Split
+from medcontext.data.store import CaseStore
+from medcontext.devices import Device
+from medcontext.engine.laterality import flip_pairs, reason_against_flips
+from medcontext.engine.planner import Wishes, make_plan
+from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.labels import LabelSet
+from medcontext.plan import NetworkSpec, Plan
+from medcontext.workflows.request import TrainRequest
+
+
+def plan_for_data(
+    request: TrainRequest,
+    store: CaseStore,
+    split: Split,
+    device: Device,
+    parent: ModelCard | None,
+    reporter: Reporter,
+) -> Plan:
+    """The plan for all labels of the data set.
+
+    Raises:
+        InputError: data, options and parent do not fit one another.
+        ResourceError: not even the smallest patch fits into the memory.
+    """
+    if parent is not None:
+        _check_parent(request, store, parent, reporter)
+    if request.plan is not None:
+        plan = Plan.read(request.plan)
+    else:
+        plan = make_plan(
+            store,
+            parent.network.name if parent is not None else request.network or "dynunet",
+            size=request.size,
+            device_name=str(device.torch_device),
+            cases=[*split.train, *split.validation, *split.unlabelled],
+            wishes=_wishes(parent) if parent is not None else None,
+            reporter=reporter,
+        )
+    if parent is not None:
+        plan = _like_parent(plan, parent)
+    return with_settings(plan, request)
+
+
+def plan_for_child(
+    plan: Plan, labels: LabelSet, parent: ModelCard | None, request: TrainRequest, reporter: Reporter
+) -> Plan:
+    """The plan for the labels of the child.
+
+    Args:
+        plan: for all labels of the data set.
+        labels: of the child.
+        parent: what it starts from.
+        request: its settings have the last word.
+        reporter: told where mirrored anatomy is no anatomy any more.
+    """
+    if labels.to_json() == plan.labels:
+        return plan
+    flips = list(plan.allowed_flips)
+    if parent is not None:
+        flips = [axis for axis in flips if axis in parent.allowed_flips]
+    if flips and (reason := reason_against_flips(labels)):
+        reporter.warning(f"Training does not mirror left and right: {reason}.")
+        flips = []
+    changes = {"labels": labels.to_json(), "flip_pairs": flip_pairs(labels), "allowed_flips": flips}
+    return with_settings(plan.model_copy(update=changes), request)
+
+
+def with_settings(plan: Plan, request: TrainRequest) -> Plan:
+    """The plan with the changes that the request names.
+
+    Raises:
+        InputError: one is impossible.
+    """
+    plan = plan.updated([s.removeprefix("plan.") for s in request.settings if s.startswith("plan.")])
+    networks.check_patch(plan.network.name, plan.network.kwargs, plan.patch_size)
+    return plan
+
+
+def _check_parent(request: TrainRequest, store: CaseStore, parent: ModelCard, reporter: Reporter) -> None:
+    if request.network not in (None, parent.network.name):
+        raise InputError(
+            f"{request.init_from} is a {parent.network.name}, not a {request.network}.",
+            "Leave --network out.",
+        )
+    channels = parent.input.channels
+    if len(store.channels) != len(channels):
+        names = ", ".join(channel.name for channel in channels)
+        raise InputError(
+            f"{request.init_from} takes {len(channels)} channel(s) ({names}); the data have {len(store.channels)}.",
+            "Choose another model to start from, or train from scratch.",
+        )
+    for (name, modality), channel in zip(store.channels, channels, strict=True):
+        kinds = {kind_of(modality), kind_of(channel.modality)}
+        if len(kinds) > 1 and "" not in kinds:
+            reporter.warning(
+                f"{request.init_from} was made for {channel.modality}; {name} of the data is {modality}. "
+                "Training from scratch may do better."
+            )
+
+
+def _wishes(parent: ModelCard) -> Wishes:
+    """Batch and steps are planned for the parent's network and patch."""
+    spec = parent.input
+    return Wishes(
+        channels=spec.channels,
+        spacing=spec.spacing,
+        patch_size=spec.patch_size,
+        network_kwargs=parent.network.kwargs,
+    )
+
+
+def _like_parent(plan: Plan, card: ModelCard) -> Plan:
+    """Preprocessing and architecture of the parent, labels and batch of the data."""
+    changes: dict[str, Any] = {
+        "channels": card.input.channels,
+        "spacing": card.input.spacing,
+        "orientation": card.input.orientation,
+        "patch_size": card.input.patch_size,
+        "resample": card.inference.resample,
+        "network": NetworkSpec(name=card.network.name, kwargs=card.network.kwargs),
+    }
+    return plan.model_copy(update=changes)
