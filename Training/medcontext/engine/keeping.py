@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from medcontext.engine.checkpoint import save_checkpoint
-from medcontext.errors import InputError, ResourceError
+from medcontext.errors import InputError, ResourceError, is_disk_full
 from medcontext.events import Reporter
 
 LOCK = ".lock"
@@ -80,6 +80,24 @@ class Checkpoints:
         took = time.monotonic() - began
         self._next = began + took + max(self._every, took / CHECKPOINT_SHARE)
         return not self._troubles.failing("checkpoint")
+
+
+@contextmanager
+def saving_model() -> Iterator[None]:
+    """Saving the model of a run that has ended: a full disk costs nothing that was learnt, and says so.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    try:
+        yield
+    except (ResourceError, OSError) as error:
+        if isinstance(error, OSError) and not is_disk_full(error):
+            raise
+        raise ResourceError(
+            f"The training is done but its model could not be saved: {getattr(error, 'message', error)}",
+            "Free some space and give the same command with --resume: it saves the model at once.",
+        ) from error
 
 
 @contextmanager

@@ -119,17 +119,28 @@ class Watch:
         began = time.monotonic()
         validate(network, [around], run.plan, run.precision, None, self._reporter)
         window = (time.monotonic() - began) / _windows([around], run)
-        self._cases = [around]
-        parts = [around, *(_around(case, run, *best_slice(case, run.plan))[0] for case in self._monitor[1:])]
-        if self._monitor and window * _windows(self._monitor, run) <= allowed:
+        self._cases, self._preview = [around], preview
+        if not self._monitor:
+            return
+        slices = [around, *(_around(case, run, *best_slice(case, run.plan))[0] for case in self._monitor[1:])]
+        if window * _windows(self._monitor, run) <= allowed:
             self._cases, self._first = self._monitor, 0
-        elif self._monitor:
-            self._cases = parts if window * _windows(parts, run) <= allowed else [around]
+        elif window * _windows(slices, run) <= allowed:
+            self._cases = slices
+        self._tell_what_is_scored()
+
+    def _tell_what_is_scored(self) -> None:
+        fewer = len(self._monitor) - len(self._cases)
+        cut = any(
+            case.image.shape != whole.image.shape
+            for case, whole in zip(self._cases, self._monitor, strict=False)
+        )
+        if fewer or cut:
             self._reporter.info(
-                f"Held-out Dice is shown for the slices around one of each of {len(self._cases)} held-out "
-                "case(s): segmenting more would take too much of the time."
+                "So that the training keeps its time, the curve shows Dice of "
+                + ("the slices around the picture" if cut else "all slices")
+                + f" of {len(self._cases)} of the {len(self._monitor)} held-out case(s)."
             )
-        self._preview = preview
 
     def _draw(self, plane: np.ndarray, step: int) -> None:
         if self._preview is None:

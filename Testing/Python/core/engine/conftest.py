@@ -145,21 +145,23 @@ class Clocks:
     Attributes:
         passed: seconds that have passed.
         wrong: seconds by which the clock on the wall is wrong.
+        each: seconds that a step takes.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passed = 0.0
         self.wrong = 0.0
+        self.each = 0.125
         monotonic, wall = 1000.0, round(time.time())
         monkeypatch.setattr(time, "monotonic", lambda: monotonic + self.passed)
         monkeypatch.setattr(time, "time", lambda: wall + self.passed + self.wrong)
         learn = Learner.learn
 
-        def learn_in_an_eighth_of_a_second(*arguments: Any) -> Any:
-            self.passed += 0.125
+        def timed(*arguments: Any) -> Any:
+            self.passed += self.each
             return learn(*arguments)
 
-        monkeypatch.setattr(Learner, "learn", learn_in_an_eighth_of_a_second)
+        monkeypatch.setattr(Learner, "learn", timed)
 
 
 @pytest.fixture
