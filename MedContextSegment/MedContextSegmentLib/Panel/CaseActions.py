@@ -6,22 +6,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from medcontext.case_list import CaseSummary, StoreSummary
-from medcontext.errors import MedContextError
+from medcontext.errors import CancelledError, MedContextError
 from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, CaseProposal
+from MedContextSegmentLib.Learn.OpenCase import openAllOfCase
 from MedContextSegmentLib.Learn.StoreEdits import StoreRequest
-from MedContextSegmentLib.Learn.TrainedOn import modelsByHash, trainedOn
+from MedContextSegmentLib.Learn.UnlabelledScans import (
+    AddedScans,
+    AddUnlabelledRun,
+    UnlabelledPlan,
+    planFolder,
+)
 from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
-from MedContextSegmentLib.Panel.CaseWork import CaseWork
+from MedContextSegmentLib.Panel.CaseTexts import addedText, named, scansText
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.NewStoreDialog import NewStoreDialog
-from MedContextSegmentLib.Scene.PaintedSlices import slicesText
-
-NAMED_CASES = 8
-"""So many cases are named in a question."""
+from MedContextSegmentLib.Panel.RunControl import Run, RunControl
+from MedContextSegmentLib.Panel.UnlabelledDialog import UnlabelledDialog, planText
+from MedContextSegmentLib.Run.RunListener import RunListener
 
 
 class CaseActions:
@@ -31,26 +37,28 @@ class CaseActions:
         logic: a :class:`Logic.MedContextSegmentLogic`.
         install: has ``ensureInstalled()``, see :mod:`Install`.
         context: the panel around.
-        work: runs what takes time.
+        control: keeps the work going.
         say: shows what came of it.
     """
 
     def __init__(
-        self, logic: Any, install: Any, context: LearnContext, work: CaseWork, say: Callable[[str], None]
+        self, logic: Any, install: Any, context: LearnContext, control: RunControl, say: Callable[[str], None]
     ) -> None:
-        self._logic, self._install, self._context, self._work, self._say = logic, install, context, work, say
+        self._logic, self._install, self._context = logic, install, context
+        self._control, self._say = control, say
         self.onStore: Callable[[Path], None] = lambda _folder: None
 
     # Stores
 
-    def newStore(self, folder: Path | None = None) -> None:
+    def newStore(self, folder: Path | None = None, then: Callable[[], None] | None = None) -> None:
         """Ask for a new store and make it.
 
         Args:
             folder: where a person wants it, or None.
+            then: called when it was made and chosen.
         """
         wanted = NewStoreDialog(folder, self._context.volumes()).ask()
-        if wanted is None or not self._install.ensureInstalled():
+        if wanted is None:
             return
         fields = {
             "folder": str(wanted.folder),
@@ -59,11 +67,13 @@ class CaseActions:
             "channels": [{"name": name, "modality": modality} for name, modality in wanted.channels],
         }
 
-        def made(_run: Any) -> None:
+        def made(_result: Any) -> None:
             self._say(_("The case store {folder} was made.").format(folder=wanted.folder))
             self.onStore(wanted.folder)
+            if then is not None:
+                then()
 
-        self._request(_("Making the case store"), "create_store", fields, made)
+        self._request("create_store", fields, made)
 
     # Cases
 
@@ -77,33 +87,34 @@ class CaseActions:
             store = StoreSummary(wanted.folder, wanted.name, wanted.channels, writable=True)
         dialog = AddCaseDialog(store, self._context.volumes(), self._context.segmentation())
         proposal = dialog.ask()
-        if proposal is not None and self._install.ensureInstalled():
-            self._add(store, proposal)
+        if proposal is not None:
+            self._add(store.folder, proposal)
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
-        """Bring a case into the scene and choose it; None where that failed."""
+        """Bring a case into the scene and choose it; None where that failed, which is shown."""
         store = self._context.store()
         if store is None:
             return None
-        from MedContextSegmentLib.Learn.OpenCase import openCase
-
+        qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
-            nodes = openCase(store, case)
+            opened = openAllOfCase(store, case)
         except MedContextError as error:
-            slicer.util.errorDisplay(str(error))
+            self._tell(error)
             return None
-        self._context.choose([nodes[0]], nodes[1])
+        finally:
+            qt.QApplication.restoreOverrideCursor()
+        self._context.choose(opened.volumes, opened.segmentation)
         self._say(_("'{case}' was opened.").format(case=case.id))
-        return nodes
+        return opened.volumes[0], opened.segmentation
 
     def holdOut(self, cases: Sequence[CaseSummary]) -> None:
         """Keep cases for scoring, for good, after asking."""
         text = _(
-            "Hold out {cases}? Models will be scored on this, and no training will ever learn from it. "
-            "This cannot be undone."
+            "Hold out {cases}, for ever? Models are scored on what is held out, and no training will ever learn "
+            "from it. This cannot be undone."
         )
         if cases and slicer.util.confirmOkCancelDisplay(text.format(cases=named(cases)), _("Hold out")):
-            self._edit("hold_out", cases, _("Holding out"), _("Held out: {cases}."))
+            self._edit("hold_out", cases, _("Held out: {cases}."))
 
     def remove(self, cases: Sequence[CaseSummary]) -> None:
         """Take cases out of the store, after asking."""
@@ -111,86 +122,129 @@ class CaseActions:
         if not cases or store is None:
             return
         text = _(
-            "Remove {cases} from the case store? Images and labels are moved to a folder inside {folder}, "
-            "from where they can be brought back."
+            "Remove {cases} from the case store? Images and labels that lie in it are kept aside in a folder inside "
+            "{folder}; others stay where they are."
         )
         question = text.format(cases=named(cases), folder=store.folder)
         if slicer.util.confirmOkCancelDisplay(question, _("Remove")):
-            self._edit("remove", cases, _("Removing"), _("Removed: {cases}."))
+            self._edit("remove", cases, _("Removed: {cases}."))
 
-    def addUnlabelled(self) -> None:
-        """Ask for scans without labels and add them."""
+    def addFolder(self) -> None:
+        """Ask for a folder of scans without labels and list them in the store."""
+        self._withStore(self._addFolder)
 
-    def sceneCloses(self) -> None:
-        """What reads from the scene cannot go on."""
+    def addVolumes(self) -> None:
+        """Ask for volumes of the scene and add them without labels."""
+        self._withStore(self._addVolumes)
 
-    def modelsOf(self, store: StoreSummary | None) -> dict[str, tuple[str, ...]]:
-        """Titles of the models that learnt from each case, by its id."""
-        models = modelsByHash(self._context.models())
-        cases = store.cases if store is not None else ()
-        return {case.id: tuple(trainedOn(case, models)) for case in cases} if models else {}
+    def _withStore(self, do: Callable[[StoreSummary], None]) -> None:
+        """Do something with the chosen store; one is made first where there is none."""
 
-    def _edit(self, action: str, cases: Sequence[CaseSummary], title: str, done: str) -> None:
+        def again() -> None:
+            made = self._context.store()
+            if made is not None:
+                do(made)
+
         store = self._context.store()
-        if store is None or not self._install.ensureInstalled():
+        if store is None:
+            self.newStore(None, again)
+        else:
+            do(store)
+
+    def _addFolder(self, store: StoreSummary) -> None:
+        title = _("Folder of scans without labels")
+        chosen = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title)
+        if not chosen:
             return
-        names = [case.id for case in cases]
-        fields = {"store": str(store.folder), "action": action, "cases": names}
+        try:
+            plan = planFolder(Path(str(chosen)))
+        except MedContextError as error:
+            self._tell(error)
+            return
+        if slicer.util.confirmOkCancelDisplay(planText(plan), _("Add unlabelled scans")):
+            self._addScans(store, plan)
 
-        def ended(run: Any) -> None:
-            text = done.format(cases=named(cases))
-            if run.result.get("kept"):
-                text += " " + _("The files are kept in {folder}.").format(folder=run.result["kept"])
-            self._say(text)
-            self._context.refreshCases()
+    def _addVolumes(self, store: StoreSummary) -> None:
+        plan = UnlabelledDialog(store).ask()
+        if plan is not None:
+            self._addScans(store, plan)
 
-        self._request(title, "edit_store", fields, ended)
+    def _addScans(self, store: StoreSummary, plan: UnlabelledPlan) -> None:
+        logic = self._logic
 
-    def _request(self, title: str, kind: str, fields: dict[str, Any], ended: Callable[[Any], None]) -> None:
-        self._say("")
-        self._work.start(
-            title, lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), ended
-        )
+        def begin(listener: RunListener) -> Run:
+            return AddUnlabelledRun(logic.worker, plan, store.folder, listener, logic.exchangeRoot)
 
-    def _add(self, store: StoreSummary, proposal: CaseProposal, replacing: str | None = None) -> None:
+        def added(scans: AddedScans) -> None:
+            self._say(scansText(scans))
+            self._context.refreshCases(scans.added[0] if len(scans.added) == 1 else "")
+
+        self._run(begin, added)
+
+    def _add(self, store: Path, proposal: CaseProposal, replacing: str | None = None) -> None:
         """Add a case to a store, which is made where there is none; asks before anything is replaced."""
         logic = self._logic
 
-        def begin(listener: Any) -> AddCaseRun:
-            return AddCaseRun(logic.worker, proposal, store.folder, listener, logic.exchangeRoot, replacing)
+        def begin(listener: RunListener) -> Run:
+            return AddCaseRun(logic.worker, proposal, store, listener, logic.exchangeRoot, replacing)
 
-        self._say("")
-        self._work.start(_("Adding the case"), begin, lambda run: self._added(store, proposal, run.result))
-
-    def _added(self, store: StoreSummary, proposal: CaseProposal, added: AddedCase) -> None:
-        if self._context.storeFolder() != store.folder:
-            self.onStore(store.folder)
-        if added.taken:
-            text = _(
-                "The case store holds this image already, as '{case}'. Replace what is annotated there? "
-                "The old files are kept aside."
-            )
-            if slicer.util.confirmOkCancelDisplay(text.format(case=added.taken), _("Add case")):
-                self._add(store, proposal, added.taken)
+        def added(case: AddedCase) -> None:
+            if self._context.storeFolder() != store:
+                self.onStore(store)
+            if not case.taken:
+                self._say(addedText(case, proposal))
+                self._context.refreshCases(case.case)
+            elif self._mayReplace(case.taken):
+                self._add(store, proposal, case.taken)
             else:
                 self._say(_("Nothing was added."))
+
+        self._run(begin, added)
+
+    def _mayReplace(self, case: str) -> bool:
+        text = _(
+            "The case store holds this image already, as '{case}'. Replace it? What was annotated there before is "
+            "kept aside in the folder of the store."
+        )
+        return bool(slicer.util.confirmOkCancelDisplay(text.format(case=case), _("Add case")))
+
+    def _edit(self, action: str, cases: Sequence[CaseSummary], done: str) -> None:
+        store = self._context.store()
+        if store is None:
             return
-        names = {label.value: label.name for label in proposal.known}
-        text = _("'{case}' is in the case store: {labels}; {part}.")
-        labels = ", ".join(names[value] for value in proposal.finished if value in names)
-        self._say(text.format(case=added.case, labels=labels, part=partText(proposal)))
-        self._context.refreshCases(added.case)
+        fields = {"store": str(store.folder), "action": action, "cases": [case.id for case in cases]}
 
+        def edited(result: Any) -> None:
+            lines = [done.format(cases=named(cases))]
+            if result.get("kept"):
+                lines.append(_("The files are kept in {folder}.").format(folder=result["kept"]))
+            self._say(" ".join(lines))
+            self._context.refreshCases()
 
-def partText(proposal: CaseProposal) -> str:
-    """Which part of an image is finished."""
-    if proposal.region == "slices":
-        return _("slices {numbers}").format(numbers=slicesText(proposal.slices))
-    return _("inside the ROI") if proposal.region == "roi" else _("the whole image")
+        self._request("edit_store", fields, edited)
 
+    def _request(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
+        self._run(lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), done)
 
-def named(cases: Sequence[CaseSummary]) -> str:
-    """The cases by name; of many only the first."""
-    names = ", ".join(f"'{case.id}'" for case in cases[:NAMED_CASES])
-    more = len(cases) - NAMED_CASES
-    return names if more <= 0 else _("{names} and {count} more").format(names=names, count=more)
+    def _run(self, begin: Callable[[RunListener], Run], done: Callable[[Any], None]) -> None:
+        """Begin something after installing what is missing; ``done`` gets the result, errors are shown."""
+        self._say("")
+        if self._control.running or not self._install.ensureInstalled():
+            return
+
+        def ended(run: Any) -> None:
+            if run.error is None:
+                done(run.result)
+            else:
+                self._tell(run.error)
+                self._context.refreshCases()  # what went wrong may have to do with what it is now
+
+        try:
+            self._control.start(begin, ended)
+        except MedContextError as error:
+            self._tell(error)
+
+    def _tell(self, error: MedContextError) -> None:
+        self._say(error.message)
+        if not isinstance(error, CancelledError):
+            slicer.util.errorDisplay(str(error))

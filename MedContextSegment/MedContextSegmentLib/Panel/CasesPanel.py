@@ -10,16 +10,17 @@ import qt
 from slicer.i18n import tr as _
 
 from medcontext.case_list import CaseSummary, StoreSummary
+from MedContextSegmentLib.Learn.TrainedOn import modelsByHash, trainedOn
 from MedContextSegmentLib.Panel.CaseActions import CaseActions
 from MedContextSegmentLib.Panel.CaseTable import CaseTable
-from MedContextSegmentLib.Panel.CaseWork import CaseWork
+from MedContextSegmentLib.Panel.CaseTexts import storeProblem, storeText
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.QtHelpers import showText
+from MedContextSegmentLib.Panel.RunControl import RunControl
 from MedContextSegmentLib.Panel.StoreChooser import StoreChooser
 from MedContextSegmentLib.Panel.StoreReader import StoreReader
 
 HELD_OUT = "held_out"
-UNLABELLED = "unlabelled"
 
 
 class CasesPanel:
@@ -39,11 +40,12 @@ class CasesPanel:
         self._wanted = ""  # the case to select once the store was read
         self._read: Path | None = None
         self.onStoreChanged: Callable[[], None] = lambda: None
+        self._addToolTip = ui.addCaseButton.toolTip
         icon = ui.storeProblemLabel.style().standardIcon(qt.QStyle.SP_MessageBoxWarning)
         ui.storeProblemIconLabel.setPixmap(icon.pixmap(16, 16))
         self.reader = StoreReader(self._onRead)
-        self.work = CaseWork(ui, self.update)
-        self.actions = CaseActions(logic, install, context, self.work, self._say)
+        self.control = RunControl(ui.casesProgressBar, self.update, self.update)
+        self.actions = CaseActions(logic, install, context, self.control, self._say)
         self.chooser = StoreChooser(ui, settings, self._onChosen, self.actions.newStore)
         self.actions.onStore = self.chooser.choose
         self.table = CaseTable(ui.casesTable, ui.caseFilterEdit, self.update, self._open, self._showMenu)
@@ -51,7 +53,14 @@ class CasesPanel:
         ui.holdOutButton.connect("clicked()", self._holdOut)
         ui.removeCaseButton.connect("clicked()", self._remove)
         ui.addCaseButton.connect("clicked()", self.addCase)
-        ui.addUnlabelledButton.connect("clicked()", self.actions.addUnlabelled)
+        ui.casesCancelButton.connect("clicked()", self.control.cancel)
+        self._unlabelledMenu = qt.QMenu(ui.addUnlabelledButton)
+        for text, do in (
+            (_("Scans in a folder..."), self.actions.addFolder),
+            (_("Volumes of the scene..."), self.actions.addVolumes),
+        ):
+            self._unlabelledMenu.addAction(text).connect("triggered()", do)
+        ui.addUnlabelledButton.setMenu(self._unlabelledMenu)
         self._onRead()
 
     def store(self) -> StoreSummary | None:
@@ -94,36 +103,37 @@ class CasesPanel:
 
     def update(self) -> None:
         """Show what can be done now, and why not."""
-        ui, running = self._ui, self.work.running
-        store = self.reader.summary
+        ui, store, running = self._ui, self.reader.summary, self.control.running
         usable = store is not None and store.problem is None
-        writable = usable and store is not None and store.writable
-        selected = self.table.selected() if usable else []
         free = not running and not self._context.busy()
+        change = free and usable and store is not None and store.writable
+        selected = self.table.selected() if usable else []
         self.chooser.setEnabled(not running)
         ui.openCaseButton.enabled = bool(selected) and free
-        ui.holdOutButton.enabled = writable and free and any(case.kind != HELD_OUT for case in selected)
-        ui.removeCaseButton.enabled = writable and free and bool(selected)
+        ui.holdOutButton.enabled = change and any(case.kind != HELD_OUT for case in selected)
+        ui.removeCaseButton.enabled = change and bool(selected)
         reason = self._addReason()
         ui.addCaseButton.enabled = free and not reason
-        ui.addUnlabelledButton.enabled = free and (writable or self.storeFolder() is None)
-        ui.addCaseButton.toolTip = reason or _(
-            "Put the image and the segments on screen into the case store."
-        )
-        showText(ui.casesStatusLabel, self.work.text or "\n".join([self._outcome, *self.work.notes]).strip())
+        ui.addCaseButton.toolTip = reason or self._addToolTip
+        ui.addUnlabelledButton.enabled = change or (free and self.storeFolder() is None)
+        ui.casesCancelButton.setVisible(running)
+        ui.casesCancelButton.enabled = not self.control.cancelling
+        said = self._outcome or ("" if storeProblem(store) else reason)  # a problem is shown above already
+        lines = [self.control.text] if running else [said, *self.control.notes]
+        showText(ui.casesStatusLabel, "\n".join(line for line in lines if line))
 
     def setParameters(self, _parameters: Any) -> None:
         """Nothing of the cases belongs to the scene."""
 
     def sceneCloses(self) -> None:
         """What is being read from the scene cannot go on."""
-        self.actions.sceneCloses()
+        self.control.cancel()
 
     def stop(self) -> None:
         """The panel goes away."""
         self.reader.stop()
         self.table.stop()
-        self.work.forget()
+        self.control.forget()
 
     def menu(self) -> Any:
         """What can be done with the selected cases, as a QMenu."""
@@ -154,10 +164,10 @@ class CasesPanel:
         store = self.reader.summary
         usable = store is not None and store.problem is None
         shown = store if usable else None
-        self.table.show(shown, self.actions.modelsOf(shown))
+        self.table.show(shown, self._modelsOf(shown))
         ui.casesArea.setVisible(shown is not None and bool(shown.cases))
         showText(ui.storeSummaryLabel, self._summary(shown, folder))
-        problem = _problem(store)
+        problem = storeProblem(store)
         ui.storeProblemArea.setVisible(bool(problem))
         showText(ui.storeProblemLabel, problem)
         self._selectWanted()
@@ -165,34 +175,25 @@ class CasesPanel:
         self.onStoreChanged()
 
     def _summary(self, store: StoreSummary | None, folder: Path | None) -> str:
+        if store is not None:
+            return storeText(store)
         if folder is None:
             return _(
                 "A case store is a folder for the scans that you segmented. Models learn from it. "
                 "Click Add case to start one with what is on screen."
             )
-        if store is None:
-            return _("Reading {folder}...").format(folder=folder) if self.reader.reading else ""
-        counts = dict.fromkeys(("annotated", UNLABELLED, HELD_OUT, "test"), 0)
-        for case in store.cases:
-            counts[case.kind] = counts.get(case.kind, 0) + 1
-        parts = [
-            _("{count} annotated").format(count=counts["annotated"]),
-            _("{count} unlabelled").format(count=counts[UNLABELLED]),
-            _("{count} held out").format(count=counts[HELD_OUT]),
-        ]
-        if counts["test"]:
-            parts.append(_("{count} for testing").format(count=counts["test"]))
-        lines = [store.name] if store.name != store.folder.name else []
-        lines.append(" · ".join(parts))
-        if store.labels:
-            names = ", ".join(label.name for label in store.labels)
-            lines.append(_("Labels: {names}").format(names=names))
-        return "\n".join(lines)
+        return _("Reading {folder}...").format(folder=folder) if self.reader.reading else ""
+
+    def _modelsOf(self, store: StoreSummary | None) -> dict[str, tuple[str, ...]]:
+        """Titles of the models that learnt from each case, by its id."""
+        models = modelsByHash(self._context.models()) if store is not None else {}
+        cases = store.cases if store is not None and models else ()
+        return {case.id: tuple(trainedOn(case, models)) for case in cases}
 
     def _addReason(self) -> str:
         store = self.reader.summary
         if store is not None and (store.problem or not store.writable):
-            return _problem(store)
+            return storeProblem(store)
         if self._context.volume() is None:
             return _("Choose the volume in Segment above first.")
         if self._context.segmentation() is None:
@@ -227,15 +228,3 @@ class CasesPanel:
     def _showMenu(self, place: Any) -> None:
         if self.table.selected():
             self.menu().popup(self._ui.casesTable.viewport().mapToGlobal(place))
-
-
-def _problem(store: StoreSummary | None) -> str:
-    if store is None:
-        return ""
-    if store.problem is not None:
-        return store.problem
-    return (
-        ""
-        if store.writable
-        else _("{folder} cannot be written to: no case can be added.").format(folder=store.folder)
-    )

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 _SPANS = {
     "prepare": (0.0, 0.04),
+    "read segments": (0.0, 0.5),
     "receive": (0.04, 0.06),
     "load model": (0.06, 0.10),
     "preprocess": (0.10, 0.15),
@@ -17,7 +18,7 @@ _SPANS = {
     "read": (0.92, 0.93),
     "write": (0.93, 1.0),
 }
-"""Share of the bar of each stage; most of the time is spent in the network."""
+"""Share of the bar of each stage; of a segmentation most of the time is spent in the network."""
 
 
 def overall(stage: str, value: float) -> float:

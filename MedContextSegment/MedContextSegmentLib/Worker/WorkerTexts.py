@@ -110,6 +110,7 @@ def stageTitle(stage: str) -> str:
         "write case": _("Writing the case"),
         "list case": _("Listing the case"),
         "suggest": _("Looking at scans"),
+        "look at scans": _("Looking at scans"),
     }
     return titles.get(stage, stage)
 
