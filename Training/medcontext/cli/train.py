@@ -3,112 +3,25 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medcontext.cli.console import Console, session
-from medcontext.cli.options import (
-    Device,
-    Json,
-    Precision,
-    PrecisionName,
-    Seed,
-    SizeName,
-    Store,
-)
+from medcontext.cli.learning import METHOD, LearningOptions, with_learning_options
+from medcontext.cli.options import SizeName
 
 if TYPE_CHECKING:
     from medcontext.workflows.request import TrainRequest
+    from medcontext.workflows.train import TrainResult
 
 FINETUNE_MINUTES = 10.0
-BUDGET, DATA, METHOD = "How long", "Data", "Method"
 
 
-class MethodName(StrEnum):
-    """Ways to learn."""
-
-    MEDCONTEXT = "medcontext"
-    SUPERVISED = "supervised"
-
-
-class PresetName(StrEnum):
-    """Saved settings of a method."""
-
-    DEFAULT = "default"
-    REPO = "repo"
-
-
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the new model; made if missing.")]
-Unlabelled = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of scans without labels to learn from as well.", rich_help_panel=DATA, show_default=False
-    ),
-]
-Shots = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Use only so many of the annotated cases, those for validation included.",
-        rich_help_panel=DATA,
-        show_default=False,
-    ),
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(min=0.05, help="Time to learn for.", rich_help_panel=BUDGET, show_default=False),
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Optimiser steps instead of a time.", rich_help_panel=BUDGET, show_default=False
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one setting, such as mask.ratio=0.3; repeat it.",
-        rich_help_panel=METHOD,
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        help="JSON or YAML file with changes to the preset; --set wins over it.",
-        rich_help_panel=METHOD,
-        show_default=False,
-    ),
-]
-PlanFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--plan",
-        help="Plan made by 'medcontext plan'; otherwise one is made from the data.",
-        rich_help_panel=METHOD,
-        show_default=False,
-    ),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
-Detach = Annotated[
-    bool, typer.Option("--detach", help="Run in the background; follow it with 'medcontext jobs'.")
-]
-Method = Annotated[MethodName, typer.Option(help="How to learn.", rich_help_panel=METHOD)]
-Preset = Annotated[
-    PresetName,
-    typer.Option(help="repo computes what the authors' published code does.", rich_help_panel=METHOD),
-]
-
-
+@with_learning_options
 def train(
     *,
-    data: Store,
-    output: Output,
-    method: Method = MethodName.MEDCONTEXT,
+    options: LearningOptions,
     network: Annotated[
         str | None,
         typer.Option(
@@ -129,106 +42,41 @@ def train(
             show_default=False,
         ),
     ] = None,
-    plan: PlanFile = None,
-    preset: Preset = PresetName.DEFAULT,
-    config: Config = None,
-    settings: Settings = None,
-    unlabelled: Unlabelled = None,
-    shots: Shots = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    precision: Precision = PrecisionName.AUTO,
-    resume: Resume = False,
-    detach: Detach = False,
-    as_json: Json = False,
 ) -> None:
     """Learn to segment from annotated scans.
 
-    Without --minutes or --steps the plan made from the data decides how long. Ctrl-C keeps a checkpoint; the
-    same command with --resume goes on from it.
+    Without --minutes, --steps or --until-stopped the plan made from the data decides how long. Ctrl-C keeps a
+    checkpoint; the same command with --resume goes on from it.
     """
-    with session(as_json, gentle=True) as console:
-        if detach:
-            _detach(console, f"Train {output.name}")
+    with session(options.as_json, gentle=True) as console:
+        if options.detach:
+            _detach(console, f"Train {options.output.name}")
             return
-        from medcontext.workflows.request import TrainRequest
-
-        _run(
-            console,
-            TrainRequest(
-                data=data,
-                output=output,
-                method=method.value,
-                network=network,
-                size=size.value,
-                init_from=init_from,
-                preset=preset.value,
-                plan=plan,
-                config=config,
-                settings=settings or [],
-                unlabelled=unlabelled,
-                shots=shots,
-                minutes=minutes,
-                steps=steps,
-                seed=seed,
-                device=device,
-                precision=precision.value,
-                resume=resume,
-            ),
-        )
+        _run(console, options.request(network=network, size=size.value, init_from=init_from))
 
 
+@with_learning_options
 def finetune(
     *,
+    options: LearningOptions,
     model: Annotated[
         str,
         typer.Option("--init-from", "-m", metavar="MODEL", help="Model to start from: its id or its folder."),
     ],
-    data: Store,
-    output: Output,
-    method: Method = MethodName.MEDCONTEXT,
-    settings: Settings = None,
-    unlabelled: Unlabelled = None,
-    shots: Shots = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    precision: Precision = PrecisionName.AUTO,
-    resume: Resume = False,
-    detach: Detach = False,
-    as_json: Json = False,
 ) -> None:
     """Teach a model from a few annotated scans of your own, for ten minutes unless told otherwise.
 
-    Network and preprocessing are those of the model; structures it does not know yet may be among the labels.
+    Network and preprocessing are those of the model. Structures it does not know yet may be among the labels; those
+    that only it knows are kept, see --keep.
     """
-    with session(as_json, gentle=True) as console:
-        if detach:
-            _detach(console, f"Fine-tune {output.name}")
+    with session(options.as_json, gentle=True) as console:
+        if options.detach:
+            _detach(console, f"Fine-tune {options.output.name}")
             return
-        from medcontext.workflows.request import TrainRequest
-
-        _run(
-            console,
-            TrainRequest(
-                data=data,
-                output=output,
-                method=method.value,
-                init_from=model,
-                settings=settings or [],
-                unlabelled=unlabelled,
-                shots=shots,
-                minutes=FINETUNE_MINUTES if minutes is None and steps is None else minutes,
-                steps=steps,
-                seed=seed,
-                device=device,
-                precision=precision.value,
-                resume=resume,
-            ),
-        )
+        request = options.request(init_from=model)
+        if not request.has_end_of_its_own:
+            request = options.request(init_from=model, minutes=FINETUNE_MINUTES)
+        _run(console, request)
 
 
 def _run(console: Console, request: TrainRequest) -> None:
@@ -236,8 +84,24 @@ def _run(console: Console, request: TrainRequest) -> None:
 
     trained = run(request, console.reporter, console.control)
     console.say(f"The model is in {trained.folder.absolute()}")
+    if trained.verdict is not None:
+        console.say(trained.verdict.sentence)
     console.say(f"Use it: medcontext segment IMAGE -m {trained.folder} -o OUT")
-    console.result(model=str(trained.folder.absolute()))
+    _tell(console, trained)
+
+
+def _tell(console: Console, trained: TrainResult) -> None:
+    """The ``result`` event: where the model is, where it came from and what held-out cases say."""
+    card, verdict = trained.card, trained.verdict
+    facts = {} if verdict is None else verdict.to_json()
+    told = ("word", "sentence", "cases", "difference", "low", "high")
+    console.result(
+        model=str(trained.folder.absolute()),
+        model_id=card.id,
+        parent=None if card.parent is None else card.parent.model_dump(),
+        verdict={name: facts.get(name, "" if name in ("word", "sentence") else None) for name in told},
+        picture=None if verdict is None or verdict.picture is None else str(verdict.picture.absolute()),
+    )
 
 
 def _detach(console: Console, title: str) -> None:
