@@ -93,7 +93,7 @@ class SuggestPanel:
         ui.openSuggestionButton.setVisible(bool(self._shown))
         ui.openSuggestionButton.enabled = self._selected() is not None and not running and not reason
         text = "\n".join([self.control.text, *self.control.notes]) if running else reason or self._outcome
-        showText(ui.suggestStatusLabel, text.strip())
+        showText(ui.suggestStatusLabel, text.strip() or self._selectionText())
 
     def setParameters(self, _parameters: Any) -> None:
         """Nothing of it belongs to the scene."""
@@ -177,6 +177,13 @@ class SuggestPanel:
     def _selected(self) -> SuggestedScan | None:
         rows = [index.row() for index in self._ui.suggestionsTable.selectionModel().selectedRows()]
         return self._shown[rows[0]] if rows and rows[0] < len(self._shown) else None
+
+    def _selectionText(self) -> str:
+        """What the narrow list may have cut."""
+        scan = self._selected()
+        if scan is None or not scan.why:
+            return ""
+        return _("{case}: {why}").format(case=scan.case, why=scan.why)
 
     def _doubleClicked(self, _row: int, _column: int) -> None:
         if self._ui.openSuggestionButton.enabled:

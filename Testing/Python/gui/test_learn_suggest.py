@@ -67,7 +67,9 @@ def test_the_first_suggestion_is_opened_with_the_models_answer(learning: Any) ->
     names = listed(learning)
     assert len(names) == 6
     assert all(name.startswith("hippocampus_") for name in names)
-    assert ui(learning).suggestionsTable.item(0, 1).text()
+    why = ui(learning).suggestionsTable.item(0, 1).text()
+    assert why
+    assert status(learning) == f"{names[0]}: {why}"
     assert not ui(learning).suggestProgressBar.visible
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     learning.ui.segmentationSelector.setCurrentNode(other)

@@ -92,7 +92,9 @@ def suggest(
         reporter.info(f"Looking at {len(chosen)} of {len(pool)} unlabelled scans, drawn at random.")
     taken = {case.id for case in pool}
     annotated = [case for case in store.cases if case.trainable and case.id not in taken]
-    looker = _Looker(store, _second_look(loaded, device, precision, reporter), reporter)
+    # Whoever loaded the model has said where it computes.
+    told = reporter.silent() if isinstance(model, LoadedModel) else reporter
+    looker = _Looker(store, _second_look(loaded, device, precision, told), reporter)
     looker.look_at(chosen, _drawn(annotated, limit, seed), [case.voxels for case in annotated])
     skipped |= looker.skipped
     if not looker.looks:
