@@ -26,11 +26,13 @@ class ModelSwitch:
     def __init__(self, button: Any, context: LearnContext, onSwitched: Callable[[], None]) -> None:
         self._button, self._context, self._onSwitched = button, context, onSwitched
         self._result: LearningResult | None = None
+        self._parent: CardSummary | None = None
         button.connect("clicked()", self._switch)
 
     def show(self, result: LearningResult | None) -> None:
         """Offer what a training made, or what it started from; nothing when None."""
-        self._result = result
+        if result is not self._result:
+            self._result, self._parent = result, self._parentOf(result)
         other = self._other()
         self._button.setVisible(other is not None)
         if other is None or result is None:
@@ -46,8 +48,14 @@ class ModelSwitch:
         chosen = self._context.chosenModel()
         if chosen is None or modelKey(chosen) != result.key:
             return result.card
-        parents = [card for card in self._context.models() if card.id == result.parent]
-        return next((card for card in parents if card.problem is None), None)
+        return self._parent
+
+    def _parentOf(self, result: LearningResult | None) -> CardSummary | None:
+        """The newest version of the model that a new one came from; None where it cannot be used."""
+        if result is None or not result.parent:
+            return None
+        cards = self._context.models()
+        return next((card for card in cards if card.id == result.parent and card.problem is None), None)
 
     def _switch(self) -> None:
         other = self._other()

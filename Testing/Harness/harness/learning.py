@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import slicer
+
+from harness import dialogs
 from harness.panel import SAMPLE, settle, waitUntil
 
 # Speaks the protocol of jobs, and ends at once, by itself, when asked to stop, or with an error.
@@ -125,3 +128,43 @@ def waitForSteps(panel: Any, steps: int) -> None:
     assert waitUntil(
         lambda: part.job is not None and part.job.losses.rows and part.job.losses.rows[-1][0] >= steps
     )
+
+
+def answerNewStore(name: str, parent: Path) -> None:
+    """Answer the dialog of a new case store."""
+
+    def answer(dialog: Any) -> int:
+        ui = slicer.util.childWidgetVariables(dialog)
+        ui.storeNameEdit.text = name
+        ui.storeParentEdit.currentPath = str(parent)
+        ui.storeModalitySelector.setCurrentIndex(ui.storeModalitySelector.findData("MR"))
+        return _accept(dialog, ui.newStoreButtonBox)
+
+    dialogs.answers.append(answer)
+
+
+def addCase(panel: Any, volume: Any, segmentation: Any) -> None:
+    """Choose a volume and a segmentation, click *Add case*, say that the whole image is finished, and wait."""
+    panel.learn.context.choose([volume], segmentation)
+    settle()
+
+    def answer(dialog: Any) -> int:
+        ui = slicer.util.childWidgetVariables(dialog)
+        assert waitUntil(lambda: "Looking" not in ui.addCaseStatusLabel.text)
+        ui.finishedRegionSelector.setCurrentIndex(ui.finishedRegionSelector.findData("whole"))
+        return _accept(dialog, ui.addCaseButtonBox)
+
+    dialogs.answers.append(answer)
+    cases = panel.learn.cases
+    assert cases.ui.addCaseButton.enabled, cases.ui.addCaseButton.toolTip
+    cases.ui.addCaseButton.click()
+    assert waitUntil(lambda: not cases.work.running)
+
+
+def _accept(dialog: Any, box: Any) -> int:
+    import qt
+
+    button = box.button(qt.QDialogButtonBox.Ok)
+    assert button.enabled
+    button.click()
+    return int(dialog.result())

@@ -1,0 +1,211 @@
+"""The loop of annotating, fine-tuning and segmenting, through the panel: real crops, real trainings in processes of
+their own, Slicer closed in the middle and the trainer killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.missing import missing_for_gui
+
+MISSING = missing_for_gui()
+pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
+
+MINUTES = 0.5
+DEADLINE = 240.0
+CASES = ("hippocampus_011", "hippocampus_067")
+UNSEEN = "hippocampus_394"
+
+
+@pytest.fixture
+def slicer_window(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Opens Slicer with the module, closing it first where it is open: gives the panel. Ends all jobs afterwards."""
+    from harness import application, dialogs, packaging, slicer_qt
+    from harness.panel import MODULE
+    from medcontext import jobs
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    slicer_qt.start()
+    slicer_qt.errors.clear()
+    dialogs.reset()
+    packaging.reset()
+    opened: list[Any] = []
+
+    def reopen() -> Any:
+        while opened:
+            slicer_qt.unload(opened.pop())
+            application.reset()
+        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
+        opened.append(panel)
+        panel.warmUp.begin = lambda _model: None
+        panel.control.ignoredSeconds = panel.learn.fineTune.ignoredSeconds = 0.0
+        panel.ui.learnSection.collapsed = False
+        panel.settings.device = "cpu"
+        return panel
+
+    yield reopen
+    for panel in opened:
+        slicer_qt.unload(panel)
+    for job in jobs.list_jobs(own_home / "jobs"):
+        if job.active:
+            jobs.kill(job.folder)
+    application.reset()
+    import qt
+
+    qt.QSettings().clear()
+    assert not slicer_qt.errors, "\n".join(slicer_qt.errors)
+
+
+def load(name: str) -> Any:
+    """A crop as a volume node."""
+    import slicer
+
+    from harness.panel import SAMPLE, settle
+
+    node = slicer.util.loadVolume(str(SAMPLE / "images" / f"{name}.nii.gz"), {"name": name})
+    settle()
+    return node
+
+
+def drawn(name: str) -> np.ndarray:
+    """What a person drew: the whole hippocampus, ``(K, J, I)``."""
+    import slicer
+
+    from harness.panel import SAMPLE
+
+    node = slicer.util.loadLabelVolume(str(SAMPLE / "labels" / f"{name}.nii.gz"), {"show": False})
+    array = slicer.util.arrayFromVolume(node) > 0
+    slicer.mrmlScene.RemoveNode(node)
+    return array
+
+
+def segmentationOf(volume: Any, array: np.ndarray) -> Any:
+    """A segmentation with one segment, as a person would have painted it."""
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "painted")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segment = node.GetSegmentation().AddEmptySegment("", "Hippocampus")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array.astype(np.uint8), node, segment, volume)
+    return node
+
+
+def segmentUnseen(panel: Any) -> dict[str, float]:
+    """Click *Segment* on a scan that no model learnt from: the Dice of each segment with the whole hippocampus."""
+    from harness.panel import dice, output, runToEnd, segmentArrays
+
+    volume = load(UNSEEN)
+    panel.learn.context.choose([volume], None)
+    runToEnd(panel, DEADLINE)
+    found = segmentArrays(output(panel), volume)
+    return {name: dice(array, drawn(UNSEEN)) for name, array in found.items()}
+
+
+def waitForResult(panel: Any) -> None:
+    from harness.panel import waitUntil
+
+    part = panel.learn.fineTune
+    assert waitUntil(lambda: not part.job.active and not part._timer.active, DEADLINE)
+
+
+def text(label: Any) -> str:
+    return str(label.text).replace("\u200b", "")
+
+
+def test_annotate_fine_tune_close_kill_resume_and_segment(
+    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path
+) -> None:
+    from harness.learning import addCase, answerNewStore, commandOf, killTrainer, waitForSteps
+    from harness.panel import waitUntil
+
+    panel = slicer_window()
+    before = segmentUnseen(panel)
+    answerNewStore("Knee", tmp_path)
+    for name in CASES:
+        volume = load(name)
+        addCase(panel, volume, segmentationOf(volume, drawn(name)))
+    ui = panel.learn.fineTune.ui
+    panel.settings.trainingMinutes = str(MINUTES)
+    panel.learn.refresh()
+    assert ui.fineTuneButton.enabled, text(ui.fineTuneStatusLabel)
+    ui.keepSelector.setCurrentIndex(ui.keepSelector.findData("none"))
+    shown = ui.commandEdit.text
+    ui.fineTuneButton.click()
+    assert ui.commandEdit.text == shown
+    output = own_home / "models" / "knee"
+    assert waitUntil(lambda: (output / "training" / "checkpoint.pt").exists(), DEADLINE)
+
+    panel = slicer_window()
+    waitForSteps(panel, 5)
+    job = panel.learn.fineTune.job
+    reached = job.losses.rows[-1][0]
+    killTrainer(job)
+    ui = panel.learn.fineTune.ui
+    waitForResult(panel)
+    assert "interrupted" in text(ui.verdictLabel)
+    ui.pauseButton.click()
+    assert "--resume" in commandOf(job.folder)
+    waitForSteps(panel, reached + 5)
+    assert panel.learn.fineTune.view.curve.curve.whole
+    waitForResult(panel)
+    assert "ready" in text(ui.verdictLabel), text(ui.verdictLabel)
+
+    chosen = panel.learn.context.chosenModel()
+    assert chosen.id == "knee"
+    assert chosen.labels == ("Hippocampus",)
+    assert chosen.parent_id == "hippocampus"
+    after = segmentUnseen(panel)
+    assert list(after) == ["Hippocampus"]
+    assert after["Hippocampus"] > max(before.values()) + 0.05
+    assert after["Hippocampus"] > 0.75
+    assert ui.switchModelButton.text.startswith("Back to")
+    ui.switchModelButton.click()
+    assert panel.learn.context.chosenModel().id == "hippocampus"
+
+
+def test_a_model_that_became_worse_is_kept_and_not_chosen(
+    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path
+) -> None:
+    """Somebody confused the two labels in all annotated cases; the held-out ones are right."""
+    from harness.learning import SAMPLE
+
+    store = tmp_path / "store"
+    shutil.copytree(SAMPLE, store)
+    swapLabels(store)
+    panel = slicer_window()
+    panel.settings.trainingMinutes = "0.3"
+    panel.learn.cases.chooser.choose(store)
+    panel.learn.refresh()
+    ui = panel.learn.fineTune.ui
+    assert ui.fineTuneButton.enabled, text(ui.fineTuneStatusLabel)
+    ui.fineTuneButton.click()
+    waitForResult(panel)
+    result = panel.learn.fineTune.job.result
+    assert result.word == "worse", text(ui.verdictLabel)
+    assert "8" in result.sentence
+    assert "kept, and not selected" in text(ui.verdictLabel)
+    assert ui.comparisonLabel.visible
+    assert panel.learn.context.chosenModel().id == "hippocampus"
+    assert (own_home / "models" / result.card.id / "model.json").is_file()
+    assert ui.switchModelButton.text.startswith("Use")
+
+
+def swapLabels(store: Path) -> None:
+    """Exchange both labels in the cases to learn from, and forget the hashes of the files."""
+    from medcontext.geometry import Volume
+    from medcontext.io import read_labelmap, write_labelmap
+
+    index = store / "dataset.json"
+    data = json.loads(index.read_text(encoding="utf-8"))
+    for entry in data["training"]:
+        entry.pop("hashes", None)
+        labels = read_labelmap(store / entry["label"])
+        swapped = np.choose(labels.array, (0, 2, 1)).astype(np.uint8)
+        write_labelmap(store / entry["label"], Volume(swapped, labels.geometry))
+    index.write_text(json.dumps(data), encoding="utf-8")
