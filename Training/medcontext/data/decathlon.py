@@ -111,6 +111,15 @@ def read_index(folder: Path) -> DatasetFile:
     Raises:
         InputError: it is missing, not JSON, does not fit, or was written by a newer version.
     """
+    return read_whole(folder)[1]
+
+
+def read_whole(folder: Path) -> tuple[dict[str, Any], DatasetFile]:
+    """``dataset.json`` as it is, keys of others included, and what of it this program knows.
+
+    Raises:
+        InputError: as :func:`read_index`.
+    """
     path = folder / INDEX
     if not path.is_file():
         raise InputError(
@@ -118,15 +127,19 @@ def read_index(folder: Path) -> DatasetFile:
             "Give a folder in the form of the Medical Segmentation Decathlon, or start one with 'data add'.",
         )
     with reading(path):
-        index = DatasetFile.parse(read_data(path), str(path))
+        data = read_data(path)
+    index = DatasetFile.parse(data, str(path))
     check_schema(index.schema_version)
-    return index
+    return data, index
 
 
 def read_splits(folder: Path) -> SplitsFile:
     """Read ``splits.json``, or empty lists where there is none."""
     path = folder / SPLITS
-    return SplitsFile.parse(read_data(path), str(path)) if path.is_file() else SplitsFile()
+    if not path.exists():
+        return SplitsFile()
+    with reading(path):
+        return SplitsFile.parse(read_data(path), str(path))
 
 
 def labels_of(index: DatasetFile) -> LabelSet:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medcontext.data.case import SplitName
-from medcontext.data.decathlon import DatasetFile, case_ids, read_index
+from medcontext.data.decathlon import DatasetFile, case_ids, read_whole
 from medcontext.data.locking import sync_folder
 from medcontext.dataset_form import INDEX, SCHEMA_VERSION
 from medcontext.errors import InputError
@@ -48,9 +48,8 @@ def read_data_set(folder: Path) -> tuple[Index, dict[SplitName, list[str]]]:
     Raises:
         InputError: it is missing, broken or of a later release.
     """
-    ids = case_ids(read_index(folder))  # checked before anything is touched
-    data: Index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return data, ids
+    data, index = read_whole(folder)  # once: another program may be writing
+    return data, case_ids(index)
 
 
 def write_data_set(folder: Path, data: Index) -> None:

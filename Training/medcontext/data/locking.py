@@ -43,8 +43,10 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the store against other writers.
 
     Raises:
-        InputError: another process holds it for more than a minute.
+        InputError: another process holds it for more than a minute, or the folder is gone.
     """
+    if not folder.is_dir():  # the lock would make the folder anew where a drive is missing
+        raise InputError(f"{folder} is not there.", "Check that its drive is connected.")
     lock = FileLock(folder / LOCK, timeout=LOCK_TIMEOUT_S)
     try:
         lock.acquire()

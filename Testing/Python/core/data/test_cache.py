@@ -362,3 +362,101 @@ def test_new_voxels_behind_the_same_header_are_new_content(tmp_path: Path) -> No
         sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 3, 3), value, np.int16)), str(header))
         hashes.append(files_hash([header]))
     assert hashes[0] != hashes[1]
+
+
+# Unlabelled scans, which may lie anywhere
+
+
+def prepare_free(
+    store: CaseStore, root: Path, cases: list[Case] | None = None, **options: float
+) -> tuple[list[str], list[str]]:
+    """Ids of the unlabelled cases that were prepared, and what a person is told."""
+    events: list[Event] = []
+    free = [case for case in store.cases if case.label is None] if cases is None else cases
+    prepared = prepare_cases(
+        store, free, a_plan(), labelled=False, reporter=Reporter(events.append), root=root, **options
+    )
+    told = [event["message"] for event in events if event["event"] in ("warning", "info")]
+    assert all(case.labels is None for case in prepared)
+    return [case.id for case in prepared], told
+
+
+@pytest.fixture
+def linked(make_store: Callable[[int], CaseStore], scan: Callable[..., Volume], tmp_path: Path) -> CaseStore:
+    """A labelled case and three linked scans, ``u0`` to ``u2``."""
+    store = make_store(1)
+    for number in range(3):
+        write_volume(tmp_path / "far away" / f"u{number}.nii.gz", scan(200 + number))
+    store.link([tmp_path / "far away"])
+    return store
+
+
+def test_scans_that_vanished_or_broke_are_left_out_with_one_warning(
+    linked: CaseStore, root: Path, tmp_path: Path, scan: Callable[..., Volume]
+) -> None:
+    assert prepare_free(linked, root) == (["u0", "u1", "u2"], [])
+    (tmp_path / "far away/u0.nii.gz").unlink()
+    (tmp_path / "far away/u1.nii.gz").write_bytes(b"no image")
+    write_volume(
+        tmp_path / "far away/u2.nii.gz", Volume(np.tile(scan(1).array, (2, 1, 1, 1)), scan(1).geometry)
+    )
+    ids, told = prepare_free(linked, root)
+    assert ids == []
+    assert len(told) == 1
+    assert told[0].startswith("3 unlabelled scans were left out: u0 (")
+    assert "does not exist" in told[0]
+    assert "has 2 channels; the data set has 1" in told[0]
+
+
+def test_a_labelled_case_that_vanished_still_stops_everything(linked: CaseStore, root: Path) -> None:
+    linked.cases[0].images[0].unlink()
+    with pytest.raises(InputError, match="does not exist"):
+        prepare_cases(linked, linked.cases[:1], a_plan(), labelled=True, reporter=Reporter(), root=root)
+
+
+def test_an_image_that_is_kept_for_scoring_is_never_learnt_from_under_another_name(
+    linked: CaseStore, root: Path, scan: Callable[..., Volume], painted: Callable[..., Volume]
+) -> None:
+    assert prepare_free(linked, root)[0] == ["u0", "u1", "u2"]
+    linked.add_case(NewCase([scan(201)], painted(), case_id="exam", held_out=True))
+    ids, told = prepare_free(linked, root)
+    assert ids == ["u0", "u2"]
+    assert told == ["1 unlabelled scans were left out: the data set keeps their images for scoring."]
+    linked.remove(["exam"])
+    assert prepare_free(linked, root)[0] == ["u0", "u2"]
+
+
+def test_scans_of_another_kind_are_told(
+    linked: CaseStore, root: Path, scan: Callable[..., Volume], tmp_path: Path
+) -> None:
+    ct = Volume(scan(300).array - 1000, scan(300).geometry)
+    write_volume(tmp_path / "far away/u1.nii.gz", ct)
+    for _ in range(2):  # also when it comes from the cache
+        ids, told = prepare_free(linked, root)
+        assert ids == ["u0", "u1", "u2"]
+        assert len(told) == 1
+        assert "u1 (Channel T1 looks like a CT" in told[0]
+
+
+def test_scans_that_did_not_change_are_not_read_again(
+    linked: CaseStore, root: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_free(linked, root)
+    opened: list[Path] = []
+    plain = Path.open
+
+    def note(path: Path, *arguments: object, **options: object) -> object:
+        opened.append(path)
+        return plain(path, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", note)
+    assert prepare_free(linked, root)[0] == ["u0", "u1", "u2"]
+    assert not [path for path in opened if path.parent.name == "far away"]
+    assert reads == ["u0", "u1", "u2"]
+
+
+def test_scans_that_are_not_ready_in_time_are_not_waited_for(linked: CaseStore, root: Path) -> None:
+    ids, told = prepare_free(linked, root, within_s=-1.0)
+    assert ids == []
+    assert told == ["0 of 3 unlabelled scans were prepared in time and are used."]
+    assert prepare_free(linked, root, within_s=1e6)[0] == ["u0", "u1", "u2"]

@@ -227,3 +227,32 @@ def test_the_commands_build_a_store_from_files(tmp_path: Path, scan: Maker, pain
     assert opened.case("s0").annotated.slices == (2, 3, 4, 5)
     assert opened.case("two").annotated.labels == (1, 2)
     assert opened.channels == [("T1", "MRI")]
+
+
+def test_a_label_in_one_case_only_is_mentioned(make_store: MakeStore, scan: Maker, painted: Maker) -> None:
+    store = make_store(1)
+    head = Volume((painted().array == 1).astype(np.uint8), painted().geometry)
+    store.add_case(NewCase([scan(5)], head))
+    told = [finding.message for finding in check_store(store) if finding.severity == "warning"]
+    assert any("Only one case shows these labels" in text and text.endswith("tail.") for text in told)
+
+
+def test_a_linked_scan_that_vanished_is_no_broken_case(
+    make_store: MakeStore, scan: Maker, tmp_path: Path
+) -> None:
+    store = make_store(2)
+    write_volume(tmp_path / "u.nii.gz", scan(8))
+    store.link([tmp_path / "u.nii.gz"])
+    assert check_store(store) == []
+    (tmp_path / "u.nii.gz").unlink()
+    (found,) = check_store(store)
+    assert (found.case, found.severity) == ("u", "warning")
+    assert "data remove" in found.hint
+
+
+def test_a_scan_of_another_kind_is_mentioned(make_store: MakeStore, scan: Maker, painted: Maker) -> None:
+    store = make_store(2)
+    store.add_case(NewCase([Volume(scan(9).array - 1000, scan(9).geometry)], painted(), case_id="ct"))
+    (found,) = check_store(store)
+    assert (found.case, found.severity) == ("ct", "warning")
+    assert "looks like a CT" in found.message
