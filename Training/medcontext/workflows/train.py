@@ -14,7 +14,8 @@ from medcontext.config import StrictModel, read_data
 from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.devices import Device, choose_device, choose_precision, tune_cpu
-from medcontext.engine.keeping import sole_writer
+from medcontext.engine.asking import obedient
+from medcontext.engine.keeping import saving_model, sole_writer
 from medcontext.engine.loop import CHECKPOINT
 from medcontext.engine.loop import train as run_loop
 from medcontext.engine.processes import is_main_process, main_process_first
@@ -84,17 +85,18 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
     """Train and save a model, without asking how good it is; arguments and errors as of :func:`train`."""
     run_folder = request.output / "training"
     resume = _goes_on(request, run_folder, reporter)
+    preparing = obedient(reporter, control)
     device = choose_device(request.device, reporter)
     if device.kind == "cpu":
         tune_cpu()
     reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
     store = CaseStore.open(request.data)
-    split = choose_cases(request, store, reporter)
+    split = choose_cases(request, store, preparing)
     parent = _parent(request, resume)
     config = _method_config(request)
     with main_process_first(device):
         reads = resume or not is_main_process()
-        plan, inheritance, data = _begin(request, store, split, device, parent, run_folder, reads, reporter)
+        plan, inheritance, data = _begin(request, store, split, device, parent, run_folder, reads, preparing)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
     if parent is not None:
@@ -124,7 +126,8 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
     )
     card = make_card(request, store, split, plan, config, data, outcome, parent, inheritance)
     if is_main_process():
-        card = _save(request, card, outcome, plan, network.differences)
+        with saving_model():
+            card = _save(request, card, outcome, plan, network.differences)
     return TrainResult(request.output, card, outcome.dice)
 
 
