@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.case_list import CaseSummary, StoreSummary
-from medcontext.errors import CancelledError, MedContextError
+from medcontext.errors import CancelledError, InputError, MedContextError
 from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, CaseProposal
 from MedContextSegmentLib.Learn.OpenCase import openAllOfCase
 from MedContextSegmentLib.Learn.StoreEdits import StoreRequest
@@ -22,7 +22,7 @@ from MedContextSegmentLib.Learn.UnlabelledScans import (
     planFolder,
 )
 from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
-from MedContextSegmentLib.Panel.CaseTexts import addedText, named, scansText
+from MedContextSegmentLib.Panel.CaseTexts import addedText, named, scansText, storeProblem
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.NewStoreDialog import NewStoreDialog
 from MedContextSegmentLib.Panel.RunControl import Run, RunControl
@@ -37,15 +37,22 @@ class CaseActions:
         logic: a :class:`Logic.MedContextSegmentLogic`.
         install: has ``ensureInstalled()``, see :mod:`Install`.
         context: the panel around.
+        store: gives the chosen store; None where none is, or where it cannot be read now.
         control: keeps the work going.
         say: shows what came of it.
     """
 
     def __init__(
-        self, logic: Any, install: Any, context: LearnContext, control: RunControl, say: Callable[[str], None]
+        self,
+        logic: Any,
+        install: Any,
+        context: LearnContext,
+        store: Callable[[], StoreSummary | None],
+        control: RunControl,
+        say: Callable[[str], None],
     ) -> None:
         self._logic, self._install, self._context = logic, install, context
-        self._control, self._say = control, say
+        self._store, self._control, self._say = store, control, say
         self.onStore: Callable[[Path], None] = lambda _folder: None
 
     # Stores
@@ -79,7 +86,9 @@ class CaseActions:
 
     def addCase(self) -> None:
         """Ask what of the image and the segments on screen is to be learnt from, and add it."""
-        store = self._context.store()
+        store = self._store()
+        if not self._mayAdd(store):
+            return
         if store is None:
             wanted = NewStoreDialog(None, self._context.volumes(), goesOn=True).ask()
             if wanted is None:
@@ -92,7 +101,7 @@ class CaseActions:
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
         """Bring a case into the scene and choose it; None where that failed, which is shown."""
-        store = self._context.store()
+        store = self._store()
         if store is None:
             return None
         qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
@@ -118,7 +127,7 @@ class CaseActions:
 
     def remove(self, cases: Sequence[CaseSummary]) -> None:
         """Take cases out of the store, after asking."""
-        store = self._context.store()
+        store = self._store()
         if not cases or store is None:
             return
         text = _(
@@ -141,15 +150,27 @@ class CaseActions:
         """Do something with the chosen store; one is made first where there is none."""
 
         def again() -> None:
-            made = self._context.store()
+            made = self._store()
             if made is not None:
                 do(made)
 
-        store = self._context.store()
+        store = self._store()
+        if not self._mayAdd(store):
+            return
         if store is None:
             self.newStore(None, again)
         else:
             do(store)
+
+    def _mayAdd(self, store: StoreSummary | None) -> bool:
+        """Whether cases can be added to the store, or to a new one where none is chosen; says why not."""
+        folder = self._context.storeFolder()
+        problem = storeProblem(store)
+        if store is None and folder is not None:
+            problem = _("The case store {folder} does not answer yet.").format(folder=folder)
+        if problem:
+            self._tell(InputError(problem, _("Choose another case store, or try again later.")))
+        return not problem
 
     def _addFolder(self, store: StoreSummary) -> None:
         title = _("Folder of scans without labels")
@@ -209,7 +230,7 @@ class CaseActions:
         return bool(slicer.util.confirmOkCancelDisplay(text.format(case=case), _("Add case")))
 
     def _edit(self, action: str, cases: Sequence[CaseSummary], done: str) -> None:
-        store = self._context.store()
+        store = self._store()
         if store is None:
             return
         fields = {"store": str(store.folder), "action": action, "cases": [case.id for case in cases]}

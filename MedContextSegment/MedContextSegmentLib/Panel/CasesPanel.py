@@ -31,7 +31,10 @@ class CasesPanel:
         logic: a :class:`Logic.MedContextSegmentLogic`, whose worker changes stores.
         settings: a :class:`Settings.Settings`, which keeps the store.
         install: has ``ensureInstalled()``, see :mod:`Install`.
-        context: the panel around.
+        context: the panel around, complete when :meth:`show` is called for the first time.
+
+    Attributes:
+        onStoreChanged: called when a store was read or chosen.
     """
 
     def __init__(self, ui: Any, logic: Any, settings: Any, install: Any, context: LearnContext) -> None:
@@ -39,13 +42,14 @@ class CasesPanel:
         self._outcome = ""
         self._wanted = ""  # the case to select once the store was read
         self._read: Path | None = None
+        self._models: dict[str, tuple[str, ...]] = {}
         self.onStoreChanged: Callable[[], None] = lambda: None
         self._addToolTip = ui.addCaseButton.toolTip
         icon = ui.storeProblemLabel.style().standardIcon(qt.QStyle.SP_MessageBoxWarning)
         ui.storeProblemIconLabel.setPixmap(icon.pixmap(16, 16))
-        self.reader = StoreReader(self._onRead)
+        self.reader = StoreReader(self.show)
         self.control = RunControl(ui.casesProgressBar, self.update, self.update)
-        self.actions = CaseActions(logic, install, context, self.control, self._say)
+        self.actions = CaseActions(logic, install, context, self.readStore, self.control, self._say)
         self.chooser = StoreChooser(ui, settings, self._onChosen, self.actions.newStore)
         self.actions.onStore = self.chooser.choose
         self.table = CaseTable(ui.casesTable, ui.caseFilterEdit, self.update, self._open, self._showMenu)
@@ -61,10 +65,15 @@ class CasesPanel:
         ):
             self._unlabelledMenu.addAction(text).connect("triggered()", do)
         ui.addUnlabelledButton.setMenu(self._unlabelledMenu)
-        self._onRead()
 
     def store(self) -> StoreSummary | None:
-        """The chosen store as it was read last; None where none is chosen or its drive has not answered yet."""
+        """The chosen store as it was read last; nothing is read for a section that nobody looks at."""
+        if self._context.shown():
+            self._choose()
+        return self.reader.summary
+
+    def readStore(self) -> StoreSummary | None:
+        """The chosen store; None where none is chosen or its drive does not answer."""
         self._choose()
         return self.reader.summary
 
@@ -75,9 +84,8 @@ class CasesPanel:
     def reread(self, select: str = "") -> None:
         """Read the store anew, and select a case."""
         self._wanted = select
-        if not self._choose():
+        if self._context.shown() and not self._choose():
             self.reader.reread()
-        self._selectWanted()
 
     def addCase(self) -> None:
         """Open *Add case* for what is chosen in the panel."""
@@ -85,7 +93,7 @@ class CasesPanel:
 
     def openCase(self, caseId: str) -> tuple[Any, Any] | None:
         """Bring a case into the scene; see :class:`LearnContext.LearnContext`."""
-        store = self.store()
+        store = self.readStore()
         case = next((case for case in store.cases if case.id == caseId), None) if store is not None else None
         return self.actions.openCase(case) if case is not None else None
 
@@ -94,8 +102,25 @@ class CasesPanel:
         self.chooser.show()
         if not self._choose():
             self.reader.look()
+        shown = self._usable()
+        if self._modelsOf(shown) != self._models:  # the library has changed
+            self._fill(shown)
         self.reader.watch(True)
         self.update()
+
+    def show(self) -> None:
+        """Show what was read: another store was chosen, or it holds something else now."""
+        ui, folder = self._ui, self.chooser.folder
+        store, shown = self.reader.summary, self._usable()
+        self._fill(shown)
+        ui.casesArea.setVisible(shown is not None and bool(shown.cases))
+        showText(ui.storeSummaryLabel, self._summary(shown, folder))
+        problem = storeProblem(store)
+        ui.storeProblemArea.setVisible(bool(problem))
+        showText(ui.storeProblemLabel, problem)
+        self._selectWanted()
+        self.update()
+        self.onStoreChanged()
 
     def leave(self) -> None:
         """Nobody looks."""
@@ -103,11 +128,10 @@ class CasesPanel:
 
     def update(self) -> None:
         """Show what can be done now, and why not."""
-        ui, store, running = self._ui, self.reader.summary, self.control.running
-        usable = store is not None and store.problem is None
+        ui, store, running = self._ui, self._usable(), self.control.running
         free = not running and not self._context.busy()
-        change = free and usable and store is not None and store.writable
-        selected = self.table.selected() if usable else []
+        change = free and store is not None and store.writable
+        selected = self.table.selected() if store is not None else []
         self.chooser.setEnabled(not running)
         ui.openCaseButton.enabled = bool(selected) and free
         ui.holdOutButton.enabled = change and any(case.kind != HELD_OUT for case in selected)
@@ -118,7 +142,9 @@ class CasesPanel:
         ui.addUnlabelledButton.enabled = change or (free and self.storeFolder() is None)
         ui.casesCancelButton.setVisible(running)
         ui.casesCancelButton.enabled = not self.control.cancelling
-        said = self._outcome or ("" if storeProblem(store) else reason)  # a problem is shown above already
+        said = self._outcome or (
+            "" if storeProblem(self.reader.summary) else reason
+        )  # a problem is shown above already
         lines = [self.control.text] if running else [said, *self.control.notes]
         showText(ui.casesStatusLabel, "\n".join(line for line in lines if line))
 
@@ -158,22 +184,6 @@ class CasesPanel:
         self._outcome = ""
         self._choose()
 
-    def _onRead(self) -> None:
-        """Another store was chosen, or it holds something else now."""
-        ui, folder = self._ui, self.chooser.folder
-        store = self.reader.summary
-        usable = store is not None and store.problem is None
-        shown = store if usable else None
-        self.table.show(shown, self._modelsOf(shown))
-        ui.casesArea.setVisible(shown is not None and bool(shown.cases))
-        showText(ui.storeSummaryLabel, self._summary(shown, folder))
-        problem = storeProblem(store)
-        ui.storeProblemArea.setVisible(bool(problem))
-        showText(ui.storeProblemLabel, problem)
-        self._selectWanted()
-        self.update()
-        self.onStoreChanged()
-
     def _summary(self, store: StoreSummary | None, folder: Path | None) -> str:
         if store is not None:
             return storeText(store)
@@ -183,6 +193,14 @@ class CasesPanel:
                 "Click Add case to start one with what is on screen."
             )
         return _("Reading {folder}...").format(folder=folder) if self.reader.reading else ""
+
+    def _usable(self) -> StoreSummary | None:
+        store = self.reader.summary
+        return store if store is not None and store.problem is None else None
+
+    def _fill(self, store: StoreSummary | None) -> None:
+        self._models = self._modelsOf(store)
+        self.table.show(store, self._models)
 
     def _modelsOf(self, store: StoreSummary | None) -> dict[str, tuple[str, ...]]:
         """Titles of the models that learnt from each case, by its id."""

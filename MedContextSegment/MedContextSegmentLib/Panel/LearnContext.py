@@ -20,7 +20,9 @@ class LearnContext:
 
     Attributes:
         editor: the embedded segment editor.
-        store: gives the case store that is chosen, with its problem where it cannot be used; None where none is.
+        shown: whether the section Learn is open, so that somebody sees its parts.
+        store: gives the case store that is chosen, with its problem where it cannot be used; None where none is, where
+            its drive has not answered yet, and until Learn is opened for the first time.
         storeFolder: gives its folder; None where none is chosen.
         models: gives the cards of the library that segment images, broken ones included.
         chosenModel: gives the model that is chosen in *Segment*, or None.
@@ -32,7 +34,8 @@ class LearnContext:
         segmentation: gives the segmentation under review, or None.
         choose: chooses volumes and a segmentation (None for a new one) in *Segment*, such as those of an opened case.
         segment: clicks *Segment*; returns whether a run began.
-        busy: whether a segmentation is being computed, so that nothing else may change it.
+        busy: whether a segmentation is being computed or a case store changed: nothing else should begin, and what can
+            give way does.
         addCase: opens *Add case* for what is chosen.
         openCase: brings the case of that id into the scene beside what is there and chooses it; returns
             ``(volumeNode, segmentationNode)``, the latter None where nothing is annotated, or None where it failed,
@@ -41,6 +44,7 @@ class LearnContext:
     """
 
     editor: EditorLink
+    shown: Callable[[], bool]
     store: Callable[[], StoreSummary | None]
     storeFolder: Callable[[], Path | None]
     models: Callable[[], list[CardSummary]]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import slicer
 
+from MedContextSegmentLib.Panel.CasesPanel import CasesPanel
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
+from MedContextSegmentLib.Panel.FineTunePanel import FineTunePanel
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.QtHelpers import showText
+from MedContextSegmentLib.Panel.SuggestPanel import SuggestPanel
 
 
 class Host(Protocol):
@@ -30,113 +32,113 @@ class Host(Protocol):
 
 
 class LearnPanel:
-    """Holds the parts of *Learn*: ``cases``, ``suggest``, ``fineTune`` and ``correction``.
+    """Holds the parts of *Learn*, and *Learn from this correction* of *Review*.
 
     Each part is made of a .ui file, whose widgets it gets as ``ui``, and has ``refresh()``, ``update()``,
     ``setParameters()``, ``sceneCloses()`` and ``stop()``.
 
     Args:
         host: the panel around.
-        with_: what the panel works with, see :class:`Widget.Collaborators`.
+        collaborators: what the panel works with, see :class:`Widget.Collaborators`.
+
+    Attributes:
+        context: what the parts know of each other.
+        cases: the case store.
+        suggest: what to annotate next.
+        fineTune: trainings.
+        correction: adapts a model to one corrected scan.
     """
 
-    PARTS = (
-        # name, module and class, .ui file, section
-        ("cases", "CasesPanel", "LearnCases", "casesPlace"),
-        ("suggest", "SuggestPanel", "Suggest", "suggestSection"),
-        ("fineTune", "FineTunePanel", "FineTune", "fineTuneSection"),
-        ("correction", "CorrectionPanel", "Correction", "correctionSection"),
-    )
-
-    def __init__(self, host: Host, with_: Any) -> None:
-        self._host, self._with = host, with_
-        self._parts: dict[str, Any] = {}
+    def __init__(self, host: Host, collaborators: Any) -> None:
+        self._host, self._with = host, collaborators
+        self._parts: list[Any] = []
         self.context = self._makeContext()
-        for name, module, file, section in self.PARTS:
-            path = f"MedContextSegmentLib.Panel.{module}"
-            try:  # until all parts have landed
-                importlib.import_module(path)
-            except ModuleNotFoundError as error:
-                print(f"{module}: {error}", file=sys.stderr)
-                continue
-            root = slicer.util.loadUI(host.resourcePath(f"UI/{file}.ui"))
-            getattr(host.ui, section).layout().addWidget(root)
-            ui = slicer.util.childWidgetVariables(root)
-            if hasattr(root, "setMRMLScene"):
-                root.setMRMLScene(slicer.mrmlScene)
-            kind = getattr(importlib.import_module(path), module)
-            self._parts[name] = kind(ui, host.logic, host.settings, with_.install, self.context)
-            self._parts[name].ui = ui
-        if "cases" in self._parts:
-            self.cases.onStoreChanged = self._storeChanged
+        self.cases = self._add(CasesPanel, "LearnCases", host.ui.casesPlace)
+        self.suggest = self._add(SuggestPanel, "Suggest", host.ui.suggestSection)
+        self.fineTune = self._add(FineTunePanel, "FineTune", host.ui.fineTuneSection)
+        try:  # until it has landed
+            kind = importlib.import_module("MedContextSegmentLib.Panel.CorrectionPanel").CorrectionPanel
+            self.correction = self._add(kind, "Correction", host.ui.correctionSection)
+        except ModuleNotFoundError:
+            pass
+        self.cases.onStoreChanged = self._storeChanged
+        self.cases.show()
         showText(host.ui.learnStatusLabel, "")
         host.ui.learnSection.connect("contentsCollapsed(bool)", self._collapsed)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_parts"][name]
-        except KeyError:
-            raise AttributeError(name) from None
-
     def refresh(self) -> None:
-        """Show what the store, the library and the jobs hold now."""
-        for part in self._parts.values():
-            part.refresh()
+        """Show what the store, the library and the jobs hold now; nothing is read for a closed section."""
+        for part in self._parts:
+            if self.context.shown() or part not in (self.cases, self.suggest):
+                part.refresh()
 
     def leave(self) -> None:
         """Another module is shown."""
-        if "cases" in self._parts:
-            self.cases.leave()
+        self.cases.leave()
 
     def update(self) -> None:
         """Show what can be done now, and why not."""
-        for part in self._parts.values():
+        for part in self._parts:
             part.update()
 
     def setParameters(self, parameters: Any) -> None:
         """Show what a parameter node says; None lets go of it."""
-        for part in self._parts.values():
+        for part in self._parts:
             part.setParameters(parameters)
 
     def sceneCloses(self) -> None:
         """Let go of what is in the scene."""
-        for part in self._parts.values():
+        for part in self._parts:
             part.sceneCloses()
 
     def stop(self) -> None:
         """The panel goes away; jobs go on."""
-        for part in self._parts.values():
+        for part in self._parts:
             part.stop()
 
+    def _add(self, kind: Any, file: str, place: Any) -> Any:
+        """Make a part and put it into its place."""
+        root = slicer.util.loadUI(self._host.resourcePath(f"UI/{file}.ui"))
+        place.layout().addWidget(root)
+        root.setMRMLScene(slicer.mrmlScene)
+        ui = slicer.util.childWidgetVariables(root)
+        host = self._host
+        part = kind(ui, host.logic, host.settings, self._with.install, self.context)
+        part.ui = ui
+        self._parts.append(part)
+        return part
+
     def _storeChanged(self) -> None:
-        for name, part in self._parts.items():
-            if name != "cases":
+        for part in self._parts:
+            if part is not self.cases:
                 part.refresh()
 
     def _collapsed(self, collapsed: bool) -> None:
-        if not collapsed:
+        if collapsed:
+            self.cases.leave()
+        else:
             self.refresh()
 
     def _makeContext(self) -> LearnContext:
         host = self._host
-        cases: Any = lambda name: getattr(self._parts.get("cases"), name, lambda *_args: None)  # noqa: E731
         return LearnContext(
             editor=host.editor,
-            store=lambda: cases("store")(),
-            storeFolder=lambda: cases("storeFolder")(),
+            shown=lambda: not host.ui.learnSection.collapsed,
+            store=lambda: self.cases.store(),
+            storeFolder=lambda: self.cases.storeFolder(),
             models=self._with.models,
             chosenModel=lambda: host.segmentPanel.models.card,
             selectModel=self._selectModel,
             refreshModels=host.refresh,
-            refreshCases=lambda select="": cases("reread")(select),
+            refreshCases=lambda select="": self.cases.reread(select),
             volumes=host.segmentPanel.channels.nodes,
             volume=lambda: next(iter(host.segmentPanel.channels.nodes()), None),
             segmentation=host.ui.segmentationSelector.currentNode,
             choose=self._choose,
             segment=self._segment,
-            busy=lambda: host.control.running,
-            addCase=lambda: cases("addCase")(),
-            openCase=lambda case: cases("openCase")(case),
+            busy=lambda: bool(host.control.running or self.cases.control.running),
+            addCase=lambda: self.cases.addCase(),
+            openCase=lambda case: self.cases.openCase(case),
             notify=lambda text: showText(host.ui.learnStatusLabel, text),
         )
 

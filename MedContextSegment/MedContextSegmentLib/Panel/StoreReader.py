@@ -21,7 +21,7 @@ class StoreReader:
     """Reads a store so that no drive, slow or gone, keeps anybody waiting.
 
     Args:
-        onRead: called when there is something else to show: another store, or what another program changed.
+        onRead: called when another store was chosen and whenever one was read.
         read: reads a store, for tests.
     """
 
@@ -74,23 +74,20 @@ class StoreReader:
         self._later.stop()
 
     def _begin(self, force: bool) -> None:
-        folder, known, read = self.folder, self._stamp, self._read
+        folder, known, read = self.folder, None if force else self._stamp, self._read
         if folder is None:
             return
 
         def work() -> tuple[Path, Stamp, StoreSummary | None]:
             stamp = stampOf(folder)
-            return folder, stamp, read(folder) if force or stamp != known else None
+            return folder, stamp, read(folder) if stamp != known else None
 
         self._later.begin(work)
 
     def _done(self, result: Any) -> None:
         folder, stamp, summary = result
-        if folder != self.folder or summary is None:
-            return
-        changed = summary != self.summary
-        self._stamp, self.summary = stamp, summary
-        if changed:
+        if folder == self.folder and summary is not None:
+            self._stamp, self.summary = stamp, summary
             self._onRead()
 
 
