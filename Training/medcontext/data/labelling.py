@@ -19,7 +19,7 @@ def labelmap_of(source: Path | Volume, grid: Geometry) -> Volume:
         InputError: the file is missing or broken, the grid is another one, or a value is no label.
     """
     if isinstance(source, Volume):
-        return fit_labelmap(source, grid, "The label")
+        return fit_labelmap(source, grid, "the label")
     return read_labelmap(Path(source), like=grid)
 
 

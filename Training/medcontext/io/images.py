@@ -98,11 +98,12 @@ def fit_labelmap(volume: Volume, like: Geometry, name: str) -> Volume:
     """A labelmap in memory as uint8, on exactly the grid ``like``.
 
     Raises:
-        InputError: as :func:`read_labelmap`; ``name`` stands for the path.
+        InputError: as :func:`read_labelmap`; ``name`` (such as "the label") stands for the path.
     """
+    subject = name[:1].upper() + name[1:]
     if volume.channels != 1:
-        raise InputError(f"{name} has {volume.channels} channels; a labelmap has one.")
-    return _on_grid(Volume(_as_labels(volume.array, name), volume.geometry), like, name)
+        raise InputError(f"{subject} has {volume.channels} channels; a labelmap has one.")
+    return _on_grid(Volume(_as_labels(volume.array, subject), volume.geometry), like, name)
 
 
 def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:

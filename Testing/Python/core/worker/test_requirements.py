@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,8 +64,8 @@ def blocker(*names: str) -> str:
     return BLOCKER.format(blocked=blocked)
 
 
-def test_a_worker_segments_examines_and_imports_models(
-    start: Callable[..., Any], crop: Any, request_for: Callable[..., dict[str, Any]]
+def test_a_worker_segments_examines_imports_models_and_keeps_cases(
+    start: Callable[..., Any], crop: Any, request_for: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     code = blocker(*TO_SEGMENT, *SHIPPED) + "from medcontext.worker.__main__ import main\nmain()\n"
     worker = start(code=code)
@@ -72,6 +73,10 @@ def test_a_worker_segments_examines_and_imports_models(
     assert answer["event"] == "result", answer
     assert worker.ask("doctor")["event"] == "result"
     assert worker.ask("import_model", archive="nowhere.zip")["kind"] == "input"
+    store = str(tmp_path / "store")
+    assert worker.ask("create_store", folder=store, channels=[{"name": "T1"}])["event"] == "result"
+    added = worker.ask("add_case", store=store, images=request_for(crop)["channels"], name="crop")
+    assert added["case"] == "crop"
 
 
 def load_everything(*names: str) -> tuple[int, str]:
