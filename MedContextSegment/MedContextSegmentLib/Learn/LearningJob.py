@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medcontext import jobs
-from medcontext.cards import is_unfinished
+from medcontext.cards import TRAINING_FOLDER
 from medcontext.events import Event
 from medcontext.jobs.files import EVENTS, JOB, RESTARTED, read_json, write_json
 from MedContextSegmentLib.Learn.CurvePoints import CurvePoints
@@ -26,7 +26,7 @@ SEEN = "seen.json"
 PIECE_BYTES = 1 << 17
 """How much of the events is read at once: about 800 of them, some 10 ms."""
 
-PREVIEW = Path("training") / "preview.png"
+PREVIEW = Path(TRAINING_FOLDER) / "preview.png"
 
 
 class LearningJob:
@@ -78,8 +78,8 @@ class LearningJob:
 
     @property
     def resumable(self) -> bool:
-        """Whether it ended before its time and can be taken up where it was."""
-        return self.state in (FAILED, CANCELLED, LOST) and is_unfinished(self.task.output)
+        """Whether it ended before its time and can be taken up where it was, be it only to score the model."""
+        return self.state in (FAILED, CANCELLED, LOST) and (self.task.output / TRAINING_FOLDER).is_dir()
 
     @property
     def caughtUp(self) -> bool:

@@ -217,7 +217,7 @@ def test_finding_does_not_read_what_is_known(own_home: Path) -> None:
     assert read == []
 
 
-def test_only_what_left_an_unfinished_model_can_be_taken_up(own_home: Path) -> None:
+def test_only_what_left_something_can_be_taken_up(own_home: Path) -> None:
     from MedContextSegmentLib.Learn.LearningJob import LearningJob
 
     output = own_home / "models" / "x"
@@ -227,6 +227,9 @@ def test_only_what_left_an_unfinished_model_can_be_taken_up(own_home: Path) -> N
     (output / "training").mkdir(parents=True)
     assert LearningJob(folder).resumable
     (output / "model.json").write_text("{}")
+    assert LearningJob(folder).resumable  # it was killed while it scored the model
+    write(folder, {"event": "result", "model": str(output)})
+    assert LearningJob(folder).state == "finished"
     assert not LearningJob(folder).resumable
 
 
