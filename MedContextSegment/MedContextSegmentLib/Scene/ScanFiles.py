@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,27 @@ def scanFiles(volumeNode: Any) -> tuple[Path, ...]:
     storage = volumeNode.GetStorageNode()
     if storage is None or not storage.GetFileName() or volumeNode.GetModifiedSinceRead():
         return ()
-    names = {storage.GetFullNameFromFileName()}
-    names |= {storage.GetFullNameFromNthFileName(n) for n in range(storage.GetNumberOfFileNames())}
-    files = [Path(name) for name in sorted(names) if name]
-    if not files or any(_isTemporary(file) or not file.is_file() for file in files):
+    files = _filesOf(storage)
+    if any(_isTemporary(file) or not file.is_file() for file in files):
         return ()
     if len(files) == 1 and files[0].name.lower().endswith(READABLE):
         return (files[0].absolute(),)
     return _folderOf(files)
+
+
+def _filesOf(storage: Any) -> list[Path]:
+    """All files of a storage node, sorted.
+
+    Its list holds whole paths after loading; after saving they may be relative to the scene's folder or to the first
+    file's.
+    """
+    first = Path(os.path.normpath(storage.GetFullNameFromFileName()))
+    files = {first}
+    for number in range(storage.GetNumberOfFileNames()):
+        inScene = Path(os.path.normpath(storage.GetFullNameFromNthFileName(number) or first))
+        beside = Path(os.path.normpath(first.parent / (storage.GetNthFileName(number) or "")))
+        files.add(inScene if inScene.is_file() else beside)
+    return sorted(files)
 
 
 def _folderOf(files: list[Path]) -> tuple[Path, ...]:
