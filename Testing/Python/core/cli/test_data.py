@@ -121,3 +121,27 @@ def test_a_listing_of_an_empty_store_is_no_error(tmp_path: Path) -> None:
     answer = run("list", tmp_path / "s")
     assert answer.exit_code == 0
     assert "0 cases" in answer.output
+
+
+def test_training_goes_on_without_linked_scans_that_vanished(tmp_path: Path) -> None:
+    store = CaseStore.create(tmp_path / "s", LabelSet.from_names({1: "box"}), [("T1", "MRI")])
+    grid = Geometry.from_spacing((12, 12, 12))
+    for number in range(5):
+        labels = np.zeros((1, 12, 12, 12), np.uint8)
+        labels[0, 3:8, 4:9, 2 + number : 7 + number] = 1
+        values = np.random.default_rng(number).normal(0, 0.2, labels.shape).astype(np.float32) + labels
+        if number < 2:
+            store.add_case(NewCase([Volume(values, grid)], Volume(labels, grid), case_id=f"c{number}"))
+        else:
+            write_volume(tmp_path / "far" / f"u{number}.nii.gz", Volume(values, grid))
+    store.link([tmp_path / "far"])
+    (tmp_path / "far" / "u3.nii.gz").unlink()
+    (tmp_path / "far" / "u4.nii.gz").write_bytes(b"broken")
+    command = ["train", "--data", str(store.folder), "-o", str(tmp_path / "model"), "--steps", "3", "--json"]
+    small = ["--device", "cpu", "--precision", "fp32", "--set", "plan.network.kwargs.filters=[4,8,8]"]
+    answer = CliRunner().invoke(app, [*command, *small])
+    assert answer.exit_code == 0, answer.output
+    events = [json.loads(line) for line in answer.stdout.splitlines()]
+    told = [e["message"] for e in events if e["event"] == "warning" and "left out" in e["message"]]
+    assert len(told) == 1
+    assert told[0].startswith("2 unlabelled scans were left out: u3 (")
