@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from medcontext.card_schema import ModelCard
 from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
@@ -15,6 +13,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import LoadedModel
 from medcontext.plan import Plan
+from medcontext.workflows.heads import Glance
 from medcontext.workflows.inheritance import Inheritance, decide, from_scratch, needs_a_look
 from medcontext.workflows.parents_answer import Parent, converted
 from medcontext.workflows.request import PreparedData, TrainRequest
@@ -66,10 +65,10 @@ class Heir:
         if not teaches(parent.card):
             told = f"The network of '{parent.card.title}' is taken over; every structure starts anew."
             return replace(from_scratch(labels, learnt), told=told)
-        seen = np.zeros((len(learnt) + 1, parent.card.classes), np.int64)
+        glance = Glance.nothing(len(learnt), parent.card.classes)
         if needs_a_look(labels, learnt, parent.card.label_set, keep):
-            seen = self._ask(parent).tally(self.data.labelled, learnt)
-        return decide(labels, learnt, parent.card.label_set, keep, seen, parent.card.title)
+            glance = self._ask(parent).glance(self.data.labelled, learnt)
+        return decide(labels, learnt, parent.card.label_set, keep, glance, parent.card.title)
 
     def prepared(self, inheritance: Inheritance) -> PreparedData:
         """The cases with the child's classes."""

@@ -1,4 +1,4 @@
-"""What a model takes over from the one that it starts from: tensors by name, rows of its heads by label."""
+"""What a model takes over from the one that it starts from: which structures, and where each comes from."""
 
 from __future__ import annotations
 
@@ -9,25 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from medcontext import networks
 from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 from medcontext.label_matching import match_labels, plain_name
 from medcontext.labels import IGNORE, Label, LabelSet, default_color
-from medcontext.networks import SegmentationNetwork
-from medcontext.plan import NetworkSpec
+from medcontext.workflows.heads import Glance, Row, row_of_new
 from medcontext.workflows.request import Keep
 
 COVERED = 0.5
 """A structure of the parent of which new ones cover more than this share is replaced by them."""
 LEAST_SHARE = 0.1
-"""What the parent sees in less than this share of a new structure gives nothing to it: mostly its border."""
-
-Row = Mapping[int, float]
-"""Shares of the parent's classes (background is 0) that a class of the child starts from; empty to start anew."""
+"""What the parent sees in less than this share of a new structure is not worth a word: mostly its border."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Inheritance:
     def write(self, path: Path, parent: str) -> None:
         """Write as JSON, for a run that goes on and for other processes; ``parent`` is the hash of its weights."""
         data: dict[str, Any] = {"parent": parent, "labels": self.labels.to_json(), "learnt": self.learnt}
-        data |= {"kept": list(self.kept.items()), "rows": [list(row.items()) for row in self.rows]}
+        data |= {"kept": list(self.kept.items()), "rows": [row.to_json() for row in self.rows]}
         data["told"] = self.told
         with replacing(path) as scratch:
             scratch.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
@@ -71,7 +64,7 @@ class Inheritance:
                     "Put it back, or start anew in another folder.",
                 )
             kept = {int(parent): int(child) for parent, child in data["kept"]}
-            rows = tuple({int(c): float(share) for c, share in row} for row in data["rows"])
+            rows = tuple(Row.from_json(row) for row in data["rows"])
             labels = LabelSet.from_json(data["labels"])
             return cls(labels, tuple(data["learnt"]), kept, rows, data["told"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -81,7 +74,7 @@ class Inheritance:
 def from_scratch(labels: LabelSet, learnt: Sequence[int]) -> Inheritance:
     """Of a model without a parent, or of one whose parent knows no structures."""
     chosen = tuple(label for place, label in enumerate(labels, start=1) if place in learnt)
-    return Inheritance(LabelSet(chosen), tuple(learnt), {}, ({},) * (len(chosen) + 1))
+    return Inheritance(LabelSet(chosen), tuple(learnt), {}, (Row(),) * (len(chosen) + 1))
 
 
 def needs_a_look(labels: LabelSet, learnt: Sequence[int], parent: LabelSet, keep: Keep) -> bool:
@@ -96,7 +89,7 @@ def decide(
     learnt: Sequence[int],
     parent: LabelSet,
     keep: Keep,
-    seen: np.ndarray,
+    glance: Glance,
     title: str = "the parent",
 ) -> Inheritance:
     """Decide where each class of the child comes from.
@@ -106,96 +99,37 @@ def decide(
         learnt: its classes (places in ``labels`` counted from 1) that are learnt.
         parent: labels of the parent, in the order of its classes.
         keep: which of the parent's other structures stay.
-        seen: how many annotated voxels are of a class of the child in the cases (rows: background, then the classes
-            learnt) and of a class of the parent in its own answer (columns).
+        glance: of the parent at the cases.
         title: of the parent.
     """
     wanted = [labels.labels[place - 1] for place in learnt]
-    matches = match_labels(wanted, list(parent))
     place_of = {label.value: place for place, label in enumerate(parent, start=1)}
+    matches = match_labels(wanted, list(parent))
     known = [None if match.target is None else place_of[match.target.value] for match in matches]
-    rows: list[Row] = [{0: 1.0}]
-    rows += [_shares(seen[n]) if place is None else {place: 1.0} for n, place in enumerate(known, start=1)]
     others = [place for place in place_of.values() if place not in known]
-    covered = {place: _covered(seen[:, place]) for place in others}
+    covered = {place: _covered(glance.seen[:, place]) for place in others}
     replaced = [place for place in others if keep == "auto" and covered[place] > COVERED]
     kept = [place for place in others if keep != "none" and place not in replaced]
-    final = [*wanted, *_named_apart(wanted, [parent.labels[place - 1] for place in kept], labels)]
+    stay = [0, *(place for place in known if place is not None), *kept]
+    rows = [
+        row_of_new(glance, index, stay) if place is None else Row.of(place)
+        for index, place in enumerate(known, start=1)
+    ]
     names = ["background", *(label.name for label in parent)]
+    gone = [place for place in others if place not in (*kept, *replaced)]
     told = [
         f"The network of '{title}' is taken over.",
-        *_said_of_learnt([label.name for label in wanted], known, rows[1:], names),
+        *_said_of_learnt([label.name for label in wanted], known, glance.seen[1:], names),
         *(f"{names[p]} is replaced: {covered[p]:.0%} of it is painted as something else." for p in replaced),
-        *_said_of_kept(names, kept, [place for place in others if place not in (*kept, *replaced)], seen),
+        *_said_of_kept(names, kept, gone, glance.seen),
     ]
     return Inheritance(
-        LabelSet(tuple(final)),
+        LabelSet((*wanted, *_named_apart(wanted, [parent.labels[place - 1] for place in kept], labels))),
         tuple(learnt),
         {place: len(wanted) + number for number, place in enumerate(kept, start=1)},
-        (*rows, *({place: 1.0} for place in kept)),
+        (Row.of(0), *rows, *(Row.of(place) for place in kept)),
         " ".join(told),
     )
-
-
-def inherit(network: SegmentationNetwork, parent: SegmentationNetwork, rows: Sequence[Row]) -> None:
-    """Copy the parent's tensors into a network that differs from it in its classes only.
-
-    Args:
-        network: is changed; its classes are as many as ``rows``.
-        parent: of the same name and keyword arguments.
-        rows: where the classes come from; what is empty stays as it was initialised.
-
-    Raises:
-        InputError: most tensors do not fit.
-    """
-    heads = head_axes(network)
-    mine, theirs = network.state_dict(), parent.state_dict()
-    taken = {}
-    for name, value in mine.items():
-        given = theirs.get(name)
-        if given is None:
-            continue
-        if name in heads:
-            given = _mixed(value, given, heads[name], rows)
-        if given.shape == value.shape:
-            taken[name] = given
-    if len(taken) < len(mine) / 2:
-        raise InputError(f"Only {len(taken)} of {len(mine)} tensors of the parent fit this network.")
-    network.load_state_dict(mine | taken)
-
-
-def head_axes(network: SegmentationNetwork) -> dict[str, int]:
-    """Every tensor that has an entry for each class, those of deep supervision included, and along which axis."""
-    spec = NetworkSpec(name=network.name, kwargs=network.kwargs)
-    with torch.random.fork_rng(devices=[]):
-        few, more = (
-            {name: value.shape for name, value in build.state_dict().items()}
-            for build in (networks.build(spec, network.in_channels, classes) for classes in (2, 3))
-        )
-    return {
-        name: next(axis for axis, size in enumerate(shape) if size != more[name][axis])
-        for name, shape in few.items()
-        if shape != more[name]
-    }
-
-
-def _mixed(value: Tensor, given: Tensor, axis: int, rows: Sequence[Row]) -> Tensor:
-    """The rows of a head: shares of the parent's, or as they are."""
-    mine, theirs = value.movedim(axis, 0).clone(), given.movedim(axis, 0)
-    for index, row in enumerate(rows):
-        if row:
-            mine[index] = torch.stack([share * theirs[place] for place, share in row.items()]).sum(0)
-    return mine.movedim(0, axis)
-
-
-def _shares(seen: np.ndarray) -> Row:
-    """What the parent sees in a new structure."""
-    total = seen.sum()
-    if not total:
-        return {}
-    shares = {place: float(count / total) for place, count in enumerate(seen) if count / total >= LEAST_SHARE}
-    whole = sum(shares.values())
-    return {place: share / whole for place, share in shares.items()}
 
 
 def _covered(seen: np.ndarray) -> float:
@@ -243,19 +177,21 @@ def _free(value: int, taken: Collection[int]) -> int:
 
 
 def _said_of_learnt(
-    learnt: Sequence[str], known: Sequence[int | None], rows: Sequence[Row], names: Sequence[str]
+    learnt: Sequence[str], known: Sequence[int | None], seen: np.ndarray, names: Sequence[str]
 ) -> list[str]:
     """Where each label that is learnt comes from, in words."""
     told = []
     old = [name for name, place in zip(learnt, known, strict=True) if place is not None]
     if old:
         told.append(f"It knows {', '.join(old)} already.")
-    for name, place, row in zip(learnt, known, rows, strict=True):
-        if place is None and row:
-            origin = " and ".join(f"{names[p]} ({share:.0%})" for p, share in row.items())
-            told.append(f"{name} is new and starts from {origin}.")
-        elif place is None:
-            told.append(f"{name} starts anew.")
+    for name, place, counts in zip(learnt, known, seen, strict=True):
+        if place is not None:
+            continue
+        shares = counts / max(1, counts.sum())
+        parts = [f"{names[p]} ({share:.0%})" for p, share in enumerate(shares) if share >= LEAST_SHARE]
+        told.append(
+            f"{name} is new and starts from {' and '.join(parts)}." if parts else f"{name} starts anew."
+        )
     return told
 
 

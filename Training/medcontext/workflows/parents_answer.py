@@ -22,6 +22,7 @@ from medcontext.io.atomic import replacing
 from medcontext.labels import IGNORE
 from medcontext.networks import SegmentationNetwork
 from medcontext.plan import Size
+from medcontext.workflows.heads import Glance
 from medcontext.workflows.inheritance import Inheritance
 
 LOOKED_AT = 8
@@ -30,6 +31,8 @@ TAUGHT = 16
 """Cases in which the parent teaches what is kept: its answer to a whole scan may take a minute on a processor."""
 SURE = 0.2
 """Least difference in probability between what the parent takes a voxel for and what is next to it."""
+NOTED = 4000
+"""Voxels of each class in each case whose scores are noted."""
 OVERLAP = 0.5
 
 
@@ -73,31 +76,60 @@ class Parent:
         self._reporter = reporter
         self._answers: dict[str, Answer] = {}
 
-    def tally(self, cases: Sequence[PreparedCase], learnt: Sequence[int]) -> np.ndarray:
-        """Annotated voxels by class of the child (rows) and of the parent (columns), over a few of the cases.
+    def glance(self, cases: Sequence[PreparedCase], learnt: Sequence[int]) -> Glance:
+        """Look at a few of the cases.
 
         Args:
             cases: of the data set, in its classes.
             learnt: the classes of the data set that the child learns.
         """
-        seen = np.zeros((len(learnt) + 1, self.classes), np.int64)
-        for case in _telling(cases, learnt):
-            mine = _in_childs_classes(case.labels, learnt)
-            known = mine != IGNORE
-            pairs = mine[known].astype(np.int64) * self.classes + self.answer(case, keep=True).best[known]
-            seen += np.bincount(pairs, minlength=seen.size).reshape(seen.shape)
-        return seen
+        glances = [self._glance(case, learnt) for case in _telling(cases, learnt)]
+        return Glance(
+            np.sum([glance.seen for glance in glances], axis=0),
+            *(
+                np.concatenate([getattr(glance, name) for glance in glances])
+                for name in ("scores", "targets", "stands_for", "known")
+            ),
+        )
+
+    def _glance(self, case: PreparedCase, learnt: Sequence[int]) -> Glance:
+        mine = _in_childs_classes(case.labels, learnt)
+        chosen = _some_voxels(mine, len(learnt) + 1)
+        answer, scores = self._look(case, chosen)
+        self._answers[case.id] = answer
+        shape = (len(learnt) + 1, self.classes)
+        looked_at = mine != IGNORE
+        share = np.bincount(mine.ravel(), minlength=256) / np.maximum(
+            1, np.bincount(mine[chosen], minlength=256)
+        )
+        pairs = mine[looked_at].astype(np.int64) * self.classes + answer.best[looked_at]
+        known = np.array([True, *(bool(case.known[place]) for place in learnt)])
+        return Glance(
+            np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape),
+            scores,
+            mine[chosen],
+            share[mine[chosen]],
+            np.tile(known, (len(scores), 1)),
+        )
+
+    def answer(self, case: PreparedCase) -> Answer:
+        """What it sees in one case."""
+        if case.id not in self._answers:
+            return self._look(case, np.zeros(case.image.shape[1:], bool))[0]
+        return self._answers[case.id]
 
     @torch.inference_mode()
-    def answer(self, case: PreparedCase, *, keep: bool = False) -> Answer:
-        """What it sees in one case; ``keep`` remembers it."""
-        if case.id in self._answers:
-            return self._answers[case.id]
+    def _look(self, case: PreparedCase, chosen: np.ndarray) -> tuple[Answer, np.ndarray]:
+        """Its answer, and its logits ``(n, classes)`` of the voxels chosen, in their order."""
         image = torch.from_numpy(np.asarray(case.image, dtype=np.float32))
         grid = WindowGrid.cover(case.image.shape[1:], self._patch_size, OVERLAP)
         answer = Answer(np.zeros(grid.inner, np.uint8), np.zeros(grid.inner, np.uint8))
+        order = np.cumsum(chosen).reshape(chosen.shape) - 1
+        scores = np.zeros((int(chosen.sum()), self.classes), np.float32)
         axis, device = grid.slab_axis, self._device.torch_device
-        best, rival = (np.moveaxis(array, axis, 0) for array in (answer.best, answer.rival))
+        best, rival, wanted, order = (
+            np.moveaxis(array, axis, 0) for array in (answer.best, answer.rival, chosen, order)
+        )
         forward = network_forward(self._network.to(device).eval(), self._precision)
         planes = predict_planes(
             forward,
@@ -109,14 +141,15 @@ class Parent:
             before_call=lambda _share: self._reporter.check_cancelled(),
         )
         for index, sums, weight in planes:
-            two = (sums / weight).softmax(0).topk(2, dim=0)
+            logits = sums / weight
+            two = logits.softmax(0).topk(2, dim=0)
             first, second = two.indices.to(torch.uint8)
             sure = two.values[0] - two.values[1] >= SURE
             best[index] = first.cpu().numpy()
             rival[index] = torch.where(sure, first, second).cpu().numpy()
-        if keep:
-            self._answers[case.id] = answer
-        return answer
+            if wanted[index].any():
+                scores[order[index][wanted[index]]] = logits.cpu().numpy()[:, wanted[index]].T
+        return answer, scores
 
     def teach(self, cases: Sequence[PreparedCase], inheritance: Inheritance) -> list[PreparedCase]:
         """The cases in the child's classes, in the first of them with what is kept as the parent sees it."""
@@ -183,6 +216,16 @@ def _in_childs_classes(labels: np.ndarray | None, learnt: Sequence[int]) -> np.n
     lookup[list(learnt)] = np.arange(1, len(learnt) + 1)
     lookup[IGNORE] = IGNORE
     return lookup[np.asarray(labels)]
+
+
+def _some_voxels(classes: np.ndarray, count: int) -> np.ndarray:
+    """Where to note what the parent thinks: as many voxels of each class as are worth it, ``(K, J, I)`` bool."""
+    chosen = np.zeros(classes.shape, bool)
+    for place in class_locations(classes, count):
+        generator = np.random.default_rng(0)
+        kept = place if len(place) <= NOTED else place[generator.permutation(len(place))[:NOTED]]
+        chosen[tuple(kept.T)] = True
+    return chosen
 
 
 def _telling(cases: Sequence[PreparedCase], learnt: Sequence[int]) -> list[PreparedCase]:

@@ -24,8 +24,9 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import LoadedModel, load_model, read_card, save_model
 from medcontext.plan import Plan
+from medcontext.workflows.heads import inherit
 from medcontext.workflows.heir import Heir
-from medcontext.workflows.inheritance import Inheritance, inherit
+from medcontext.workflows.inheritance import Inheritance
 from medcontext.workflows.request import PreparedData, TrainRequest
 from medcontext.workflows.training_card import make_card
 from medcontext.workflows.training_cases import choose_cases, prepare
