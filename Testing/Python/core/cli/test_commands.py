@@ -20,7 +20,7 @@ COMMANDS = [
     ["data", "add"], ["data", "check"], ["data", "split"],
     ["model", "list"], ["model", "show"], ["model", "verify"], ["model", "import"], ["model", "export"],
     ["model", "remove"], ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"],
-    ["jobs", "resume"], ["jobs", "stop"],
+    ["jobs", "resume"], ["jobs", "stop"], ["jobs", "restart"],
 ]  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_the_version() -> None:
         (["train", "--data", "missing", "-o", "out"], "missing"),
         (
             ["train", "--data", "missing", "-o", "out", "--minutes", "1", "--steps", "9"],
-            "--minutes or --steps",
+            "--minutes, --steps and --until-stopped",
         ),
         (["evaluate", "--data", "missing"], "either a model"),
         (["evaluate", "--data", "missing", "-m", "nothing"], "missing"),
