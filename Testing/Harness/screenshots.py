@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,8 @@ from harness import slicer_qt  # before PySide6: sets the off-screen platform
 WIDTH = 400
 VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 SIZE = 400
+PAINTED = (12, 16, 20)
+"""Slices that somebody painted."""
 
 
 def dark_palette() -> QtGui.QPalette:
@@ -132,8 +135,56 @@ def take(folder: Path, app: Any) -> None:
         views(volume, folder / "views.png")
         segmentation = widget.ui.segmentationSelector.currentNode()
         views(volume, folder / "certainty.png", segmentation.GetNodeReference(CERTAINTY_REFERENCE))
+        widget.ui.reviewSection.collapsed = True
+        takeLearn(folder, widget, volume)
     finally:
         slicer_qt.unload(widget)
+
+
+def takeLearn(folder: Path, widget: Any, volume: Any) -> None:
+    """The case store that comes with the package, and a scan that is painted in three slices on its way into it."""
+    from harness.panel import SAMPLE, waitUntil
+    from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
+
+    store = Path(tempfile.mkdtemp(prefix="screenshots_")) / "Hippocampus"
+    shutil.copytree(SAMPLE, store)
+    widget.ui.learnSection.collapsed = False
+    cases = widget.learn.cases
+    cases.chooser.choose(store)
+    waitUntil(lambda: cases.store() is not None)
+    cases.table.select(volume.GetName())
+    grab(widget, folder / "panel_learn.png")
+    dialog = AddCaseDialog(cases.store(), [volume], paintedSegmentation(volume))
+    waitUntil(lambda: not dialog.reading)
+    grabDialog(dialog.dialog, folder / "add_case.png")
+
+
+def paintedSegmentation(volume: Any) -> Any:
+    """The expert's structures in three slices, one under another name than in the case store."""
+    import slicer
+
+    from harness.panel import manualLabels
+
+    labels = manualLabels()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Painted by hand")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for value, name in ((1, "Anterior"), (2, "Tail")):
+        array = (labels == value).astype("uint8")
+        array[[k for k in range(len(array)) if k not in PAINTED]] = 0
+        segmentId = node.GetSegmentation().AddEmptySegment("", name)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segmentId, volume)
+    return node
+
+
+def grabDialog(dialog: Any, path: Path) -> None:
+    """A dialog, as high as it wants to be."""
+    dialog.show()
+    for _pass in range(3):
+        dialog.resize(dialog.width, dialog.layout().heightForWidth(dialog.width))
+        slicer_qt.slicer.app.processEvents()
+    dialog.grab().save(str(path))
+    dialog.close()
+    print(path)
 
 
 if __name__ == "__main__":

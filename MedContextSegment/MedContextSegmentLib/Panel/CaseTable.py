@@ -14,6 +14,9 @@ from MedContextSegmentLib.Panel.Later import Later
 from MedContextSegmentLib.Panel.QtHelpers import quiet
 
 VISIBLE_ROWS = 8
+CELL_PIXELS = 10
+"""What the frame of a cell adds to the width of its text."""
+
 CASE, KIND, FINISHED, LABELS, MODELS = range(5)
 
 
@@ -44,10 +47,9 @@ class CaseTable:
         self._order, self._descending = CASE, False
         self._checking = Later(self._found)
         header = table.horizontalHeader()
-        header.setResizeContentsPrecision(0)  # of the visible rows only
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setHighlightSections(False)
         header.setSectionResizeMode(CASE, qt.QHeaderView.Stretch)
-        header.setMinimumSectionSize(40)
+        self._setWidths()
         header.setSectionsClickable(True)
         header.setSortIndicatorShown(True)
         header.connect("sectionClicked(int)", self._sortBy)
@@ -118,6 +120,19 @@ class CaseTable:
         )
         self._setHeight()
         self._onSelected()
+
+    def _setWidths(self) -> None:
+        """As narrow as the texts allow; asking the header to fit them would look at each row."""
+        table, metrics = self._table, self._table.fontMetrics()
+        texts = {
+            KIND: [kindTitle(kind) for kind in ("annotated", "unlabelled", "held_out", "test")],
+            FINISHED: [_("whole"), _("a region"), _("{count} slices").format(count=88)],
+            LABELS: [_("all"), _("{count} of {total}").format(count=8, total=8)],
+            MODELS: ["88"],
+        }
+        for column, entries in texts.items():
+            entries.append(table.horizontalHeaderItem(column).text())
+            table.setColumnWidth(column, max(map(metrics.horizontalAdvance, entries)) + CELL_PIXELS)
 
     def _setHeight(self) -> None:
         table = self._table

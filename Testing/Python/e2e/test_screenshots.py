@@ -17,7 +17,14 @@ pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "Harness" / "screenshots.py"
 ANTERIOR, POSTERIOR = (230, 159, 0), (86, 180, 233)
-PICTURES = ("panel_segment.png", "panel_segment_dark.png", "panel_review.png", "views.png")
+PICTURES = (
+    "panel_segment.png",
+    "panel_segment_dark.png",
+    "panel_review.png",
+    "panel_learn.png",
+    "add_case.png",
+    "views.png",
+)
 
 
 @pytest.fixture(scope="module")
