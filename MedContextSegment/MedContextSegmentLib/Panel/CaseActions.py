@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.case_list import CaseSummary, StoreSummary
+from medcontext.case_list import CaseSummary, StoreSummary, is_store
 from medcontext.errors import CancelledError, InputError, MedContextError
 from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, CaseProposal
 from MedContextSegmentLib.Learn.OpenCase import openAllOfCase
@@ -89,6 +89,7 @@ class CaseActions:
         store = self._store()
         if not self._mayAdd(store):
             return
+        isNew = store is None
         if store is None:
             wanted = NewStoreDialog(None, self._context.volumes(), goesOn=True).ask()
             if wanted is None:
@@ -96,7 +97,7 @@ class CaseActions:
             store = StoreSummary(wanted.folder, wanted.name, wanted.channels, writable=True)
         dialog = AddCaseDialog(store, self._context.volumes(), self._context.segmentation())
         proposal = dialog.ask()
-        if proposal is not None:
+        if proposal is not None and (isNew or self._isThere(store.folder)):
             self._add(store.folder, proposal)
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
@@ -221,6 +222,15 @@ class CaseActions:
                 self._say(_("Nothing was added."))
 
         self._run(begin, added)
+
+    def _isThere(self, store: Path) -> bool:
+        """Whether the store is still there: it must not be made anew in the place of a drive that went away."""
+        there = is_store(store)
+        if not there:
+            text = _("The case store {folder} is no longer there: nothing was added.")
+            self._tell(InputError(text.format(folder=store), _("Connect its drive, then add the case again.")))
+            self._context.refreshCases()
+        return there
 
     def _mayReplace(self, case: str) -> bool:
         text = _(

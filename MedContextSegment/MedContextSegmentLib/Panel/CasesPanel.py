@@ -73,8 +73,9 @@ class CasesPanel:
         return self.reader.summary
 
     def readStore(self) -> StoreSummary | None:
-        """The chosen store; None where none is chosen or its drive does not answer."""
-        self._choose()
+        """The chosen store as it is now; None where none is chosen or its drive does not answer."""
+        if not self._choose():
+            self.reader.look()
         return self.reader.summary
 
     def storeFolder(self) -> Path | None:

@@ -221,6 +221,24 @@ def test_two_segments_become_one_label_when_a_person_says_so(learning: Any, stor
     assert index(store)["training"][1]["annotated"]["labels"] == [2]
 
 
+def test_a_store_that_vanishes_behind_the_dialog_is_not_made_anew(learning: Any, store: Path) -> None:
+    from harness import dialogs
+
+    otherScan(learning)
+
+    def change(ui: Any) -> None:
+        say(ui, "Cyst", "Leave out")
+        store.rename(store.with_name("away"))
+
+    addCase(learning, change)
+    assert "no longer there" in dialogs.texts("error")[-1]
+    assert not store.exists()
+    assert problem(learning)
+    store.with_name("away").rename(store)
+    addCase(learning, lambda ui: say(ui, "Cyst", "Leave out"))  # nothing of what is on screen was lost
+    assert len(index(store)["training"]) == 2
+
+
 def test_the_same_image_again_is_replaced_only_after_asking(learning: Any, store: Path) -> None:
     from harness import dialogs
 
