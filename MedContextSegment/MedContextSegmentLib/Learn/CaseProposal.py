@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from slicer.i18n import tr as _
 
-from medcontext.case_list import StoreSummary
+from medcontext.case_list import CaseSummary, StoreSummary
 from medcontext.errors import InputError
 from medcontext.labels import IGNORE, Label, LabelSet
 from MedContextSegmentLib.Learn.CaseFacts import channelsFor
@@ -19,6 +19,7 @@ from MedContextSegmentLib.Learn.LabelMapping import (
     newLabels,
     valuesOf,
 )
+from MedContextSegmentLib.Learn.OpenCase import openedFrom
 from MedContextSegmentLib.Scene.EditableArea import segmentIdsOf
 from MedContextSegmentLib.Scene.PaintedSlices import AXES, PaintedSlices
 from MedContextSegmentLib.Scene.ScanFiles import patientGroup
@@ -163,7 +164,28 @@ def proposing(
         found=reading.segments,
         notes=(*_scanNotes(snapshot), *reading.notes),
     )
-    return replace(proposal, finished=proposal.paintedValues)
+    proposal = replace(proposal, finished=proposal.paintedValues)
+    case = openedFrom(store, volumes[0]) if store is not None else None
+    return proposal if case is None else _asInStore(proposal, case)
+
+
+def _asInStore(proposal: CaseProposal, case: CaseSummary) -> CaseProposal:
+    """The proposal for a case that was opened from the store: what was finished there is so again."""
+    found = replace(
+        proposal, name=case.id, patient=case.group or proposal.patient, heldOut=case.kind == "held_out"
+    )
+    if case.label is None:
+        return found
+    known = {label.value for label in proposal.known}
+    labels = known if case.labels is None else set(case.labels) & known
+    found = replace(found, finished=tuple(sorted(labels | set(proposal.finished))))
+    if case.region == "whole":
+        return replace(found, region="whole")
+    if case.region == "slices":
+        slices = set(case.slices) | set(proposal.painted.along(case.axis))
+        return replace(found, region="slices", axis=case.axis, slices=tuple(sorted(slices)))
+    text = _("'{case}' was finished inside a box: say again where.")
+    return replace(found, notes=(*found.notes, text.format(case=case.id)))
 
 
 def checkVolumes(volumes: Sequence[Any], store: StoreSummary | None) -> None:

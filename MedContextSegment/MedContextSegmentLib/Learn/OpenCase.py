@@ -87,7 +87,13 @@ def _checkFiles(case: CaseSummary) -> None:
 def _stamp(path: Path, part: int = 0) -> str:
     """What a node shows: a file as it is now, and which part of it."""
     facts = path.stat()
-    return f"{path.absolute()}|{facts.st_size}|{facts.st_mtime_ns}|{part}"
+    return f"{path}|{facts.st_size}|{facts.st_mtime_ns}|{part}"
+
+
+def openedFrom(store: StoreSummary, volumeNode: Any) -> CaseSummary | None:
+    """The case of a store that a volume was opened from; None for any other volume."""
+    path = (volumeNode.GetAttribute(CASE) or "").rsplit("|", 3)[0]
+    return next((case for case in store.cases if path in [str(image) for image in case.images]), None)
 
 
 def _find(className: str, stamp: str) -> Any:

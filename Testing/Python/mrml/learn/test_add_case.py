@@ -21,6 +21,7 @@ from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.labels import IGNORE
 from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, propose
 from MedContextSegmentLib.Learn.LabelMapping import choose, leaveOut, makeNew
+from MedContextSegmentLib.Learn.OpenCase import openCase
 from MedContextSegmentLib.Scene import Provenance
 
 Finish = Callable[[Any], Any]
@@ -363,6 +364,28 @@ def test_scans_of_one_patient_are_one_group_and_of_nobody_none(screen: tuple[Any
         groups.append(patientGroup(other))
     assert groups[0] == groups[1] != groups[2]
     assert groups[3] == ""
+
+
+def test_a_case_that_was_opened_from_the_store_is_proposed_as_it_is_there(
+    add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
+) -> None:
+    volume, segmentation = screen
+    proposal = propose([volume], segmentation, None)
+    proposal.region, proposal.axis, proposal.slices = "slices", "k", (1, *proposal.painted.along("k")[:4])
+    proposal.patient, proposal.heldOut, proposal.finished = "P7", True, (1,)
+    first = add(proposal)
+    finished = proposal.slices
+    slicer.mrmlScene.Clear(0)
+    store = read_store(folder)
+    volume, segmentation = openCase(store, store.cases[0])
+    again = propose([volume], segmentation, store)
+    assert (again.region, again.axis) == ("slices", "k")
+    assert set(again.slices) >= set(finished)  # slice 1, where nothing is, too
+    assert (again.patient, again.heldOut, again.finished, again.name) == ("P7", True, (1,), first.case)
+    answer = add(again)
+    assert answer.taken == first.case
+    assert add(again, replacing=first.case).case == first.case
+    assert read_store(folder).cases[0].slices == again.slices
 
 
 def test_held_out_cases_are_kept_for_scoring(
