@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -46,8 +47,12 @@ def remove(folder: Path, case_ids: Sequence[str], held_out: Collection[str]) -> 
         remembered = sorted({*data.get(HELD_OUT_VOXELS, []), *held_out})
         data |= {HELD_OUT_VOXELS: remembered} if remembered else {}
         kept = room_for(folder / REMOVED, time.strftime("%Y%m%d-%H%M%S"))
-        with replacing(kept / ENTRIES) as temporary:
-            temporary.write_text(json.dumps(taken, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        write_data_set(folder, data)
+        try:
+            with replacing(kept / ENTRIES) as temporary:
+                temporary.write_text(json.dumps(taken, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_data_set(folder, data)
+        except BaseException:
+            shutil.rmtree(kept, ignore_errors=True)
+            raise
         move_aside(folder, [name for entry in taken for name in files_in_store(folder, entry)], kept)
     return kept

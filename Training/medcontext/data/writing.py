@@ -130,7 +130,10 @@ def insert(
         if labels is not None:
             data |= label_keys(merged(labels_of(read_index(folder)), labels))
         previous, old_split, place = take_out(data, ids, case_id) if existing else ({}, entry.split, None)
+        if entry.keep_images and previous.get("voxels") != entry.facts["voxels"]:
+            raise InputError(f"Another program has changed case '{case_id}' meanwhile.", "Try again.")
         split = old_split if old_split == "test" else entry.split
+        aside = _room_aside(folder, previous, case_id)
         moved = _move_files(folder, entry, case_id)
         try:
             record = _record(folder, entry, case_id, moved, hashes, previous)
@@ -138,12 +141,13 @@ def insert(
                 record["held_out"] = True
             listed = data.setdefault(split, [])
             listed.insert(place if place is not None and split == old_split else len(listed), record)
-            aside = _room_aside(folder, previous, case_id)
             write_data_set(folder, data)
         except BaseException:
             for files in moved.values():
                 for file in files:
                     (folder / file).unlink(missing_ok=True)
+            if aside is not None:
+                aside.rmdir()
             raise
         _retire(folder, previous, record, aside)
     return case_id

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medcontext.case_list import read_store
+from medcontext.data import adding
 from medcontext.data.adding import NewCase
+from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError, MedContextError, ResourceError
 from medcontext.geometry import Volume
@@ -92,7 +95,8 @@ def test_a_disk_that_fills_leaves_the_store_as_it_was(place: Place, kind: str, r
     with disk_with_room_for(room), pytest.raises(ResourceError, match=r"full|no room"):
         place.change(kind)
     after = files_of(store)
-    assert {name: after.get(name) for name in before} == before
+    assert after == before
+    assert not list(store.folder.glob("removed/*")) + list(store.folder.glob("replaced/*"))
     assert read_store(store.folder).problem is None
     place.change(kind)
 
@@ -211,6 +215,23 @@ def test_a_store_opened_several_times_loses_no_case(make_store: MakeStore) -> No
     assert len(list(store.folder.glob("removed/*/labels/*"))) == 6
     assert len(list(store.folder.glob("replaced/*/labels/*"))) == 6
     assert not list(store.folder.glob(".new-*"))
+
+
+def test_a_case_that_changes_while_its_label_is_replaced_is_not_mixed_up(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = adding.insert
+
+    def meanwhile(*arguments: Any, **options: Any) -> str:
+        monkeypatch.setattr(adding, "insert", plain)
+        place.change("replace")
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(adding, "insert", meanwhile)
+    with pytest.raises(InputError, match="changed case 'c00' meanwhile"):
+        place.change("relabel")
+    case = CaseStore.open(place.store.folder).case("c00")
+    assert case.voxels == voxel_hash(place.store.read_image(case))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
