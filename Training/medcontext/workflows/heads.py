@@ -139,7 +139,7 @@ def inherit(network: SegmentationNetwork, parent: SegmentationNetwork, rows: Seq
         given = theirs.get(name)
         if given is None:
             continue
-        if name in heads:
+        if name in heads and _fits(value, given, heads[name]):
             given = _mixed(value, given.to(value.device), heads[name], rows)
         if given.shape == value.shape:
             taken[name] = given
@@ -161,6 +161,11 @@ def head_axes(network: SegmentationNetwork) -> dict[str, int]:
         for name, shape in few.items()
         if shape != more[name]
     }
+
+
+def _fits(value: Tensor, given: Tensor, axis: int) -> bool:
+    """Whether two heads differ in their classes only."""
+    return value.movedim(axis, 0).shape[1:] == given.movedim(axis, 0).shape[1:]
 
 
 def _mixed(value: Tensor, given: Tensor, axis: int, rows: Sequence[Row]) -> Tensor:
