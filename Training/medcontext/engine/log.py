@@ -21,6 +21,8 @@ FLUSH_EVERY = 10
 """Steps between reading loss values back from the device: reading is what makes a GPU wait."""
 FLUSH_SECONDS = 1.0
 """Seconds after which they are read back all the same: who watches a curve wants to see it move."""
+EACH_STEP = 50_000
+"""So many steps are all logged; later ones ever more rarely, so that a run of days does not fill the memory."""
 RETRY_SECONDS = 10.0
 """Seconds between attempts to write to a disk that refused."""
 
@@ -74,7 +76,9 @@ class TrainingLog:
         records: list[dict[str, Any]] = []
         try:
             for step, terms, facts in pending:
-                records.append({"step": step, "loss": _finite(step, terms), **facts})
+                record = {"step": step, "loss": _finite(step, terms), **facts}
+                if step % (1 + step // EACH_STEP) == 0:
+                    records.append(record)
         finally:
             self._record(records)
 

@@ -29,26 +29,32 @@ def best_slice(case: PreparedCase, plan: Plan) -> tuple[int, int]:
     It lies across the coarsest axis, where slices look as they were acquired; the middle one where nothing is
     annotated.
     """
-    axis = int(np.argmax(plan.spacing))
+    axis = coarsest_axis(plan)
     depth = case.image.shape[1 + axis]
     labels = np.asarray(case.labels)
     shown = ((labels > 0) & (labels != IGNORE)).sum(axis=tuple(a for a in range(3) if a != axis))
     return axis, int(shown.argmax()) if shown.any() else depth // 2
 
 
+def coarsest_axis(plan: Plan) -> int:
+    """The array axis along which voxels are longest; the first of several."""
+    return int(np.argmax(plan.spacing))
+
+
 class Preview:
     """Draws the prediction of one slice over the image, inside the outline of the reference.
 
     Args:
-        case: a labelled one; it is shown at the slice that :func:`best_slice` finds.
+        case: a labelled one.
         plan: orientation, spacing and colours.
+        index: of the slice, across the coarsest axis.
 
     Attributes:
         axis, index: the slice, in ``(K, J, I)``.
     """
 
-    def __init__(self, case: PreparedCase, plan: Plan) -> None:
-        self.axis, self.index = best_slice(case, plan)
+    def __init__(self, case: PreparedCase, plan: Plan, index: int) -> None:
+        self.axis, self.index = coarsest_axis(plan), index
         self._letters = [plan.orientation[2 - a] for a in range(3) if a != self.axis]
         spacing = [plan.spacing[a] for a in range(3) if a != self.axis]
         grey, spacing = self._upright(np.take(case.image[0], self.index, self.axis), spacing)

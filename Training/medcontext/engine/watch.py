@@ -19,11 +19,12 @@ from medcontext.errors import CancelledError
 from medcontext.events import Reporter
 from medcontext.inference.windows import WindowGrid
 from medcontext.io.atomic import replacing
+from medcontext.labels import IGNORE
 
 PICTURE = "preview.png"
 VALIDATION_SHARE = 0.08
 """Share of a time budget kept for segmenting held-out cases."""
-PICTURE_SHARE = 0.02
+PICTURE_SHARE = 0.04
 """Share of the time that the picture of a case may take where none is held out."""
 FIRST_SECONDS, MOST_SECONDS = 10.0, 60.0
 """Seconds until the first look and, where the share allows it, between two."""
@@ -54,7 +55,6 @@ class Watch:
             self._share = VALIDATION_SHARE / 2 if run.validation else VALIDATION_SHARE
         self._preview: Preview | None = None
         self._cases: list[PreparedCase] = []
-        self._first = 0  # index of the first slice of the case that is shown, in the whole of it
         self._cost = 0.0
         self._looked_at: float | None = None
         self.seconds = 0.0  # spent on looking
@@ -100,46 +100,45 @@ class Watch:
         """Takes the predictions of all cases and keeps the slice of the first."""
 
         def take(predicted: np.ndarray) -> None:
-            preview = self._preview
-            if preview is not None and not planes:
-                planes.append(np.take(predicted, preview.index - self._first, preview.axis).copy())
+            if self._preview is not None and not planes:
+                planes.append(np.take(predicted, self._preview.index, self._preview.axis).copy())
 
         return take
 
     def _prepare(self, network: nn.Module, allowed: float) -> None:
-        """Choose what is segmented at each look: whole cases, or only what lies around the slice that is shown.
+        """Choose what is segmented at each look: as much of the cases as the time allows.
 
         Args:
-            network: is timed on the slices around the one that is shown.
+            network: is timed on one window.
             allowed: seconds that one look may take.
         """
-        run = self._run
-        preview = Preview(self._shown, run.plan)
-        around, self._first = _around(self._shown, run, preview.axis, preview.index)
-        began = time.monotonic()
-        validate(network, [around], run.plan, run.precision, None, self._reporter)
-        window = (time.monotonic() - began) / _windows([around], run)
-        self._cases, self._preview = [around], preview
-        if not self._monitor:
-            return
-        slices = [around, *(_around(case, run, *best_slice(case, run.plan))[0] for case in self._monitor[1:])]
-        if window * _windows(self._monitor, run) <= allowed:
-            self._cases, self._first = self._monitor, 0
-        elif window * _windows(slices, run) <= allowed:
-            self._cases = slices
-        self._tell_what_is_scored()
+        run, axis, everywhere = self._run, best_slice(self._shown, self._run.plan)[0], (0, 1, 2)
+        patch = _cut(self._shown, run, everywhere)[0]
+        for _ in range(2):  # the first one warms up
+            began = time.monotonic()
+            validate(network, [patch], run.plan, run.precision, None, self._reporter)
+            window = time.monotonic() - began
+        choices: list[tuple[list[PreparedCase], tuple[int, ...]]] = [([self._shown], (axis,))]
+        if self._monitor:
+            choices = [(self._monitor, ()), (self._monitor, (axis,)), *choices]
+        choices.append(([self._shown], everywhere))
+        for cases, axes in choices:
+            self._cases = [_cut(case, run, axes)[0] for case in cases]
+            if window * _windows(self._cases, run) <= allowed:
+                break
+        self._preview = Preview(self._cases[0], run.plan, _cut(self._shown, run, axes)[1])
+        if self._monitor:
+            self._tell_what_is_scored()
 
     def _tell_what_is_scored(self) -> None:
         fewer = len(self._monitor) - len(self._cases)
-        cut = any(
-            case.image.shape != whole.image.shape
-            for case, whole in zip(self._cases, self._monitor, strict=False)
-        )
+        pairs = zip(self._cases, self._monitor, strict=False)
+        cut = any(case.image.shape != whole.image.shape for case, whole in pairs)
         if fewer or cut:
+            what = "the part around the picture" if cut else "all slices"
             self._reporter.info(
-                "So that the training keeps its time, the curve shows Dice of "
-                + ("the slices around the picture" if cut else "all slices")
-                + f" of {len(self._cases)} of the {len(self._monitor)} held-out case(s)."
+                f"So that the training keeps its time, the curve shows Dice of {what} of {len(self._cases)} of "
+                f"the {len(self._monitor)} held-out case(s)."
             )
 
     def _draw(self, plane: np.ndarray, step: int) -> None:
@@ -154,15 +153,27 @@ class Watch:
             )
 
 
-def _around(case: PreparedCase, run: Run, axis: int, index: int) -> tuple[PreparedCase, int]:
-    """The slices within a patch around one, and the first of them."""
-    size, depth = run.plan.patch_size[axis], case.image.shape[1 + axis]
-    first = max(0, min(index - size // 2, depth - size))
-    chosen = (*[slice(None)] * axis, slice(first, first + size))
-    image = case.image[(slice(None), *chosen)]
-    labels = np.asarray(case.labels)[chosen]
+def _cut(case: PreparedCase, run: Run, axes: Sequence[int]) -> tuple[PreparedCase, int]:
+    """The case within one patch, along these axes, around the slice that shows most; the slice's index in it."""
+    axis, index = best_slice(case, run.plan)
+    if not axes:
+        return case, index
+    inside = np.take(np.asarray(case.labels), index, axis)
+    middle = [n // 2 for n in case.image.shape[1:]]
+    marked = np.nonzero((inside > 0) & (inside != IGNORE))
+    if marked[0].size:
+        for other, found in zip([a for a in range(3) if a != axis], marked, strict=True):
+            middle[other] = round(float(found.mean()))
+    middle[axis] = index
+    box = [slice(0, n) for n in case.image.shape[1:]]
+    for cut in axes:
+        size, length = run.plan.patch_size[cut], case.image.shape[1 + cut]
+        first = max(0, min(middle[cut] - size // 2, length - size))
+        box[cut] = slice(first, first + size)
+    labels = np.asarray(case.labels)[tuple(box)]
     locations = class_locations(labels, run.plan.classes)
-    return replace(case, image=image, labels=labels, locations=locations), first
+    image = case.image[(slice(None), *box)]
+    return replace(case, image=image, labels=labels, locations=locations), index - box[axis].start
 
 
 def _windows(cases: Sequence[PreparedCase], run: Run) -> int:

@@ -139,6 +139,48 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) ->
     assert lines[-1].startswith("Train: 100%")
 
 
+def test_a_stage_without_an_end_counts_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(sinks.time, "monotonic", lambda: float(next(clock)))
+
+    def body(console) -> None:
+        for step in range(11):
+            console.reporter.progress("train", None, step=step)
+
+    lines = [line for line in run_command(body).stderr.splitlines() if line.startswith("Train")]
+    assert 2 <= len(lines) <= 4
+    assert lines[0].startswith("Train: step ")
+
+
+def test_the_bar_of_a_stage_without_an_end_goes_on() -> None:
+    terminal = io.StringIO()
+    bars = sinks.BarSink(rich.console.Console(file=terminal, force_terminal=True, width=100))
+    reporter = Reporter(bars)
+    for step in (1, 250):
+        reporter.progress("train", None, step=step)
+    assert bars.stages == ["Train"]
+    reporter.emit("picture", path="preview.png", case="a", held_out=True, step=250)
+    reporter.emit("metric", step=250, dice={"Box": 0.5}, held_out=True)
+    reporter.emit("restarted")
+    bars.close()
+    text = " ".join(terminal.getvalue().split())
+    assert "step 250" in text
+    assert "Dice Box 0.500" in text
+    assert "Started again." in text
+
+
+def test_ctrl_c_at_a_terminal_asks_to_stop_what_can_keep_something() -> None:
+    asked = []
+
+    def body(console) -> None:
+        asked.append(console.control())
+        console.stop()
+        asked.append(console.control())
+
+    run_command(body)
+    assert asked == [None, "stop"]
+
+
 WORKER = """
 import sys, time
 import typer

@@ -24,6 +24,7 @@ from medcontext.engine.validation import validate
 from medcontext.engine.watch import PICTURE, VALIDATION_SHARE, Watch
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter
+from medcontext.inference.windows import WindowGrid
 from medcontext.labels import IGNORE
 
 
@@ -85,7 +86,7 @@ def test_the_long_run_is_looked_at_every_minute_and_within_its_share(
     def slow(
         _network: Any, _cases: Any, _plan: Any, _precision: str, show: Any, _reporter: Any
     ) -> dict[str, float]:
-        clocks.passed += took
+        clocks.passed += took if show is not None else took / 100
         if show is not None:
             show(np.zeros((16, 16, 16), np.uint8))
         return {}
@@ -147,10 +148,47 @@ def test_of_a_scan_that_takes_too_long_the_slices_around_the_picture_are_scored(
     train(run, Reporter(asked.hear))
     assert set(shapes) == {(16, 16, 16)}
     assert any(
-        "slices around the picture of 1 of the 1 held-out" in event["message"] for event in asked.of("info")
+        "part around the picture of 1 of the 1 held-out" in event["message"] for event in asked.of("info")
     )
     assert [event for event in asked.of("metric") if "dice" in event]
     assert asked.of("picture")
+
+
+@pytest.mark.parametrize(
+    ("hours", "scored", "shape"),
+    [(9.0, 2, (48, 48, 48)), (2.0, 2, (16, 48, 48)), (0.9, 1, (16, 48, 48)), (0.1, 1, (16, 16, 16))],
+)
+def test_as_much_is_scored_as_the_time_allows(
+    tmp_path: Path,
+    run_of: Callable[..., Run],
+    held_out: list[PreparedCase],
+    clocks: Any,
+    monkeypatch: Any,
+    hours: float,
+    scored: int,
+    shape: tuple[int, ...],
+) -> None:
+    """A window takes a second by a clock that is set."""
+    labels = np.zeros((48, 48, 48), np.uint8)
+    labels[20:30, 30:40, 30:40] = 1
+    case = replace(held_out[0], image=np.zeros((1, 48, 48, 48), np.float16), labels=labels)
+    run = run_of(tmp_path, monitor=[case, case])
+    seen: list[list[PreparedCase]] = []
+
+    def slow(_n: Any, cases: list[PreparedCase], plan: Any, _p: str, show: Any, _r: Any) -> dict[str, float]:
+        seen.append(cases)
+        for one in cases:
+            size = one.image.shape[1:]
+            clocks.passed += WindowGrid.cover(size, plan.patch_size, 0.5).count
+            if show is not None:
+                show(np.zeros(size, np.uint8))
+        return {}
+
+    monkeypatch.setattr("medcontext.engine.watch.validate", slow)
+    watch = Watch(run, Reporter(), Troubles(Reporter()))
+    watch.look(run.network, 1, TrainingLog(tmp_path, Reporter(), 0), 36.0, 36.0 / (3600 * hours))
+    assert [one.image.shape[1:] for one in seen[-1]] == [shape] * scored
+    assert (np.asarray(seen[-1][0].labels) == 1).sum() == (labels == 1).sum()
 
 
 @pytest.mark.parametrize(
@@ -233,7 +271,7 @@ def test_the_picture_hangs_as_radiologists_hang_it(
     )
     predicted = np.zeros((16, 16), np.uint8)
     predicted[:4, :4] = 1
-    picture = decoded(Preview(case, plan).draw(predicted))
+    picture = decoded(Preview(case, plan, 8).draw(predicted))
     quarter = PIXELS // 8
     for bottom in (0, 1):
         for right in (0, 1):
@@ -246,7 +284,7 @@ def test_a_millimetre_is_as_long_down_as_across(
     run_of: Callable[..., Run], held_out: list[PreparedCase]
 ) -> None:
     plan = run_of(Path()).plan.model_copy(update={"spacing": (3.0, 1.0, 2.0)})
-    picture = decoded(Preview(held_out[0], plan).draw(np.zeros((16, 16), np.uint8)))
+    picture = decoded(Preview(held_out[0], plan, 8).draw(np.zeros((16, 16), np.uint8)))
     assert picture.shape[:2] == (PIXELS // 2, PIXELS)
 
 
@@ -260,7 +298,7 @@ def test_reference_and_prediction_are_drawn_in_the_colours_of_their_labels(
     case = replace(held_out[0], image=np.zeros((1, 16, 16, 16), np.float16), labels=labels)
     predicted = np.zeros((16, 16), np.uint8)
     predicted[10:14, 4:8] = 2
-    picture = decoded(Preview(case, plan).draw(predicted))
+    picture = decoded(Preview(case, plan, 8).draw(predicted))
     scale = PIXELS // 16
     assert (picture[4 * scale, 4 * scale] == colors[0]).all()  # the outline
     assert not picture[6 * scale, 6 * scale].any()  # nothing is predicted there
