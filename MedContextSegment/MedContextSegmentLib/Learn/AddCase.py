@@ -98,7 +98,10 @@ class AddCaseRun(WorkerSteps):
         fields["label"] = yield from self._beside(
             lambda: sending.volume("label", reading.labelmap, snapshots[0].affine)
         )
-        fields["images"] = yield from self._await(images)
+        total = sum(snapshot.array.nbytes for snapshot in snapshots) + reading.labelmap.nbytes
+        fields["images"] = yield from self._await(
+            images, lambda: self._progress("prepare", sending.bytesSent / total)
+        )
         if create is not None:
             yield from self._ask("create_store", create)
         answer = yield from self._ask("add_case", fields)

@@ -24,7 +24,7 @@ from MedContextSegmentLib.Scene.EditableArea import segmentIdsOf
 from MedContextSegmentLib.Scene.PaintedSlices import AXES, PaintedSlices
 from MedContextSegmentLib.Scene.ScanFiles import patientGroup
 from MedContextSegmentLib.Scene.SegmentNotes import SegmentFound
-from MedContextSegmentLib.Scene.SegmentReading import readingSteps
+from MedContextSegmentLib.Scene.SegmentReading import SegmentReading, readingSteps
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot, readVolume, volumeProblem
 
 Region = Literal["whole", "slices", "roi"]
@@ -145,17 +145,31 @@ def proposing(
         ids = [found.segmentId for found in reading.segments if not found.isEmpty]
         if not ids:
             raise InputError(_("All segments are empty."), _("Paint a structure first."))
+    proposal = _proposal(volumes, segmentation, store, ids, snapshot, reading)
+    case = openedFrom(store, volumes[0]) if store is not None else None
+    return proposal if case is None else _asInStore(proposal, case)
+
+
+def _proposal(
+    volumes: Sequence[Any],
+    segmentation: Any,
+    store: StoreSummary | None,
+    ids: Sequence[str],
+    snapshot: VolumeSnapshot,
+    reading: SegmentReading,
+) -> CaseProposal:
     labels = store.labels if store is not None else None
-    axis = reading.painted.guessedAxis
+    painted = reading.painted.guessedAxis
+    axis = painted or _thickestAxis(snapshot)
     proposal = CaseProposal(
         volumes=tuple(volumes),
         segmentation=segmentation,
         segments=tuple(ids),
         mapping=mapSegments(segmentation, ids, labels),
         finished=(),
-        region="slices" if axis else "whole",
-        axis=axis or _thickestAxis(snapshot),
-        slices=reading.painted.along(axis or _thickestAxis(snapshot)),
+        region="slices" if painted else "whole",
+        axis=axis,
+        slices=reading.painted.along(axis),
         patient=patientGroup(volumes[0]),
         name=volumes[0].GetName() or "",
         labels=labels,
@@ -164,9 +178,7 @@ def proposing(
         found=reading.segments,
         notes=(*_scanNotes(snapshot), *reading.notes),
     )
-    proposal = replace(proposal, finished=proposal.paintedValues)
-    case = openedFrom(store, volumes[0]) if store is not None else None
-    return proposal if case is None else _asInStore(proposal, case)
+    return replace(proposal, finished=proposal.paintedValues)
 
 
 def _asInStore(proposal: CaseProposal, case: CaseSummary) -> CaseProposal:

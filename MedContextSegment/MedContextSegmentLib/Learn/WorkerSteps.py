@@ -129,8 +129,11 @@ class WorkerSteps:
         """Work in a thread; it has to look at :meth:`checkStop` itself."""
         return (yield from self._await(Background(work)))
 
-    def _await(self, background: Background[Answer]) -> Steps[Answer]:
+    def _await(
+        self, background: Background[Answer], show: Callable[[], None] = lambda: None
+    ) -> Steps[Answer]:
         while not background.done:
+            show()
             yield True
         return background.result()
 
