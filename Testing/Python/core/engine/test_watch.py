@@ -171,6 +171,7 @@ def test_as_much_is_scored_as_the_time_allows(
     """A window takes a second by a clock that is set."""
     labels = np.zeros((48, 48, 48), np.uint8)
     labels[20:30, 30:40, 30:40] = 1
+    labels[25, 29, 35] = 1
     case = replace(held_out[0], image=np.zeros((1, 48, 48, 48), np.float16), labels=labels)
     run = run_of(tmp_path, monitor=[case, case])
     seen: list[list[PreparedCase]] = []
