@@ -94,6 +94,7 @@ class Predictor:
         reporter: Reporter | None = None,
         scratch: Path | None = None,
         frugal: bool = False,
+        part: Box | None = None,
     ) -> Prediction:
         """Segment an image.
 
@@ -109,6 +110,8 @@ class Predictor:
                 vanish with the arrays.
             frugal: begin with the way that takes least memory: one window at a time, intermediate results in main
                 memory, nothing measured.
+            part: index ranges with explicit bounds inside the box: only there is computed, with the image prepared as
+                for the whole box; the rest stays zero, and pieces of a label are all kept, as with a focus.
 
         Raises:
             InputError: the image does not fit the model; the sentence says what is needed.
@@ -118,11 +121,11 @@ class Predictor:
         reporter, clock = reporter or Reporter(), Clock()
         if box is not None and focus is not None:
             raise InputError("A prediction is restricted to a box or to a mask, not to both.")
-        part = focus.box(image) if focus is not None else check_box(image, box) if box is not None else None
-        check_image(image, self.card, part, reporter)
+        inside = focus.box(image) if focus is not None else check_box(image, box) if box is not None else None
+        check_image(image, self.card, inside, reporter)
         channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
         reporter.progress("preprocess", 0)
-        region = prepare_region(image, self.card, box, focus)
+        region = prepare_region(image, self.card, box, focus, part)
         check_prepared(region.image)
         reporter.progress("preprocess", 1)
         clock.lap("preprocess")
@@ -138,9 +141,9 @@ class Predictor:
         execution, device_name = self._run(region, targets, reporter, clock, frugal)
 
         reporter.progress("label", 0)
-        if focus is None:
+        if focus is None and part is None:
             keep_largest_component(labels, self.card.inference.postprocess.largest_component)
-        else:
+        elif focus is not None:
             for array in (labels, *maps.values(), *(() if sure is None else (sure,))):
                 array[~focus.mask] = 0
         reporter.progress("label", 1)

@@ -101,12 +101,17 @@ def check_box(image: Volume, box: Box | None) -> Box:
     return _box(start, stop)
 
 
-def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus | None = None) -> Region:
+def prepare_region(
+    image: Volume, card: ModelCard, box: Box | None, focus: Focus | None = None, part: Box | None = None
+) -> Region:
     """Bring an image, or what is needed of it for ``box`` or ``focus``, to the model's grid.
 
     Around a box the network also sees up to half a patch of context where there is image, unless the image is
     much larger than those of training: a model of crops sees the box as the crop it was trained on. Around the
     mask of a focus, which is no such crop, it then sees as much as a training image showed.
+
+    With ``part``, index ranges with explicit bounds inside of the box, only that part of it is looked at, in the very
+    voxels that the whole box would give.
 
     Raises:
         InputError: the box lies outside the image, the mask does not fit it, or the image cannot be normalised.
@@ -118,6 +123,10 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus
         around = whole if focus is None else surroundings(image, card, whole)
         source, inner = _alone(image, around, whole)
         hidden = None if hidden is None else hidden[around]
+    if part is not None:
+        moves = [within.start - outer.start for within, outer in zip(inner, whole, strict=True)]
+        start = [side.start + move for side, move in zip(part, moves, strict=True)]
+        inner = _box(start, [side.stop + move for side, move in zip(part, moves, strict=True)])
     moved = to_model_grid(
         source,
         orientation=card.input.orientation,
@@ -128,11 +137,11 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus
     )
     maps = []
     for axis, source_axis in enumerate(permutation):
-        count, part = source.shape[source_axis], inner[source_axis]
+        count, side = source.shape[source_axis], inner[source_axis]
         if axis in flips:
-            part = slice(count - part.stop, count - part.start)
+            side = slice(count - side.stop, count - side.start)
         nearest = card.inference.resample.separate_z == axis
-        maps.append(AxisMap.between(moved.shape[axis], count, part, nearest=nearest))
+        maps.append(AxisMap.between(moved.shape[axis], count, side, nearest=nearest))
     cut, maps = _cut(maps, card.input.patch_size, moved.shape, 0.5 if focus is None else focus.margin)
     array = moved.array[(slice(None), *cut)]
     blind = None if hidden is None else _hidden_on_grid(hidden, source, card)[cut]
@@ -140,7 +149,8 @@ def prepare_region(image: Volume, card: ModelCard, box: Box | None, focus: Focus
         # Between hidden voxels and their neighbours resampling left mixtures.
         array = np.where(blind, np.float32(0), array)
     overlap = None if focus is None else focus.overlap
-    return Region(array, (maps[0], maps[1], maps[2]), whole, permutation, flips, blind, overlap)
+    wanted = whole if part is None else part
+    return Region(array, (maps[0], maps[1], maps[2]), wanted, permutation, flips, blind, overlap)
 
 
 def _hidden_on_grid(hidden: np.ndarray, image: Volume, card: ModelCard) -> np.ndarray:

@@ -33,7 +33,7 @@ class VolumeSpec(StrictModel):
     """From ``(i, j, k, 1)`` to LPS millimetres."""
 
 
-class _ModelRequest(WorkerRequest):
+class ModelRequest(WorkerRequest):
     """What a model is asked to do with an image."""
 
     model: str
@@ -54,14 +54,14 @@ class _ModelRequest(WorkerRequest):
     """Label values wanted; all when null."""
 
 
-class SegmentRequest(_ModelRequest):
+class SegmentRequest(ModelRequest):
     """Segment an image."""
 
     box: tuple[Range, Range, Range] | None = None
     """Index ranges ``(K, J, I)`` of the first channel, ends excluded, that the result is restricted to."""
 
 
-class RedoRequest(_ModelRequest):
+class RedoRequest(ModelRequest):
     """Segment a part of an image again in another way."""
 
     form: Literal["finer", "context", "model"]
@@ -69,6 +69,24 @@ class RedoRequest(_ModelRequest):
     the network; model: by another model."""
     region: dict[str, Any]
     """A ``SharedArray`` of the same shape as the first channel; what is not zero is done again."""
+
+
+class AdaptRequest(ModelRequest):
+    """Learn from a correction, and segment the image again."""
+
+    box: tuple[Range, Range, Range] | None = None
+    """As for segmenting: what the answer before was restricted to."""
+    labelmap: dict[str, Any] | None = None
+    """A ``SharedArray`` uint8 of the same shape as the first channel: the model's answer before the correction; the
+    model is asked again when null."""
+    corrected: dict[str, Any]
+    """The same as it is now; 255 where that is not known."""
+    region: dict[str, Any] | None = None
+    """What is not zero was looked at in earlier corrections, beside what this one shows by itself."""
+    seconds: float = Field(default=30.0, gt=0)
+    """Time for learning; fewer when it is done before."""
+    seed: int = Field(default=0, ge=0)
+    """Of patches and their changes."""
 
 
 class WarmRequest(WorkerRequest):

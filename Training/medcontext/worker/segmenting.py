@@ -22,7 +22,7 @@ from medcontext.events import Reporter
 from medcontext.exchange import SharedArray, write_array
 from medcontext.geometry import Volume
 from medcontext.labels import Label
-from medcontext.worker.requests import RedoRequest, SegmentRequest
+from medcontext.worker.requests import ModelRequest, RedoRequest, SegmentRequest
 from medcontext.worker.volumes import open_image
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def segment(data: Mapping[str, Any], services: Services, reporter: Reporter) -> 
             reporter=reporter,
         )
 
-    return _run(request, apply, services, reporter) | {"box": request.box}
+    return run_model(request, apply, services, reporter) | {"box": request.box}
 
 
 def redo(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Result:
@@ -80,13 +80,11 @@ def redo(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Res
             reporter=reporter,
         )
 
-    return _run(request, apply, services, reporter)
+    return run_model(request, apply, services, reporter)
 
 
-def _run(
-    request: SegmentRequest | RedoRequest, apply: Apply, services: Services, reporter: Reporter
-) -> Result:
-    """What both kinds share: the model, the image, the result and how long each stage took."""
+def run_model(request: ModelRequest, apply: Apply, services: Services, reporter: Reporter) -> Result:
+    """What all kinds share: the model, the image, the result and how long each stage took."""
     _check_output(request.output)
     began = time.perf_counter()
     model, warm = services.models.get(request.model, request.device, request.precision, reporter)
@@ -154,13 +152,13 @@ def _send(
         entry = {"terminology": None, **label.to_json(), "extent": extent, "voxels": count}
         entries.append({**entry, "volume_ml": count * voxel_ml})
     return {
-        "labelmap": _write(output, "labelmap", voxels, reporter).to_json(),
-        "certainty": certainty and _write(output, "certainty", certainty.array[0], reporter).to_json(),
+        "labelmap": write_result(output, "labelmap", voxels, reporter).to_json(),
+        "certainty": certainty and write_result(output, "certainty", certainty.array[0], reporter).to_json(),
         "labels": entries,
     }
 
 
-def _write(output: Path, name: str, array: np.ndarray, reporter: Reporter) -> SharedArray:
+def write_result(output: Path, name: str, array: np.ndarray, reporter: Reporter) -> SharedArray:
     return write_array(output / f"{name}-{secrets.token_hex(4)}.raw", array, reporter.check_cancelled)
 
 
