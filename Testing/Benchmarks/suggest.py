@@ -3,16 +3,17 @@
     python Testing/Benchmarks/suggest.py
 
 Each seed draws two annotated cases; the other training images are the pool, their labels hidden. A model is trained
-on what is annotated; one more case is annotated, chosen by the model or drawn at random; the next model is trained on
-all of them, from the same start and for the same number of steps; and so on. Every model is scored on the same test
-cases. Voxels of 1.25 mm and few steps keep a model to a minute or two; both ways get the same. Runs that are in the
-result file already are not repeated, so that a stopped measurement goes on where it was.
+on what is annotated; one more case is annotated, chosen by the model or drawn at random; the model is fine-tuned on
+all of them, always for the same number of steps; and so on. Every model is scored on the same test cases. Voxels of
+1.25 mm and few steps keep a round to a minute or two; both ways get the same. Rounds that are in the result file
+already are not repeated, so that a stopped measurement goes on where it was; the models lie in ``--models``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,9 +39,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED / "hippocampus")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=[300, 200], help="of the first round, and of each later"
+    )
     parser.add_argument("--tests", type=int, default=24, help="test cases to score")
     parser.add_argument("--limit", type=int, default=80, help="scans that a suggestion looks at")
+    parser.add_argument("--models", type=Path, default=Path("out/suggest"), help="where models are kept")
     arguments = parser.parse_args()
     for seed in range(arguments.seeds):
         one_round(
@@ -57,11 +61,16 @@ def one_round(arguments: argparse.Namespace, seed: int, number: int, arms: Seque
         return
     annotated = first_cases(arguments.data, seed)
     annotated += [find(seed, earlier, arms[0])["next"] for earlier in range(number)]
+    model = trained(arguments, annotated, seed, arms[0])
     with tempfile.TemporaryDirectory() as scratch:
-        model = trained(arguments, annotated, seed, Path(scratch))
         facts = scored(arguments, model, Path(scratch))
         for arm in arms:
-            chosen = next_case(arguments, annotated, model, seed, arm) if number < arguments.rounds else None
+            store = Path(scratch) / arm
+            chosen = (
+                next_case(arguments, annotated, model, seed, arm, store)
+                if number < arguments.rounds
+                else None
+            )
             run = {"seed": seed, "round": number, "arm": arm, "annotated": annotated, "next": chosen}
             write({**run, **facts}, arguments)
 
@@ -76,21 +85,36 @@ def training_cases(data: Path) -> list[str]:
     return sorted(case.id for case in CaseStore.open(data).cases if case.trainable)
 
 
-def trained(arguments: argparse.Namespace, annotated: list[str], seed: int, scratch: Path) -> Path:
-    """A model that learnt from the annotated cases."""
-    data = subset(arguments.data, annotated, scratch / "data")
-    request = TrainRequest(
-        data=data, output=scratch / "model", steps=arguments.steps, seed=seed, device="cpu", settings=PLAN
-    )
-    return train(request, Reporter()).folder
+def trained(arguments: argparse.Namespace, annotated: list[str], seed: int, arm: str) -> Path:
+    """The model that learnt from the annotated cases, from the model of the round before."""
+    number = len(annotated) - FIRST
+    output: Path = arguments.models / f"{seed}-{number}-{arm if number else 'first'}"
+    if (output / "model.json").exists():
+        return output
+    parent = str(trained(arguments, annotated[:-1], seed, arm)) if number else None
+    shutil.rmtree(output, ignore_errors=True)  # what a stopped round left
+    with tempfile.TemporaryDirectory() as scratch:
+        data = subset(arguments.data, annotated, Path(scratch) / "data")
+        request = TrainRequest(
+            data=data,
+            output=output,
+            init_from=parent,
+            steps=arguments.steps[1 if number else 0],
+            seed=seed,
+            device="cpu",
+            settings=[] if parent else PLAN,
+        )
+        return train(request, Reporter()).folder
 
 
-def next_case(arguments: argparse.Namespace, annotated: list[str], model: Path, seed: int, arm: str) -> str:
+def next_case(
+    arguments: argparse.Namespace, annotated: list[str], model: Path, seed: int, arm: str, scratch: Path
+) -> str:
     """The case to annotate next."""
     pool = [case for case in training_cases(arguments.data) if case not in annotated]
     if arm == "random":
         return str(np.random.default_rng([seed, len(annotated)]).choice(pool))
-    store = subset(arguments.data, [*annotated, *pool], model.parent / "pool")
+    store = subset(arguments.data, [*annotated, *pool], scratch)
     found = suggest(
         store,
         model,

@@ -177,6 +177,7 @@ def _why(reasons: list[str]) -> str:
     words = {
         "unsure": _("the model is unsure"),
         "unlike": _("unlike the annotated cases"),
+        "stands_for_many": _("many scans are like it"),
         "nothing_found": _("the model finds nothing"),
     }
     return ", ".join(words[reason] for reason in reasons if reason in words)

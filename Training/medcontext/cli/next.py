@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WORDS = {
     "unsure": "the model is unsure",
     "unlike": "unlike the annotated cases",
+    "stands_for_many": "many scans are like it",
     "nothing_found": "the model finds nothing",
 }
 """What stands in the table for each reason."""

@@ -1,4 +1,4 @@
-"""The order in which scans are worth annotating, from how unsure the model is and how new they are."""
+"""The order in which scans are worth annotating: by how unsure the model is, and by what they bring nearer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ import numpy as np
 from medcontext.data.case import Case
 from medcontext.inference.second_look import Look
 
-Reason = Literal["unsure", "unlike", "nothing_found"]
+Reason = Literal["unsure", "unlike", "stands_for_many", "nothing_found"]
 
 OUTSTANDING = 2 / 3
-"""A scan that is less sure, or less like the annotated ones, than two thirds of the others is told apart by that."""
+"""What is more so than two thirds of the scans is said to be so."""
+
+CHOSEN = 50
+"""So many scans are chosen one after another; those behind them follow in the order of their scores then."""
+
+OTHERS = 1000
+"""So many scans, drawn at random, stand for a larger pool."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,13 @@ class Suggestion:
 
     Attributes:
         case: its id in the store.
-        score: 0 to 1; the mean of its places by uncertainty and by novelty among all that were looked at.
+        score: uncertainty times gain, as a share of that of the first suggestion.
         uncertainty: how much views of it disagree, 0 to 1.
         novelty: distance from what is annotated and from the suggestions before it, in standard deviations of the
             encoder's features; None where there was nothing yet to be near to.
         reasons: "unsure" (less sure of it than of most), "unlike" (less like the annotated ones than most),
-            "nothing_found" (the model found none of its labels); empty where it is the only one.
+            "stands_for_many" (many scans are more like it than like what is annotated), "nothing_found" (the model
+            found none of its labels); empty where it is the only one.
         images: its files.
     """
 
@@ -52,36 +59,85 @@ class Suggestion:
         }
 
 
-def rank(looks: Sequence[tuple[Case, Look]], known: Sequence[np.ndarray]) -> list[Suggestion]:
-    """The scans in the order to annotate them in.
+def rank(looks: Sequence[tuple[Case, Look]], known: Sequence[np.ndarray], seed: int = 0) -> list[Suggestion]:
+    """The scans in the order to annotate them in: by uncertainty times gain.
+
+    The gain of a scan is how much nearer, summed over all scans, what is not annotated would be to what is: a scan
+    that is unlike the annotated ones gains much by itself, one that many others are like gains through them. A scan
+    that is unlike everything counts once and no more, so that oddities do not come before what the model will meet.
 
     Args:
         looks: the scans, with what was seen of them.
         known: features of the annotated cases.
+        seed: of the draw from a large pool.
     """
     rows = np.stack([look.features for _case, look in looks] + list(known)).astype(np.float64)
     rows = (rows - rows.mean(0)) / np.maximum(rows.std(0), 1e-6)
-    own, others = rows[: len(looks)], rows[len(looks) :]
-    nearest = np.full(len(own), np.inf)
-    for other in others:
-        nearest = np.minimum(nearest, _distance(own, other))
-    unsure = _places(np.array([look.uncertainty for _case, look in looks]))
-    scale = np.sort(nearest) if known else None
-    left, ranking = np.ones(len(own), bool), []
-    while left.any():
-        new = np.ones(len(own)) if scale is None else np.searchsorted(scale, nearest, "right") / len(own)
-        score = np.where(left, (unsure + new) / 2, -1)
-        best = int(score.argmax())
-        left[best] = False
-        case, look = looks[best]
-        reasons = _reasons(look, unsure[best], None if scale is None else new[best]) if len(own) > 1 else ()
-        novelty = float(nearest[best]) if np.isfinite(nearest[best]) else None
-        ranking.append(
-            Suggestion(case.id, float(score[best]), look.uncertainty, novelty, reasons, tuple(case.images))
-        )
-        nearest = np.minimum(nearest, _distance(own, own[best]))
-        scale = np.sort(nearest) if scale is None else scale
+    pool = _Pool(rows[: len(looks)], rows[len(looks) :], seed)
+    unsure, gains = np.array([look.uncertainty for _case, look in looks]), pool.gains()
+    reasons = _Reasons(unsure, gains, pool.nearest)
+    whole = max(float((unsure * gains).max()), 1e-12)
+    left = list(range(len(looks)))
+    ranking: list[Suggestion] = []
+    while left:
+        scores = unsure * pool.gains() / whole
+        order = sorted(left, key=lambda index: -scores[index])
+        for index in order[:1] if len(ranking) < CHOSEN else order:
+            case, look = looks[index]
+            why = reasons.of(index, look) if len(looks) > 1 else ()
+            facts = float(scores[index]), look.uncertainty, pool.novelty(index), why
+            ranking.append(Suggestion(case.id, *facts, tuple(case.images)))
+            left.remove(index)
+            pool.annotate(index)
     return ranking
+
+
+class _Pool:
+    """Scans as points, and how far each is from the nearest that is annotated."""
+
+    def __init__(self, rows: np.ndarray, known: np.ndarray, seed: int) -> None:
+        self._rows = rows
+        self.nearest = np.full(len(rows), np.inf)
+        for other in known:
+            self.nearest = np.minimum(self.nearest, _distance(rows, other))
+        some = np.random.default_rng(seed).permutation(len(rows))[:OTHERS]
+        self._some = np.sort(some)
+        self._between = np.stack([_distance(rows[self._some], row) for row in rows]).astype(np.float32)
+
+    def gains(self) -> np.ndarray:
+        """For each scan, how much nearer the others would be to what is annotated."""
+        nearest = self.nearest[self._some]
+        # With nothing annotated everything is equally far, so that the middle of the scans gains most.
+        nearest = np.where(np.isfinite(nearest), nearest, self._between.max())
+        gains: np.ndarray = np.maximum(nearest - self._between, 0).sum(1)
+        return gains
+
+    def novelty(self, index: int) -> float | None:
+        return float(self.nearest[index]) if np.isfinite(self.nearest[index]) else None
+
+    def annotate(self, index: int) -> None:
+        self.nearest = np.minimum(self.nearest, _distance(self._rows, self._rows[index]))
+
+
+class _Reasons:
+    """What sets a scan apart from the others."""
+
+    def __init__(self, unsure: np.ndarray, gains: np.ndarray, nearest: np.ndarray) -> None:
+        self._unsure, self._gain = _places(unsure), _places(gains)
+        self._far = _places(nearest) if np.isfinite(nearest).all() else np.zeros(len(unsure))
+
+    def of(self, index: int, look: Look) -> tuple[Reason, ...]:
+        if look.found < 0.5:
+            return ("nothing_found",)
+        places: dict[Reason, float] = {
+            "unsure": self._unsure[index],
+            "unlike": self._far[index],
+            "stands_for_many": self._gain[index],
+        }
+        if places["unlike"] >= OUTSTANDING:  # then it gains by itself
+            del places["stands_for_many"]
+        least = min(OUTSTANDING, max(places.values()))
+        return tuple(reason for reason, place in places.items() if place >= least)
 
 
 def _distance(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -93,14 +149,3 @@ def _distance(rows: np.ndarray, row: np.ndarray) -> np.ndarray:
 def _places(values: np.ndarray) -> np.ndarray:
     """For each value the share of values that are not larger."""
     return np.searchsorted(np.sort(values), values, "right") / len(values)
-
-
-def _reasons(look: Look, unsure: float, new: float | None) -> tuple[Reason, ...]:
-    if look.found < 0.5:
-        return ("nothing_found",)
-    reasons: list[Reason] = []
-    if unsure >= OUTSTANDING or new is None or unsure >= new:
-        reasons.append("unsure")
-    if new is not None and (new >= OUTSTANDING or new > unsure):
-        reasons.append("unlike")
-    return tuple(reasons)

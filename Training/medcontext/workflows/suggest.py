@@ -62,9 +62,10 @@ def suggest(
     *Uncertainty* is the disagreement of views of a scan with hidden parts with the clean view, of the members of an
     ensemble where the model is one, and of the teacher where the model folder holds its weights (training keeps one
     set, so that today it is the masked views that speak); see :class:`SecondLook`. *Novelty* is the distance of the
-    pooled encoder features from the nearest case that is annotated. Both are turned into places among the scans
-    looked at, since neither has a natural scale, and the score is their mean. Scans are chosen one after another, and
-    each counts as annotated from then on, so that the first suggestions differ from each other.
+    pooled encoder features from the nearest case that is annotated, and the *gain* of a scan is by how much annotating
+    it would bring all scans nearer to an annotated one. The score is uncertainty times gain, as a share of that of the
+    first. Scans are chosen one after another, and each counts as annotated from then on, so that the first suggestions
+    differ from each other.
 
     Args:
         data: case store or Decathlon folder.
@@ -100,7 +101,7 @@ def suggest(
     if not looker.looks:
         first = next(iter(looker.skipped.items()))
         raise InputError(f"None of {len(chosen)} scans could be looked at; {first[0]}: {first[1]}")
-    return Suggestions(rank(looker.looks, looker.known), len(pool), skipped)
+    return Suggestions(rank(looker.looks, looker.known, seed), len(pool), skipped)
 
 
 def _pool(store: CaseStore, candidates: Sequence[str] | None) -> tuple[list[Case], dict[str, str]]:

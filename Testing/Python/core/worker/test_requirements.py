@@ -73,6 +73,7 @@ def test_a_worker_segments_examines_imports_models_and_keeps_cases(
     assert answer["event"] == "result", answer
     assert worker.ask("doctor")["event"] == "result"
     assert worker.ask("import_model", archive="nowhere.zip")["kind"] == "input"
+    assert worker.ask("suggest", store="nowhere", model="hippocampus")["kind"] == "input"
     store = str(tmp_path / "store")
     assert worker.ask("create_store", folder=store, channels=[{"name": "T1"}])["event"] == "result"
     added = worker.ask("add_case", store=store, images=request_for(crop)["channels"], name="crop")
