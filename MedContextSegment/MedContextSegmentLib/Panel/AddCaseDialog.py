@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from MedContextSegmentLib.Panel.FinishedPart import FinishedLabels, FinishedPart
 from MedContextSegmentLib.Panel.MappingTable import MappingTable
 from MedContextSegmentLib.Panel.QtHelpers import quiet, showText
 from MedContextSegmentLib.Panel.RunControl import INTERVAL_MS
+from MedContextSegmentLib.Run.SegmentationRun import FRAME_SECONDS
 
 FIRST_ROW = 1
 """The store is named above the channels."""
@@ -90,8 +92,10 @@ class AddCaseDialog:
     def _poll(self) -> None:
         if self._reading is None:
             return
+        ends = time.monotonic() + FRAME_SECONDS
         try:
-            next(self._reading)
+            while time.monotonic() < ends:
+                next(self._reading)
         except StopIteration as end:
             self._take(end.value)
         except MedContextError as error:

@@ -386,6 +386,19 @@ def test_a_case_is_held_out_and_removed_only_after_asking(learning: Any, store: 
     assert kept  # a removed case can be brought back
 
 
+def test_the_menu_of_a_case_offers_what_the_buttons_do(learning: Any, store: Path) -> None:
+    from harness import dialogs
+
+    cases = learning.learn.cases
+    cases.table.select(shown(learning)[0][0])
+    actions = {action.text: action for action in cases.menu().actions()}
+    assert list(actions) == ["Open", "Hold out...", "Remove..."]
+    dialogs.answers.append(False)
+    actions["Remove..."].trigger()
+    assert "Remove" in dialogs.texts("question")[-1]
+    assert len(index(store)["training"]) == 1
+
+
 def test_what_another_program_adds_is_listed(learning: Any, store: Path) -> None:
     from harness.panel import waitUntil
 
