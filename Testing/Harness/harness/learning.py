@@ -158,7 +158,7 @@ def addCase(panel: Any, volume: Any, segmentation: Any) -> None:
     cases = panel.learn.cases
     assert cases.ui.addCaseButton.enabled, cases.ui.addCaseButton.toolTip
     cases.ui.addCaseButton.click()
-    assert waitUntil(lambda: not cases.work.running)
+    assert waitUntil(lambda: not cases.control.running)
 
 
 def _accept(dialog: Any, box: Any) -> int:
