@@ -73,7 +73,7 @@ class Heir:
     def prepared(self, inheritance: Inheritance) -> PreparedData:
         """The cases with the child's classes."""
         data = self.data
-        if inheritance.labels == self.store.labels:
+        if not inheritance.kept and inheritance.labels == self.store.labels:
             return data
         if self.parent is not None and inheritance.kept:
             labelled = self._ask(self.parent).teach(data.labelled, inheritance)

@@ -27,6 +27,7 @@ from medcontext.plan import Plan
 from medcontext.workflows.heads import inherit
 from medcontext.workflows.heir import Heir
 from medcontext.workflows.inheritance import Inheritance
+from medcontext.workflows.leave_one_out import cases_to_leave_out, time_needed
 from medcontext.workflows.request import PreparedData, TrainRequest
 from medcontext.workflows.training_card import make_card
 from medcontext.workflows.training_cases import choose_cases, prepare
@@ -72,6 +73,8 @@ def train(
     reporter = reporter or Reporter()
     if not is_main_process():
         return fit(request, reporter.silent(), control)
+    if request.leave_one_out:
+        reporter.info(time_needed(len(cases_to_leave_out(CaseStore.open(request.data), request)), request))
     with sole_writer(request.output / "training"):
         if request.resume and (request.output / "model.json").exists():
             reporter.info(f"The model in {request.output} is trained already.")
@@ -206,7 +209,7 @@ def _begin(
     heir = Heir(request, store, split, whole, data, device, parent, reporter)
     inheritance = heir.decided(folder / INHERITANCE_FILE, reads)
     if plan is None:
-        plan = plan_for_child(whole, inheritance.labels, card, request, reporter)
+        plan = plan_for_child(whole, inheritance, card, request, reporter)
         folder.mkdir(parents=True, exist_ok=True)
         plan.write(folder / PLAN_FILE)
     if plan.label_set != inheritance.labels:

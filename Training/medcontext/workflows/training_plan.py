@@ -14,8 +14,8 @@ from medcontext.engine.laterality import flip_pairs, reason_against_flips
 from medcontext.engine.planner import Wishes, make_plan
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.labels import LabelSet
 from medcontext.plan import NetworkSpec, Plan
+from medcontext.workflows.inheritance import Inheritance
 from medcontext.workflows.request import TrainRequest
 
 
@@ -53,21 +53,22 @@ def plan_for_data(
 
 
 def plan_for_child(
-    plan: Plan, labels: LabelSet, parent: ModelCard | None, request: TrainRequest, reporter: Reporter
+    plan: Plan, inheritance: Inheritance, parent: ModelCard | None, request: TrainRequest, reporter: Reporter
 ) -> Plan:
     """The plan for the labels of the child.
 
     Args:
         plan: for all labels of the data set.
-        labels: of the child.
+        inheritance: says which labels the child has.
         parent: what it starts from.
         request: its settings have the last word.
         reporter: told where mirrored anatomy is no anatomy any more.
     """
-    if labels.to_json() == plan.labels:
+    labels = inheritance.labels
+    if not inheritance.kept and labels.to_json() == plan.labels:
         return plan
     flips = list(plan.allowed_flips)
-    if parent is not None:
+    if parent is not None and inheritance.kept:
         flips = [axis for axis in flips if axis in parent.allowed_flips]
     if flips and (reason := reason_against_flips(labels)):
         reporter.warning(f"Training does not mirror left and right: {reason}.")
