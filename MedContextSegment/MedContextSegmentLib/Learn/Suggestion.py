@@ -95,7 +95,7 @@ class SuggestionRun(WorkerSteps):
     def giveWay(self) -> None:
         """Stop for something that waits behind it in the worker, which is therefore not ended by force."""
         if self.running and self._stop is None:
-            self._stop = CancelledError(_("Stopped for the segmentation that was begun."))
+            self._stop = CancelledError(_("Stopped, as something else was begun."))
             if self._asked is not None:
                 self._worker.send("cancel", target=self._asked.id)
 

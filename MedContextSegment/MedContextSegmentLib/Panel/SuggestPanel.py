@@ -78,10 +78,10 @@ class SuggestPanel:
         """Show what can be done, and why not."""
         ui, running = self._ui, self.control.running
         if self._run is not None and self._context.busy():
-            self._run.giveWay()  # a person waits for a segmentation now, and the worker does one thing at a time
+            self._run.giveWay()  # a person waits for something else now, and the worker does one thing at a time
         reason = suggestionReason(self._context.store(), self._context.chosenModel())
         if not reason and self._context.busy():
-            reason = _("Wait for the segmentation that is running.")
+            reason = _("Wait for what is running.")
         button = ui.suggestButton
         button.text = _("Cancel") if running else _("Suggest next")
         button.enabled = not self.control.cancelling if running else not reason

@@ -110,7 +110,7 @@ def test_a_segmentation_does_not_wait_for_a_search(learning: Any) -> None:
     runToEnd(learning)
     assert learning.learn.context.segmentation() is not None
     assert not learning.learn.suggest.control.running
-    assert status(learning) == "Stopped for the segmentation that was begun."
+    assert status(learning) == "Stopped, as something else was begun."
     search(learning)
 
 
