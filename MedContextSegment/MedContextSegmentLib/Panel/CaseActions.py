@@ -228,7 +228,9 @@ class CaseActions:
         there = is_store(store)
         if not there:
             text = _("The case store {folder} is no longer there: nothing was added.")
-            self._tell(InputError(text.format(folder=store), _("Connect its drive, then add the case again.")))
+            self._tell(
+                InputError(text.format(folder=store), _("Connect its drive, then add the case again."))
+            )
             self._context.refreshCases()
         return there
 

@@ -20,7 +20,8 @@ from MedContextSegmentLib.Panel.RunControl import RunControl
 from MedContextSegmentLib.Panel.StoreChooser import StoreChooser
 from MedContextSegmentLib.Panel.StoreReader import StoreReader
 
-HELD_OUT = "held_out"
+ANNOTATED = "annotated"
+"""Kind of the cases that are learnt from: only they can be held out."""
 
 
 class CasesPanel:
@@ -135,7 +136,7 @@ class CasesPanel:
         selected = self.table.selected() if store is not None else []
         self.chooser.setEnabled(not running)
         ui.openCaseButton.enabled = bool(selected) and free
-        ui.holdOutButton.enabled = change and any(case.kind != HELD_OUT for case in selected)
+        ui.holdOutButton.enabled = change and any(case.kind == ANNOTATED for case in selected)
         ui.removeCaseButton.enabled = change and bool(selected)
         reason = self._addReason()
         ui.addCaseButton.enabled = free and not reason
@@ -239,7 +240,7 @@ class CasesPanel:
                 break
 
     def _holdOut(self) -> None:
-        self.actions.holdOut([case for case in self.table.selected() if case.kind != HELD_OUT])
+        self.actions.holdOut([case for case in self.table.selected() if case.kind == ANNOTATED])
 
     def _remove(self) -> None:
         self.actions.remove(self.table.selected())

@@ -10,7 +10,7 @@ import qt
 
 from medcontext.case_list import StoreSummary, read_store
 from medcontext.dataset_form import INDEX, SPLITS
-from MedContextSegmentLib.Panel.Later import Later
+from MedContextSegmentLib.Panel.Later import PATIENCE_SECONDS, Later
 
 WATCH_MS = 3000
 
@@ -35,7 +35,7 @@ class StoreReader:
         self.summary: StoreSummary | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(WATCH_MS)
-        self._timer.connect("timeout()", self.look)
+        self._timer.connect("timeout()", self._glance)
 
     @property
     def reading(self) -> bool:
@@ -73,7 +73,12 @@ class StoreReader:
         self._timer.stop()
         self._later.stop()
 
-    def _begin(self, force: bool) -> None:
+    def _glance(self) -> None:
+        """As :meth:`look`, without a moment of waiting: nobody asked for it."""
+        if self.folder is not None and not self.reading:
+            self._begin(force=False, patience=0.0)
+
+    def _begin(self, force: bool, patience: float = PATIENCE_SECONDS) -> None:
         folder, known, read = self.folder, None if force else self._stamp, self._read
         if folder is None:
             return
@@ -82,7 +87,7 @@ class StoreReader:
             stamp = stampOf(folder)
             return folder, stamp, read(folder) if stamp != known else None
 
-        self._later.begin(work)
+        self._later.begin(work, patience)
 
     def _done(self, result: Any) -> None:
         folder, stamp, summary = result

@@ -60,6 +60,14 @@ def newStore(folder: Path) -> None:
     dialogs.answers.append(answer)
 
 
+def finish(panel: Any) -> None:
+    """Wait until the store was changed and read."""
+    from harness.panel import waitUntil
+
+    cases = panel.learn.cases
+    assert waitUntil(lambda: not cases.control.running and not cases.reader.reading)
+
+
 def ok(box: Any, dialog: Any) -> int:
     """Click OK as a person does, and give what the dialog says then."""
     import qt
@@ -90,7 +98,7 @@ def addCase(panel: Any, change: Callable[[Any], None], *answers: Any) -> None:
 
     dialogs.answers.extend([answer, *answers])
     panel.learn.cases.addCase()
-    assert waitUntil(lambda: not panel.learn.cases.control.running)
+    finish(panel)
 
 
 def say(ui: Any, segment: str, answer: str) -> None:
@@ -359,7 +367,6 @@ def test_a_double_click_opens_a_case_beside_what_is_there(learning: Any, store: 
 
 def test_a_case_is_held_out_and_removed_only_after_asking(learning: Any, store: Path) -> None:
     from harness import dialogs
-    from harness.panel import waitUntil
 
     panel = learning.learn.cases
     name = shown(learning)[0][0]
@@ -368,7 +375,7 @@ def test_a_case_is_held_out_and_removed_only_after_asking(learning: Any, store: 
         panel.table.select(name)
         dialogs.answers.append(agreed)
         button.click()
-        assert waitUntil(lambda: not panel.control.running)
+        finish(learning)
 
     before = (store / "dataset.json").read_bytes()
     click(panel.ui.holdOutButton, False)
@@ -423,7 +430,7 @@ def test_unlabelled_scans_in_a_folder_are_linked_not_copied(
     import shutil
 
     from harness import dialogs
-    from harness.panel import SAMPLE, waitUntil
+    from harness.panel import SAMPLE
 
     scans = tmp_path / "scans"
     scans.mkdir()
@@ -434,7 +441,7 @@ def test_unlabelled_scans_in_a_folder_are_linked_not_copied(
     stored = set(store.rglob("*.nii.gz"))
     dialogs.answers.extend([str(scans), True])
     learning.learn.cases.actions.addFolder()
-    assert waitUntil(lambda: not learning.learn.cases.control.running)
+    finish(learning)
     assert "not copied" in dialogs.texts("question")[-1]
     assert set(store.rglob("*.nii.gz")) == stored
     assert {path: path.stat().st_mtime_ns for path in scans.iterdir()} == files
@@ -447,7 +454,6 @@ def test_volumes_of_the_scene_are_copied_only_after_saying_how_much(learning: An
     import qt
 
     from harness import dialogs
-    from harness.panel import waitUntil
 
     volume = otherScan(learning, "only on screen")
     asked: list[str] = []
@@ -462,7 +468,7 @@ def test_volumes_of_the_scene_are_copied_only_after_saying_how_much(learning: An
 
     dialogs.answers.append(answer)
     learning.learn.cases.actions.addVolumes()
-    assert waitUntil(lambda: not learning.learn.cases.control.running)
+    finish(learning)
     assert "copied" in asked[0]
     assert "MB" in asked[0]
     assert [row[1] for row in shown(learning)] == ["unlabelled", "annotated"]
@@ -484,14 +490,22 @@ def test_the_store_is_remembered_by_the_machine_not_by_the_scene(
     again = load_module(MODULE)
     again.warmUp.begin = lambda _model: None
     again.ui.learnSection.collapsed = False
-    settle()
+    finish(again)
     assert again.learn.context.storeFolder() == store
     assert len(shown(again)) == 1
 
 
+def test_settings_edited_by_hand_cost_nothing(learning: Any, store: Path) -> None:
+    for stored in ("no json", "[1, 2]", "{}", '["/gone/elsewhere"]'):
+        learning.settings.recentStores = stored
+        learning.learn.refresh()
+        finish(learning)
+        assert learning.learn.context.storeFolder() == store
+        assert len(shown(learning)) == 1
+
+
 def test_a_folder_that_is_no_store_is_offered_as_a_new_one(learning: Any, tmp_path: Path) -> None:
     from harness import dialogs
-    from harness.panel import waitUntil
 
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -505,7 +519,7 @@ def test_a_folder_that_is_no_store_is_offered_as_a_new_one(learning: Any, tmp_pa
 
     dialogs.answers.extend([str(folder), True, answer])
     learning.learn.cases.ui.openStoreButton.click()
-    assert waitUntil(lambda: not learning.learn.cases.control.running)
+    finish(learning)
     assert index(folder)["channels"] == [{"name": "image", "modality": "CT"}]
     assert learning.learn.context.storeFolder() == folder
 
@@ -574,6 +588,7 @@ def test_a_read_only_store_can_be_opened_but_not_changed(learning: Any, store: P
     cases = learning.learn.cases
     cases.reader._read = lambda folder: replace(read_store(folder), writable=False)
     cases.reread()
+    finish(learning)
     assert "cannot be written" in problem(learning)
     assert str(store) in problem(learning)
     cases.table.select(shown(learning)[0][0])
@@ -640,6 +655,7 @@ def manyCases(folder: Path, count: int) -> Path:
 def test_a_thousand_cases_are_listed_sorted_and_filtered(learning: Any, tmp_path: Path) -> None:
     cases = learning.learn.cases
     cases.chooser.choose(manyCases(tmp_path / "many", 1000))
+    finish(learning)
     assert len(shown(learning)) == 1000
     assert [row[0] for row in shown(learning)[:3]] == ["case 0", "case 1", "case 2"]  # 10 does not follow 1
     header = cases.ui.casesTable.horizontalHeader()
@@ -700,7 +716,7 @@ def test_two_panels_change_one_store_and_one_goes_away_in_the_middle(
     other.warmUp.begin = lambda _model: None
     other.logic._worker = kept_worker
     other.ui.learnSection.collapsed = False
-    settle()
+    finish(other)
     cases = other.learn.cases
     assert len(shown(other)) == 1
     cases.table.select(shown(other)[0][0])
@@ -726,7 +742,7 @@ def test_a_reloaded_module_shows_the_store_again(learning: Any, store: Path) -> 
     fresh.warmUp.begin = lambda _model: None
     fresh.enter()
     fresh.ui.learnSection.collapsed = False
-    settle()
+    finish(fresh)
     assert fresh.learn.context.storeFolder() == store
     assert len(shown(fresh)) == 1
     fresh.cleanup()
