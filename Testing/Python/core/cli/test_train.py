@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,3 +89,67 @@ def test_a_detached_training_is_a_job_that_ends_with_a_model(
     assert job.result is not None
     assert (Path(job.result["model"]) / "model.json").is_file()
     assert jobs.list_jobs()[0].id == job.id
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, a_store: Path) -> None:
+    command = [*arguments(a_store, tmp_path / "model", 200), "--set", "engine.checkpoint_seconds=0.2"]
+    checkpoint = tmp_path / "model" / "training" / "checkpoint.pt"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medcontext", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    plan = (tmp_path / "model" / "training" / "plan.json").read_text(encoding="utf-8")
+    assert checkpoint.exists()
+    assert not (tmp_path / "model" / "model.json").exists()
+
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    result = CliRunner().invoke(app, [*command, "--resume", "--json"])
+    assert result.exit_code == 0, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "from the beginning" not in result.stdout
+    first = next(event for event in events if event["event"] == "metric")
+    assert first["step"] > 0
+    card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert card["training"]["steps"] == 200
+    assert (tmp_path / "model" / "plan.json").read_text(encoding="utf-8") == plan
+
+
+def test_finetune_ends_with_what_became_of_the_parent(tmp_path: Path, a_store: Path) -> None:
+    parent, child = tmp_path / "parent", tmp_path / "child"
+    assert CliRunner().invoke(app, arguments(a_store, parent, 2)).exit_code == 0
+    where = ["--data", str(a_store), "-o", str(child), "--device", "cpu", "--precision", "fp32"]
+    command = ["finetune", "-m", str(parent), *where, "--steps", "2", "--title", "Mine"]
+    result = CliRunner().invoke(
+        app, [*command, "--labels", "Box", "--exclude", "box_2", "--keep", "all", "--json"]
+    )
+    assert result.exit_code == 0, result.stderr
+    ended = json.loads(result.stdout.splitlines()[-1])
+    assert ended["event"] == "result"
+    assert (Path(ended["model"]), ended["model_id"], ended["parent"]["id"]) == (child, "child", "parent")
+    assert ended["verdict"]["word"] == "too_few"
+    assert ended["verdict"]["cases"] == 0
+    assert "no held-out case" in ended["verdict"]["sentence"]
+    card = json.loads((child / "model.json").read_text(encoding="utf-8"))
+    assert card["title"] == "Mine"
+    assert card["training"]["shots"] == 1
+
+
+@pytest.mark.parametrize("pair", [("--minutes=1", "--until-stopped"), ("--steps=2", "--until-stopped")])
+def test_a_training_has_one_end(tmp_path: Path, a_store: Path, pair: tuple[str, str]) -> None:
+    command = ["train", "--data", str(a_store), "-o", str(tmp_path / "model"), *pair]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "Give one of --minutes, --steps and --until-stopped" in result.stderr
+
+
+def test_both_commands_take_the_same_options() -> None:
+    helps = {name: CliRunner().invoke(app, [name, "--help"]).stdout for name in ("train", "finetune")}
+    options = {name: set(re.findall(r"--[a-z][a-z-]+", text)) for name, text in helps.items()}
+    assert options["train"] - options["finetune"] == {"--network", "--size"}
+    assert options["finetune"] <= options["train"]
