@@ -189,6 +189,11 @@ class Sending:
         self._closed = False
         self.bytesSent = 0
 
+    @property
+    def folder(self) -> Path:
+        """Where arrays are written, those of the answer too; it is made when first asked for."""
+        return self._open().path
+
     def volume(self, name: str, array: np.ndarray, affine: np.ndarray) -> dict[str, Any]:
         """Write an array ``(K, J, I)``; returns it as the worker takes volumes.
 

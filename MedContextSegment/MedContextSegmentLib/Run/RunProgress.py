@@ -11,6 +11,7 @@ _SPANS = {
     "load model": (0.06, 0.10),
     "preprocess": (0.10, 0.15),
     "plan": (0.15, 0.16),
+    "adapt": (0.10, 0.78),
     "segment": (0.16, 0.80),
     "certainty": (0.80, 0.86),
     "label": (0.86, 0.90),

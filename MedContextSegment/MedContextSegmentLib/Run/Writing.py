@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from MedContextSegmentLib.Run.Remembering import remembering
 from MedContextSegmentLib.Run.RunInputs import RunInputs, SegmentRequest
 from MedContextSegmentLib.Run.RunListener import RunListener
 from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE, forgetCertainty, showCertainty
@@ -31,7 +32,7 @@ class Writing:
         self._editorNode, self._saveStateForUndo = editorNode, saveStateForUndo
         self._node: Any = None
         self._certaintyNode: Any = None
-        self._earlier: _Earlier | None = None
+        self._earlier: Earlier | None = None
 
     def steps(
         self,
@@ -58,6 +59,7 @@ class Writing:
             listener.warning(_("No structure was found in this image."))
         for note in writer.notes:
             listener.message(note)
+        yield from remembering(self._node, request, inputs, result, writer)
         yield 1.0
         # Last, in one go: from here on nothing is taken back.
         self._showCertainty(result, snapshot, region, listener)
@@ -106,7 +108,7 @@ class Writing:
     def _target(self, request: SegmentRequest, snapshot: VolumeSnapshot, listener: RunListener) -> Any:
         node = request.segmentation
         if node is not None and node.GetScene() is not None:
-            self._earlier = _Earlier(node)
+            self._earlier = Earlier(node)
             return node
         if request.redo is not None:
             raise InputError(_("The segmentation to correct was deleted during the run: there is no result."))
@@ -130,8 +132,12 @@ def _settings(request: SegmentRequest, inputs: RunInputs) -> dict[str, Any]:
     return settings
 
 
-class _Earlier:
-    """What a segmentation node was before; Slicer's own undo history does the copying."""
+class Earlier:
+    """What a segmentation node was before; Slicer's own undo history does the copying.
+
+    Args:
+        node: a ``vtkMRMLSegmentationNode``.
+    """
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -141,6 +147,7 @@ class _Earlier:
         self._history.SaveState()
 
     def restore(self) -> None:
+        """Make the node again what it was."""
         self._history.RestorePreviousState()
         for name in self._node.GetAttributeNames():
             if name not in self._attributes:

@@ -13,9 +13,11 @@ Which segments a result goes to:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
@@ -38,10 +40,12 @@ class SegmentationWriter:
             segmentation that is written; without one all may be written, and segments of others keep their voxels.
         saveStateForUndo: called once before the first change, such as that of the embedded editor.
         settings: what the person chose, for the provenance.
+        overwrites: whether the editor's overwrite mode applies; if not, segments of others keep their voxels.
 
     Attributes:
         segmentIds: the segments that hold the result, in the order of the labels.
         protectedVoxels: how many voxels of the result were left out because they are protected.
+        exact: whether the segments hold the result voxel by voxel.
         notes: sentences for the person.
     """
 
@@ -50,12 +54,14 @@ class SegmentationWriter:
         editorNode: Any = None,
         saveStateForUndo: Callable[[], Any] | None = None,
         settings: Mapping[str, Any] | None = None,
+        overwrites: bool = True,
     ) -> None:
-        self._editorNode = editorNode
+        self._editorNode, self._overwrites = editorNode, overwrites
         self._saveStateForUndo = saveStateForUndo
         self._settings = dict(settings or {})
         self.segmentIds: tuple[str, ...] = ()
         self.protectedVoxels = 0
+        self.exact = False
         self.notes: tuple[str, ...] = ()
 
     def write(self, *arguments: Any, **options: Any) -> tuple[str, ...]:
@@ -98,6 +104,7 @@ class SegmentationWriter:
             self._saveStateForUndo()
         for share in writeLayer(plan) if simple else writeProtected(plan):
             yield 0.1 + 0.89 * share
+        self.exact = simple and target.offset is not None
         self._finish(result, plan, region is not None)
         yield 1.0
 
@@ -139,6 +146,8 @@ class SegmentationWriter:
         )
         targets = {segmentId for segmentId in found.values() if segmentId and segmentId not in settled}
         editing = editingOf(self._editorNode, segmentationNode)
+        if not self._overwrites:
+            editing = replace(editing, overwriteMode=slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
         losing = set(losers(segmentationNode, editing, targets))
         writable = [piece for piece in pieces if found[piece.label.value] not in settled]
         return Plan(

@@ -99,6 +99,7 @@ def stageTitle(stage: str) -> str:
         "load model": _("Loading the model"),
         "preprocess": _("Preparing the image"),
         "plan": _("Planning"),
+        "adapt": _("Learning from the correction"),
         "segment": _("Segmenting"),
         "certainty": _("Estimating certainty"),
         "label": _("Finding labels"),

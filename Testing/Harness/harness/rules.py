@@ -21,6 +21,7 @@ AT_FILE_SCOPE = set(sys.stdlib_module_names) - {"imp"} | {"numpy", "vtk", "slice
 FLOOR_0 = {
     "case_list",
     "cards",
+    "correction_facts",
     "dataset_form",
     "errors",
     "events",

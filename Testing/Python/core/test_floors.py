@@ -23,6 +23,7 @@ FLOORS = {
         "home",
         "exchange",
         "redo_forms",
+        "correction_facts",
         "label_matching",
         "case_list",
         "dataset_form",
