@@ -72,7 +72,9 @@ class CaseTable:
             models: titles of the models that learnt from a case, by its id.
         """
         cases = store.cases if store is not None else ()
-        self._store, self._models, self._missing = store, models, frozenset()
+        if store is None or self._store is None or store.folder != self._store.folder:
+            self._missing = frozenset()
+        self._store, self._models = store, models
         self._fill()
         self._checking.begin(lambda: frozenset(case.id for case in cases if case.missing), patience=0.0)
 
@@ -100,6 +102,7 @@ class CaseTable:
 
     def _fill(self) -> None:
         table, kept = self._table, {case.id for case in self.selected()}
+        place = table.verticalScrollBar().value
         words = self._filter.text.casefold().split()
         cases = self._store.cases if self._store is not None else ()
         found = [case for case in cases if not words or self._holds(case, words)]
@@ -113,8 +116,9 @@ class CaseTable:
                     table.setItem(row, column, qt.QTableWidgetItem(text))
                 if case.id in kept:
                     self._selectRow(row)
-        self._grey(range(len(self._shown)))
+        self._grey()
         table.updatesEnabled = True
+        table.verticalScrollBar().value = place
         table.horizontalHeader().setSortIndicator(
             self._order, qt.Qt.DescendingOrder if self._descending else qt.Qt.AscendingOrder
         )
@@ -212,20 +216,16 @@ class CaseTable:
         return "\n".join(lines)
 
     def _found(self, missing: frozenset[str]) -> None:
-        self._missing = missing
-        rows = [row for row, case in enumerate(self._shown) if case.id in missing]
-        self._grey(rows)
-        if rows:
-            self._onSelected()
+        if missing != self._missing:
+            self._missing = missing
+            self._fill()
 
-    def _grey(self, rows: Iterable[int]) -> None:
+    def _grey(self) -> None:
         brush = qt.QBrush(self._table.palette.color(qt.QPalette.Disabled, qt.QPalette.Text))
-        for row in rows:
-            if self.isMissing(self._shown[row]):
+        for row, case in enumerate(self._shown):
+            if self.isMissing(case):
                 for column in range(MODELS + 1):
-                    item = self._table.item(row, column)
-                    item.setForeground(brush)
-                    item.setToolTip("")
+                    self._table.item(row, column).setForeground(brush)
 
 
 def kindTitle(kind: str) -> str:

@@ -36,6 +36,7 @@ class CasesPanel:
 
     Attributes:
         onStoreChanged: called when a store was read or chosen.
+        onBusyChanged: called when a change of the store begins or ends; updates this part, too.
     """
 
     def __init__(self, ui: Any, logic: Any, settings: Any, install: Any, context: LearnContext) -> None:
@@ -45,11 +46,12 @@ class CasesPanel:
         self._read: Path | None = None
         self._models: dict[str, tuple[str, ...]] = {}
         self.onStoreChanged: Callable[[], None] = lambda: None
+        self.onBusyChanged: Callable[[], None] = self.update
         self._addToolTip = ui.addCaseButton.toolTip
         icon = ui.storeProblemLabel.style().standardIcon(qt.QStyle.SP_MessageBoxWarning)
         ui.storeProblemIconLabel.setPixmap(icon.pixmap(16, 16))
         self.reader = StoreReader(self.show)
-        self.control = RunControl(ui.casesProgressBar, self.update, self.update)
+        self.control = RunControl(ui.casesProgressBar, lambda: self.onBusyChanged(), self.update)
         self.actions = CaseActions(logic, install, context, self.readStore, self.control, self._say)
         self.chooser = StoreChooser(ui, settings, self._onChosen, self.actions.newStore)
         self.actions.onStore = self.chooser.choose

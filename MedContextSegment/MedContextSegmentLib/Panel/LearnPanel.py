@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import slicer
 
 from MedContextSegmentLib.Panel.CasesPanel import CasesPanel
+from MedContextSegmentLib.Panel.CorrectionPanel import CorrectionPanel
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
 from MedContextSegmentLib.Panel.FineTunePanel import FineTunePanel
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
@@ -56,12 +56,9 @@ class LearnPanel:
         self.cases = self._add(CasesPanel, "LearnCases", host.ui.casesPlace)
         self.suggest = self._add(SuggestPanel, "Suggest", host.ui.suggestSection)
         self.fineTune = self._add(FineTunePanel, "FineTune", host.ui.fineTuneSection)
-        try:  # until it has landed
-            kind = importlib.import_module("MedContextSegmentLib.Panel.CorrectionPanel").CorrectionPanel
-            self.correction = self._add(kind, "Correction", host.ui.correctionSection)
-        except ModuleNotFoundError:
-            pass
+        self.correction = self._add(CorrectionPanel, "Correction", host.ui.correctionSection)
         self.cases.onStoreChanged = self._storeChanged
+        self.cases.onBusyChanged = self.update
         self.cases.show()
         showText(host.ui.learnStatusLabel, "")
         host.ui.learnSection.connect("contentsCollapsed(bool)", self._collapsed)

@@ -680,6 +680,43 @@ def test_a_thousand_cases_are_listed_sorted_and_filtered(learning: Any, tmp_path
 # The life of the panel
 
 
+def test_a_closed_section_reads_no_store(load_module: Callable[[Path], Any], tmp_path: Path) -> None:
+    from harness import slicer_qt
+    from harness.panel import MODULE
+    from MedContextSegmentLib.Setup.Settings import Settings
+
+    Settings().caseStore = str(manyCases(tmp_path / "many", 3))
+    panel = load_module(MODULE)
+    panel.warmUp.begin = lambda _model: None
+    assert panel.learn.context.storeFolder() == tmp_path / "many"
+    assert panel.learn.context.store() is None
+    slicer_qt.leave(panel)
+    slicer_qt.enter(panel)
+    assert panel.learn.cases.reader.summary is None
+    panel.ui.learnSection.collapsed = False
+    finish(panel)
+    assert len(shown(panel)) == 3
+
+
+def test_while_a_case_is_added_nothing_else_begins(learning: Any, store: Path) -> None:
+    from harness import dialogs
+
+    learning.learn.cases.table.select(shown(learning)[0][0])
+    ui = learning.learn.cases.ui
+    assert ui.removeCaseButton.enabled
+    assert not learning.learn.context.busy()
+    dialogs.answers.append(True)
+    ui.holdOutButton.click()
+    assert learning.learn.context.busy()
+    assert ui.casesCancelButton.visible
+    for name in ("addCaseButton", "removeCaseButton", "openCaseButton", "newStoreButton"):
+        assert not getattr(ui, name).enabled, name
+    finish(learning)
+    assert not ui.casesCancelButton.visible
+    assert ui.removeCaseButton.enabled
+    assert index(store)["training"][0]["held_out"] is True
+
+
 def test_closing_the_scene_while_a_case_is_added_loses_nothing(learning: Any, store: Path) -> None:
     from harness import dialogs
     from harness.panel import settle, waitUntil
