@@ -115,6 +115,19 @@ def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_ha
     assert not kept.exists()
 
 
+def test_a_training_killed_before_its_first_checkpoint_is_restarted_from_the_beginning(
+    tmp_path: Path, begin: Callable[..., jobs.Job]
+) -> None:
+    job = begin("--steps", "20")
+    wait_for(job, lambda job: jobs.follow(job.folder)[0])
+    jobs.kill(job.folder)
+    assert wait_for(job, ended).state == "lost"
+    assert CliRunner().invoke(app, ["jobs", "restart", job.id]).exit_code == 0
+    done = wait_for(job, ended)
+    assert done.state == "finished", done.message
+    assert log_of(tmp_path / "model") == list(range(20))
+
+
 def test_a_training_without_an_end_is_listed_paused_and_stopped_with_a_model(
     begin: Callable[..., jobs.Job],
 ) -> None:
