@@ -146,13 +146,13 @@ def takeLearn(folder: Path, widget: Any, volume: Any) -> None:
     from harness.panel import SAMPLE, waitUntil
     from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
 
-    store = Path(tempfile.mkdtemp(prefix="screenshots_")) / "Hippocampus"
+    store = Path(tempfile.mkdtemp(prefix="cases_")) / "Hippocampus"
     shutil.copytree(SAMPLE, store)
     widget.ui.learnSection.collapsed = False
     cases = widget.learn.cases
     cases.chooser.choose(store)
     waitUntil(lambda: cases.store() is not None)
-    cases.table.select(volume.GetName())
+    cases.table.select("hippocampus_067")
     grab(widget, folder / "panel_learn.png")
     dialog = AddCaseDialog(cases.store(), [volume], paintedSegmentation(volume))
     waitUntil(lambda: not dialog.reading)

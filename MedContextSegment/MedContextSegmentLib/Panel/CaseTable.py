@@ -14,7 +14,7 @@ from MedContextSegmentLib.Panel.Later import Later
 from MedContextSegmentLib.Panel.QtHelpers import quiet
 
 VISIBLE_ROWS = 8
-CELL_PIXELS = 10
+CELL_PIXELS = 8
 """What the frame of a cell adds to the width of its text."""
 
 CASE, KIND, FINISHED, LABELS, MODELS = range(5)
