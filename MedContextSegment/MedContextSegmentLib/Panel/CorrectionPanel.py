@@ -10,7 +10,7 @@ from slicer.util import VTKObservationMixin
 
 from medcontext.cards import CardSummary
 from medcontext.errors import CancelledError, MedContextError
-from MedContextSegmentLib.Learn.Correction import CorrectionRun, Learnt
+from MedContextSegmentLib.Learn.Correction import SECONDS, CorrectionRun, Learnt
 from MedContextSegmentLib.Learn.CorrectionReasons import correctionReason, correctionRequest
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.QtHelpers import showText
@@ -31,6 +31,7 @@ class CorrectionPanel(VTKObservationMixin):
 
     Attributes:
         control: keeps the run going.
+        seconds: time for learning.
     """
 
     def __init__(self, ui: Any, logic: Any, settings: Any, install: Any, context: LearnContext) -> None:
@@ -41,6 +42,7 @@ class CorrectionPanel(VTKObservationMixin):
         self._run: CorrectionRun | None = None
         self._observed: Any = None
         self._outcome = ""
+        self.seconds = SECONDS
         self.control = RunControl(ui.correctionProgressBar, self.update, self.update)
         ui.correctionButton.connect("clicked()", self._startOrCancel)
         ui.undoCorrectionButton.connect("clicked()", self.undo)
@@ -144,6 +146,7 @@ class CorrectionPanel(VTKObservationMixin):
             self._models or [],
             device=self._settings.device,
             precision=self._settings.precision,
+            seconds=self.seconds,
             editorNode=editor.node,
             saveStateForUndo=lambda: editor.saveStateForUndo(node),
         )
