@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from MedContextSegmentLib.Panel.QtHelpers import showText
 
 BAR_STEPS = 1000
 LEAST_WIDTH = 200
+PREVIEW_HEIGHT = 260
+COMPARISON_HEIGHT = 1000
 
 
 class LearningView:
@@ -45,8 +48,9 @@ class LearningView:
             self._showProgress(job)
         showText(ui.verdictLabel, "" if active else endedText(job))
         comparison = result.picture if result is not None else None
-        self._showPicture("previewLabel", job.picture if comparison is None else None, job.pictures)
-        self._showPicture("comparisonLabel", comparison, 0)
+        preview = job.picture if comparison is None else None
+        self._showPicture("previewLabel", preview, PREVIEW_HEIGHT, job.pictures)
+        self._showPicture("comparisonLabel", comparison, COMPARISON_HEIGHT)
         self.curve.show(job, colors)
 
     def clear(self) -> None:
@@ -68,8 +72,11 @@ class LearningView:
         if known and done is not None:
             bar.setValue(round(BAR_STEPS * done))
 
-    def _showPicture(self, name: str, path: Path | None, number: int) -> None:
-        """Show a picture file, no wider than the panel; it is read again when its number or its date is another."""
+    def _showPicture(self, name: str, path: Path | None, height: int, number: int = 0) -> None:
+        """Show a picture file, no wider than the panel; in full size where the pointer rests on it.
+
+        It is read again when its number or its date is another.
+        """
         label = getattr(self._ui, name)
         if path is None or (key := _stateOf(path, number)) is None:
             self._pictures.pop(name, None)
@@ -84,8 +91,9 @@ class LearningView:
             return  # it is being replaced: the next look will find it
         self._pictures[name] = key
         width = max(LEAST_WIDTH, label.parentWidget().width)
-        if image.width() > width:
-            image = image.scaledToWidth(width, qt.Qt.SmoothTransformation)
+        if image.width() > width or image.height() > height:
+            image = image.scaled(width, height, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation)
+            label.toolTip = f'<img src="{html.escape(path.as_posix())}">'
         label.setPixmap(qt.QPixmap.fromImage(image))
         label.setVisible(True)
 

@@ -4,6 +4,7 @@ their own, Slicer closed in the middle and the trainer killed."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,9 +179,9 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
 
     store = tmp_path / "store"
     shutil.copytree(SAMPLE, store)
-    swapLabels(store)
+    confuseLabels(store)
     panel = slicer_window()
-    panel.settings.trainingMinutes = "0.3"
+    panel.settings.trainingMinutes = "0.1"
     panel.learn.cases.chooser.choose(store)
     panel.learn.refresh()
     ui = panel.learn.fineTune.ui
@@ -189,7 +190,7 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
     waitForResult(panel)
     result = panel.learn.fineTune.job.result
     assert result.word == "worse", text(ui.verdictLabel)
-    assert "8" in result.sentence
+    assert re.search(r"\b5\b[^.]*cases", result.sentence), result.sentence
     assert "kept, and not selected" in text(ui.verdictLabel)
     assert ui.comparisonLabel.visible
     assert panel.learn.context.chosenModel().id == "hippocampus"
@@ -197,8 +198,8 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
     assert ui.switchModelButton.text.startswith("Use")
 
 
-def swapLabels(store: Path) -> None:
-    """Exchange both labels in the cases to learn from, and forget the hashes of the files."""
+def confuseLabels(store: Path) -> None:
+    """Exchange both labels in the cases to learn from; five of the held-out cases stay."""
     from medcontext.geometry import Volume
     from medcontext.io import read_labelmap, write_labelmap
 
@@ -209,4 +210,5 @@ def swapLabels(store: Path) -> None:
         labels = read_labelmap(store / entry["label"])
         swapped = np.choose(labels.array, (0, 2, 1)).astype(np.uint8)
         write_labelmap(store / entry["label"], Volume(swapped, labels.geometry))
+    data["test"] = data["test"][:5]
     index.write_text(json.dumps(data), encoding="utf-8")
