@@ -10,6 +10,7 @@ import typer
 from medcontext.cli.console import Console, session
 from medcontext.cli.learning import METHOD, LearningOptions, with_learning_options
 from medcontext.cli.options import SizeName
+from medcontext.events import Reporter
 
 if TYPE_CHECKING:
     from medcontext.workflows.request import TrainRequest
@@ -82,7 +83,14 @@ def finetune(
 def _run(console: Console, request: TrainRequest) -> None:
     from medcontext.workflows.train import train as run
 
-    trained = run(request, console.reporter, console.control)
+    reporter, control = console.reporter, console.control
+    if request.until_stopped:  # here the first Ctrl-C is no accident: what is best is kept and judged
+        reporter = Reporter(console.forward, run_id=reporter.run_id)
+
+        def control() -> str | None:
+            return "stop" if console.stopped else console.control()
+
+    trained = run(request, reporter, control)
     console.say(f"The model is in {trained.folder.absolute()}")
     if trained.verdict is not None:
         console.say(trained.verdict.sentence)

@@ -92,6 +92,31 @@ def test_a_detached_training_is_a_job_that_ends_with_a_model(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
+def test_ctrl_c_ends_a_training_without_an_end_and_its_model_is_kept(tmp_path: Path, a_store: Path) -> None:
+    command = [*arguments(a_store, tmp_path / "model", 1), "--until-stopped", "--json"]
+    command = [part for part in command if part not in ("--steps", "1")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medcontext", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "progress" and event["stage"] == "train":
+            assert event["value"] is None
+            process.send_signal(signal.SIGINT)
+            break
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    ended = json.loads(output.splitlines()[-1])
+    assert ended["event"] == "result"
+    card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    assert card["training"]["steps"] > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, a_store: Path) -> None:
     command = [*arguments(a_store, tmp_path / "model", 200), "--set", "engine.checkpoint_seconds=0.2"]
     checkpoint = tmp_path / "model" / "training" / "checkpoint.pt"
