@@ -103,3 +103,37 @@ def sample(panel: Any) -> Any:  # noqa: ARG001
     from harness.panel import loadSample
 
     return loadSample()
+
+
+@pytest.fixture
+def learning(working_panel: Any) -> Any:
+    """The panel with a real worker and the section Learn open."""
+    from harness.panel import settle
+
+    working_panel.warmUp.begin = lambda _model: None
+    working_panel.ui.learnSection.collapsed = False
+    settle()
+    return working_panel
+
+
+@pytest.fixture
+def painted(learning: Any) -> tuple[Any, Any]:
+    """A scan and a segmentation painted in three slices, chosen in the panel: two known structures and another one."""
+    from harness.cases import paint
+    from harness.panel import loadSample
+
+    volume = loadSample()
+    segmentation = paint(volume, {"anterior": (5, 9), "Posterior": (10, 14), "Lesion": (15, 19)})
+    learning.ui.segmentationSelector.setCurrentNode(segmentation)
+    return volume, segmentation
+
+
+@pytest.fixture
+def store(learning: Any, painted: tuple[Any, Any], tmp_path: Path) -> Path:
+    """A store of two labels with one case, annotated in three slices."""
+    from harness.cases import addCase, newStore, say
+
+    newStore(tmp_path)
+    addCase(learning, lambda ui: say(ui, "Lesion", "Leave out"))
+    assert painted is not None
+    return tmp_path / "Hippocampus"
