@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from medcontext.inference.predictor import Predictor
     from medcontext.io import read_image, read_labelmap, write_labelmap
     from medcontext.library import load_model
+    from medcontext.workflows.adapt import adapt
     from medcontext.workflows.demo import demo
     from medcontext.workflows.doctor import examine
     from medcontext.workflows.evaluate import evaluate
@@ -49,6 +50,7 @@ _HOMES = {
     "Reporter": "medcontext.events",
     "TrainRequest": "medcontext.workflows.request",
     "Volume": "medcontext.geometry",
+    "adapt": "medcontext.workflows.adapt",
     "choose_device": "medcontext.devices",
     "demo": "medcontext.workflows.demo",
     "evaluate": "medcontext.workflows.evaluate",
@@ -74,6 +76,7 @@ __all__ = [
     "Reporter",
     "TrainRequest",
     "Volume",
+    "adapt",
     "choose_device",
     "demo",
     "evaluate",

@@ -22,6 +22,7 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.inference.checks import check_image, check_prepared
 from medcontext.inference.focus import Box
+from medcontext.inference.postprocess import keep_largest_component
 from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.inference.region import check_box, prepare_region
 from medcontext.labels import IGNORE
@@ -30,7 +31,8 @@ from medcontext.workflows.correction import KEEP, bounds, looked_at, on_input, t
 from medcontext.workflows.learner import AdaptSettings, Learner
 
 STEPS = 40
-"""Enough, see ``Testing/Benchmarks/correction.py``: about 15 s on two cores for the bundled model."""
+"""What ``Testing/Benchmarks/correction.py`` measured with; the bundled model takes them in half a minute even on one
+core."""
 
 FEW_WINDOWS = 8
 """A scan that so many windows fill is looked at as a whole; a larger one up to half a window around the correction."""
@@ -103,7 +105,7 @@ def adapt(
     whole = check_box(image, box)
     check_image(image, model.card, whole if box is not None else None, reporter)
     looked, shown = _shown(before, corrected, region)
-    part = _part(image, model.card, looked, whole)
+    part = _part(image, model.card, shown, whole)
     case, places = _lesson(model.card, image, corrected, looked, shown, box, part, settings)
     case = replace(case, known=_known(model.card, labels))
     began, networks, done = time.monotonic(), [], 0
@@ -119,6 +121,8 @@ def adapt(
     if labels is not None:
         answer[~np.isin(answer, list(labels))] = 0
     joined = _joined(corrected, answer, looked, part)
+    keep_largest_component(joined, model.card.inference.postprocess.largest_component)
+    joined[looked] = corrected[looked]  # what a person painted apart from the rest stays
     labelmap = Volume(joined[None], image.geometry)
     prediction = replace(found, labelmap=labelmap, seconds={"adapt": spent, **found.seconds})
     return Adaptation(prediction, networks, done, spent, int((joined != corrected).sum()))
@@ -164,7 +168,7 @@ def _shown(
     return looked, shown if shown.any() else looked
 
 
-def _part(image: Volume, card: ModelCard, looked: np.ndarray, whole: Box) -> Box:
+def _part(image: Volume, card: ModelCard, shown: np.ndarray, whole: Box) -> Box:
     """Where the scan is looked at again: all of ``whole``, or half a window around the correction."""
     permutation, _flips = image.geometry.reorientation(card.input.orientation)
     windows = zip(permutation, card.input.patch_size, card.input.spacing, strict=True)
@@ -173,7 +177,7 @@ def _part(image: Volume, card: ModelCard, looked: np.ndarray, whole: Box) -> Box
     counts = [math.ceil(side / size[axis]) for axis, side in enumerate(sides)]
     if math.prod(counts) <= FEW_WINDOWS:
         return whole
-    around = bounds(looked, [math.ceil(size[axis] / 2) for axis in range(3)])
+    around = bounds(shown, [math.ceil(size[axis] / 2) for axis in range(3)])
     if around is None:
         return whole
     part = []

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from medcontext.card_schema import InputRange
+from medcontext.card_schema import InferenceSpec, InputRange, Postprocess
 from medcontext.devices import choose_device
 from medcontext.errors import CancelledError, InputError, TrainingDivergedError
 from medcontext.events import Event, Reporter
@@ -198,6 +199,19 @@ def test_a_large_scan_is_looked_at_again_around_the_correction_only(model: Loade
     changed[4:9, 4:12, 100] = 1
     now = labels_of(learn(replace(model, card=free), image, before, changed, steps=1))
     assert (now[..., 300:] == 1).all()
+
+
+def test_pieces_that_the_model_would_not_keep_are_not_brought_back(
+    model: LoadedModel, scan: Volume, before: np.ndarray
+) -> None:
+    dotted = before.copy()
+    dotted[0, 0, 0] = 3
+    rule = InferenceSpec(postprocess=Postprocess(largest_component=[1, 3]))
+    strict = replace(model, card=model.card.model_copy(update={"inference": rule}))
+    now = labels_of(learn(strict, scan, before, dotted, steps=STEPS))
+    assert now[0, 0, 0] == 3
+    now[0, 0, 0] = 0
+    assert [ndimage.label(now == value, np.ones((3, 3, 3)))[1] for value in (1, 3)] == [1, 1]
 
 
 def test_labels_that_were_not_wanted_are_not_taught_and_do_not_come_back(
