@@ -16,7 +16,7 @@ from typing import Any
 from medcontext.data.case import Case
 from medcontext.data.splits import select
 from medcontext.data.store import CaseStore
-from medcontext.errors import InputError
+from medcontext.errors import CancelledError, InputError
 from medcontext.events import Event, Reporter
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
@@ -63,7 +63,11 @@ def leave_one_out(
         single = replace(
             request, output=folder, exclude=[*request.exclude, *apart], leave_one_out=False, resume=False
         )
-        train(single, _share(reporter, index, len(cases)), control)
+        try:
+            train(single, _share(reporter, index, len(cases)), control)
+        except CancelledError:  # asked to stop before it had learnt anything
+            if control() != "stop" or reporter.cancelled:
+                raise
         if control() == "stop":  # it learnt for a shorter time than the others
             break
         _add_score(record, case, store, single, reporter)
