@@ -189,6 +189,7 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
     ui.fineTuneButton.click()
     waitForResult(panel)
     result = panel.learn.fineTune.job.result
+    assert result is not None, text(ui.verdictLabel)
     assert result.word == "worse", text(ui.verdictLabel)
     assert re.search(r"\b5\b[^.]*cases", result.sentence), result.sentence
     assert "kept, and not selected" in text(ui.verdictLabel)
