@@ -116,7 +116,7 @@ def labels_from(table: Sequence[Mapping[str, Any]], names: Mapping[str, Any] | S
             ) from error
     if not isinstance(names, Mapping):
         pairs: list[tuple[Any, Any]] = list(enumerate(names))
-    elif all(str(value).lstrip("-").isdigit() for value in names):
+    elif values_come_first(names):
         pairs = list(names.items())
     else:
         pairs = [(value, name) for name, value in names.items()]
@@ -127,6 +127,11 @@ def labels_from(table: Sequence[Mapping[str, Any]], names: Mapping[str, Any] | S
             f"The labels of {INDEX} must map whole numbers to names, such as {{'0': 'background', '1': 'x'}}."
         ) from error
     return LabelSet(tuple(Label(v, n, default_color(v)) for v, n in sorted(named) if v != 0))
+
+
+def values_come_first(names: Mapping[str, Any]) -> bool:
+    """Whether ``labels`` are names by value, not values by name."""
+    return all(str(value).lstrip("-").isdigit() for value in names)
 
 
 def channels_from(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from medcontext.data.case import Annotation, SplitName
+from medcontext.data.copies import copies_of
 from medcontext.data.index_file import (
     check_id,
     find_entry,
@@ -24,7 +25,7 @@ from medcontext.data.index_file import (
 from medcontext.data.labelling import labelmap_of, refuse_unfit
 from medcontext.data.locking import staging
 from medcontext.data.modality import odd_values, other_modality
-from medcontext.data.reading import check_channels, read_grid, voxel_hash
+from medcontext.data.reading import check_channels, read_grid, upright_hash, voxel_hash
 from medcontext.data.writing import Entry, insert, refuse_copy
 from medcontext.dataset_form import strip_ending
 from medcontext.errors import InputError
@@ -33,6 +34,8 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.io import atomic, read_volume, write_labelmap, write_volume
 from medcontext.labels import LabelSet
 from medcontext.resample import join_channels
+
+_CHECK = "check case"
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,12 @@ def add(
     """
     reporter = reporter or Reporter()
     seconds: dict[str, float] = {}
-    with _stage("check case", reporter, seconds):
-        name = check_id(new.case_id) if new.case_id is not None else _id_of(new)
+    with _stage(_CHECK, reporter, seconds):
+        name = _name_of(new, replacing)
         volumes = _open(new.images, reporter)
         image = _joined(volumes, new, channels, name, reporter)
         entry = _entry(folder, new, name, voxel_hash(image))
-        refuse_copy(folder, *read_data_set(folder), entry, name if replacing else None)
+        entry = _compared(folder, entry, image, name if replacing else None, reporter)
         if replacing:
             entry = replace(entry, keep_images=_is_there(folder, entry, image.geometry))
         known = labels if more_labels is None else merged(labels, more_labels)
@@ -197,6 +200,16 @@ def _entry(folder: Path, new: NewCase, name: str, voxels: str) -> Entry:
     )
 
 
+def _compared(folder: Path, entry: Entry, image: Volume, replaced: str | None, reporter: Reporter) -> Entry:
+    """The entry with what is known of copies; refused where it is one, first by what is recorded: that is quick."""
+    refuse_copy(folder, *read_data_set(folder), entry, replaced)
+    upright = upright_hash(image, entry.facts["voxels"])
+    copies = copies_of(folder, image, upright, replaced, reporter, _CHECK)
+    entry = replace(entry, upright=upright, copies=copies)
+    refuse_copy(folder, *read_data_set(folder), entry, replaced)
+    return entry
+
+
 def _is_there(folder: Path, entry: Entry, grid: Geometry) -> bool:
     """Whether the case to replace holds the very image, so that only its label changes."""
     previous = find_entry(folder, entry.case_id)
@@ -261,6 +274,12 @@ def compact(array: np.ndarray) -> np.ndarray:
 def _is_whole(array: np.ndarray) -> bool:
     """Whether all values are whole numbers; fractions are mostly met in the first part."""
     return all(np.array_equal(part, np.rint(part)) for part in array.reshape(-1, *array.shape[-2:]))
+
+
+def _name_of(new: NewCase, replacing: bool) -> str:
+    if new.case_id is None:
+        return _id_of(new)
+    return new.case_id if replacing else check_id(new.case_id)  # what is there has the name that it has
 
 
 def _id_of(new: NewCase) -> str:

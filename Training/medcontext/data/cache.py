@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from medcontext.data.case import Case
+from medcontext.data.hashing import files_hash as files_hash
+from medcontext.data.hashing import remembered
 from medcontext.data.modality import odd_values
 from medcontext.data.preprocess import PreparedCase, class_locations, prepare_image, prepare_labels
 from medcontext.data.reading import shortened, voxel_hash
 from medcontext.data.store import CaseStore
-from medcontext.dataset_form import DETACHED_HEADERS
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
@@ -31,6 +30,9 @@ from medcontext.plan import Plan
 
 CACHE_VERSION = 1
 """Counted up when preprocessing changes what it writes."""
+
+_PARTIAL = "annotated voxels kept"
+"""How partly annotated labels are prepared; part of their key, so that the entries of all others stay."""
 
 
 def prepare_cases(
@@ -188,58 +190,11 @@ def _key(case: Case, content: str, plan: Plan, labelled: bool) -> str:
     parts = [content, plan.preprocessing_hash(), str(CACHE_VERSION), str(labelled)]
     if labelled and case.label is not None:
         parts += [files_hash([case.label]), repr(case.annotated)]
+        parts += [_PARTIAL] if case.annotated.region != "whole" else []
         parts += [files_hash([case.annotated.mask])] if case.annotated.mask else []
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
-def files_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 over the files, in order; of a DICOM folder its files, of a detached header (MHD, NHDR) its data too.
-
-    Raises:
-        InputError: a file does not exist or cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        for file in _files_of(path):
-            with _reading(file), file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
 def _remembered_hash(paths: Sequence[Path], root: Path) -> str:
     """:func:`files_hash`, remembered until a file changes: thousands of scans would take an hour to read again."""
-    state = hashlib.sha256()
-    for path in paths:
-        for file in _files_of(path):
-            with _reading(file):
-                found = file.stat()
-            state.update(f"{file.absolute()}|{found.st_size}|{found.st_mtime_ns}|".encode())
-    memory = root / "hashes" / f"{state.hexdigest()[:32]}.txt"
-    with suppress(OSError, ValueError):
-        known = memory.read_text(encoding="ascii")
-        if len(known) == 64:
-            return known
-    content = files_hash(paths)
-    with suppress(OSError):  # a full disk is told where the images themselves are written
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(content, encoding="ascii")
-    return content
-
-
-def _files_of(path: Path) -> list[Path]:
-    with _reading(path):
-        if path.is_dir():
-            return sorted(p for p in path.iterdir() if p.is_file())
-        if path.suffix.lower() in DETACHED_HEADERS:
-            return [path, *sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path)]
-    return [path]
-
-
-@contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{file} does not exist.", "Run 'medcontext data check'.") from error
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.", "Check its rights.") from error
+    return remembered(paths, root / "hashes", lambda: files_hash(paths))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from medcontext.data.case import SplitName
-from medcontext.data.decathlon import DatasetFile, case_ids, read_whole
+from medcontext.data.decathlon import DatasetFile, case_ids, labels_of, read_whole
 from medcontext.data.locking import sync_folder
-from medcontext.dataset_form import INDEX, SCHEMA_VERSION
+from medcontext.dataset_form import INDEX, SCHEMA_VERSION, values_come_first
 from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
@@ -143,10 +143,39 @@ def merged(known: LabelSet, added: LabelSet) -> LabelSet:
     return LabelSet(tuple(by_value[value] for value in sorted(by_value)))
 
 
-def label_keys(labels: LabelSet) -> Index:
-    """The labels in the Decathlon form, and in ours with colours and codes."""
-    names = {"0": "background"} | {str(label.value): label.name for label in labels}
+def label_keys(labels: LabelSet, form: Any = None) -> Index:
+    """The labels in the Decathlon form, and in ours with colours and codes.
+
+    Args:
+        labels: all of them.
+        form: ``labels`` of the file; values by name, as nnU-Net writes them, stay so.
+    """
+    by_value = {str(label.value): label.name for label in labels}
+    names: Index = {"0": "background"} | by_value
+    if isinstance(form, dict) and not values_come_first(form):
+        background = {name: value for name, value in form.items() if int(value) == 0}
+        names = background | {label.name: label.value for label in labels}
     return {"labels": names, "label_table": labels.to_json()}
+
+
+def declare(data: Index, ids: dict[SplitName, list[str]], added: LabelSet) -> None:
+    """Add structures to the data set; in the cases that it has they are unknown, not absent.
+
+    Raises:
+        InputError: as :func:`merged`.
+    """
+    known = labels_of(DatasetFile.parse(data, INDEX))
+    labels = merged(known, added)
+    if labels.values == known.values:
+        return
+    for split, names in ids.items():
+        for position in range(len(names)):
+            entry = as_record(data[split][position])
+            annotated = entry.get("annotated") or {}
+            if entry.get("label") and annotated.get("labels") is None:
+                looked_at = annotated | {"labels": list(known.values)}
+                data[split][position] = entry | {"annotated": looked_at}
+    data |= label_keys(labels, data.get("labels"))
 
 
 def check_id(case_id: str) -> str:
@@ -160,6 +189,11 @@ def check_id(case_id: str) -> str:
             f"'{case_id}' cannot be the id of a case.", "Use letters, digits, '_', '-' and '.', at most 100."
         )
     return case_id
+
+
+def file_stem(case_id: str) -> str:
+    """What the files of a case are called: its id, unless another program chose one that not every disk takes."""
+    return case_id if _ID.fullmatch(case_id) and not case_id.endswith(".") else id_from(case_id)
 
 
 def id_from(name: str) -> str:

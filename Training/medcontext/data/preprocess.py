@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medcontext.geometry import Volume
+from medcontext.geometry import Triple, Volume
 from medcontext.intensity import find_scales, scaled
 from medcontext.labels import IGNORE
 from medcontext.plan import Channel, Plan, ResamplePlan, Spacing
@@ -53,8 +53,17 @@ def to_model_grid(
 def labels_to_model_grid(
     labelmap: Volume, *, orientation: str, spacing: Spacing, resample: ResamplePlan
 ) -> Volume:
-    """Reorient and resample a labelmap the way :func:`to_model_grid` moves its image; labels never mix."""
-    return _resampled(labelmap.reorient(orientation), spacing, 0, resample)
+    """Reorient and resample a labelmap the way :func:`to_model_grid` moves its image; labels never mix.
+
+    What is annotated is never lost among voxels that are not (255): one slice in ten of a scan with thin slices
+    would lie between the voxel centres of a coarser grid.
+    """
+    turned = labelmap.reorient(orientation)
+    moved = _resampled(turned, spacing, 0, resample)
+    if moved.shape == turned.shape or not (turned.array == IGNORE).any():
+        return moved
+    missed = moved.array == IGNORE
+    return replace(moved, array=np.where(missed, _annotated_within(turned.array, moved.shape), moved.array))
 
 
 def _resampled(volume: Volume, spacing: Spacing, order: int, resample: ResamplePlan) -> Volume:
@@ -62,6 +71,26 @@ def _resampled(volume: Volume, spacing: Spacing, order: int, resample: ResampleP
     if close or volume.geometry.shape_at(spacing) == volume.shape:
         return volume
     return resample_volume(volume, spacing, order, resample.separate_z)
+
+
+def _annotated_within(labels: np.ndarray, shape: Triple) -> np.ndarray:
+    """Labels ``(1, K, J, I)`` on a grid over the same box, 255 only where no annotated voxel lies.
+
+    Axis by axis the annotated voxel closest to the centre wins of those whose centres lie in an output voxel.
+    """
+    for axis, wanted in enumerate(shape, start=1):
+        count = labels.shape[axis]
+        if count == wanted:
+            continue
+        centre = (np.arange(wanted) + 0.5) * count / wanted
+        within = np.minimum((np.arange(count) + 0.5) * wanted / count, wanted - 1).astype(np.int64)
+        taken = labels.take(np.minimum(centre, count - 1).astype(np.int64), axis)
+        for index in np.argsort(np.abs(np.arange(count) + 0.5 - centre[within]), kind="stable"):
+            place = (slice(None),) * axis + (within[index],)
+            source = labels[(slice(None),) * axis + (index,)]
+            np.copyto(taken[place], source, where=taken[place] == IGNORE)
+        labels = taken
+    return labels
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ _PIECE = 1 << 17
 _PLANES = 8
 """Parts that stay in the processor's cache."""
 
+UPRIGHT = "LPS"
+"""Orientation in which two images that are stored with other axes are compared."""
+
 
 def read_case_image(
     paths: Sequence[Path], channels: Sequence[tuple[str, str]], case_id: str, reporter: Reporter | None = None
@@ -129,9 +132,23 @@ def voxel_hash(image: Volume) -> str:
     """SHA-256 of shape and float32 values: two copies of a scan agree whatever file or type they are in."""
     digest = hashlib.sha256(str(image.array.shape).encode())
     planes = image.array.reshape(-1, *image.array.shape[2:])
+    signed = image.array.dtype.kind == "f"
     for begin in range(0, len(planes), _PLANES):  # a whole CT as float32 takes half a gigabyte
-        digest.update(np.ascontiguousarray(planes[begin : begin + _PLANES], dtype=np.float32).data)
+        part = np.ascontiguousarray(planes[begin : begin + _PLANES], dtype=np.float32)
+        digest.update((part + np.float32(0) if signed else part).data)  # whole numbers on disk have no -0
     return digest.hexdigest()
+
+
+def upright_hash(image: Volume, known: str = "") -> str:
+    """:func:`voxel_hash` of the image turned to :data:`UPRIGHT`: other programs flip axes when they read or write.
+
+    Args:
+        image: the image.
+        known: its voxel hash, where it is known.
+    """
+    if image.geometry.orientation == UPRIGHT:
+        return known or voxel_hash(image)
+    return voxel_hash(image.reorient(UPRIGHT))
 
 
 def file_hash(path: Path) -> str:

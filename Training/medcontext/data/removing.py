@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from medcontext.data.aside import move_aside, room_for
 from medcontext.data.index_file import (
     HELD_OUT_VOXELS,
     files_in_store,
@@ -16,7 +17,6 @@ from medcontext.data.index_file import (
     write_data_set,
 )
 from medcontext.data.locking import locked, writing
-from medcontext.data.writing import move_aside, room_for
 from medcontext.io.atomic import replacing
 
 REMOVED = "removed"

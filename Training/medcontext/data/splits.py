@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from medcontext.data.case import Case
+from medcontext.data.reading import shortened
 from medcontext.data.store import CaseStore
 from medcontext.dataset_form import strip_ending
 from medcontext.errors import InputError
@@ -28,19 +29,31 @@ class Split:
         validation: labelled cases that choose the checkpoint; counted as shots too.
         unlabelled: cases of the store that have no label.
         unused: labelled training cases beyond the shots; their images may serve as unlabelled scans.
+        of_scored: labelled training cases of patients who have a test or held-out case; nothing uses them.
     """
 
     train: list[Case]
     validation: list[Case]
     unlabelled: list[Case]
     unused: list[Case]
+    of_scored: list[Case] = field(default_factory=list)
+
+    def remark(self) -> str:
+        """What a person should know about the choice, in one sentence; empty where there is nothing."""
+        if not self.of_scored:
+            return ""
+        cases = "annotated case is" if len(self.of_scored) == 1 else "annotated cases are"
+        names = shortened((case.id for case in self.of_scored), 4)
+        count = len(self.of_scored)
+        return f"{count} {cases} not learnt from, because other scans of the same patients score: {names}."
 
 
 def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_share: float = 0.2) -> Split:
     """Choose the cases of one training.
 
-    Test cases and cases held out are in none of the lists. ``shots`` counts every label used, validation
-    included: below 10 all are trained on, from 10 on a share is set apart, whole patients at a time.
+    Test cases, cases held out and labelled cases of their patients are not learnt from. ``shots`` counts every
+    label used, validation included: below 10 all are trained on, from 10 on a share is set apart, whole patients
+    at a time.
 
     Args:
         store: the data.
@@ -54,7 +67,14 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
     """
     if not 0 <= held_out_share < 1:
         raise InputError(f"The share of cases held out must lie between 0 and 1, not {held_out_share}.")
-    pool = [case for case in store.cases if case.trainable]
+    scored = {case.group for case in store.cases if case.split == "test" or case.held_out} - {""}
+    labelled = [case for case in store.cases if case.trainable]
+    pool = [case for case in labelled if case.group not in scored]
+    if labelled and not pool:
+        raise InputError(
+            f"Every labelled training case of {store.folder} is of a patient who is held out for scoring.",
+            "Add a case of another patient.",
+        )
     if not pool:
         raise InputError(
             f"{store.folder} holds no labelled training case.", "Add one with 'medcontext data add --label'."
@@ -65,8 +85,7 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
         count = min(max(VALIDATION_AT_LEAST, round(held_out_share * len(chosen))), VALIDATION_AT_MOST)
         train, validation = split_by_patient(chosen, count, seed)
     used = {case.id for case in chosen}
-    kept_apart = {case.group for case in store.cases if case.split == "test" or case.held_out}
-    kept_apart = (kept_apart | {case.group for case in validation}) - {""}
+    kept_apart = (scored | {case.group for case in validation}) - {""}
     free = [
         case
         for case in store.cases
@@ -77,6 +96,7 @@ def select(store: CaseStore, shots: int | None = None, seed: int = 0, held_out_s
         validation=validation,
         unlabelled=[case for case in free if case.label is None],
         unused=[case for case in free if case.label is not None and case.id not in used],
+        of_scored=[case for case in labelled if case.group in scored],
     )
 
 

@@ -11,7 +11,7 @@ from medcontext.data.adding import NewCase, add
 from medcontext.data.case import Case
 from medcontext.data.decathlon import cases_of, channels_of, labels_of, read_index, read_splits
 from medcontext.data.linking import Linked, link
-from medcontext.data.reading import read_case_image, read_case_labels, read_grid, voxel_hash
+from medcontext.data.reading import read_case_image, read_case_labels, read_grid, upright_hash, voxel_hash
 from medcontext.data.removing import remove
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -184,11 +184,14 @@ class CaseStore:
 
     def _scored_voxels(self, cases: Sequence[Case]) -> set[str]:
         """Voxel hashes of those that no training may see; of an image that cannot be read there is none."""
-        found = set()
+        found = set[str]()
         for case in cases:
             if case.held_out or case.split == "test":
+                found |= {case.voxels} - {""}
                 with suppress(InputError):
-                    found.add(case.voxels or voxel_hash(self.read_image(case)))
+                    image = self.read_image(case)
+                    voxels = case.voxels or voxel_hash(image)
+                    found |= {voxels, upright_hash(image, voxels)}
         return found
 
     def hold_out(self, case_ids: Iterable[str]) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medcontext.data.aside import retire, room_aside
 from medcontext.data.case import Annotation, SplitName
-from medcontext.data.decathlon import labels_of, read_index
 from medcontext.data.index_file import (
     HELD_OUT_VOXELS,
     CaseTakenError,
     Index,
     Record,
     as_record,
-    files_in_store,
+    declare,
+    file_stem,
     free_id,
     image_names,
     label_keys,
-    merged,
     places_of,
     read_data_set,
     records,
@@ -34,10 +32,6 @@ from medcontext.data.reading import file_hash
 from medcontext.dataset_form import INDEX
 from medcontext.errors import InputError
 from medcontext.labels import LabelSet
-
-REPLACED = "replaced"
-"""Folder of a store in which files of cases that were replaced are kept."""
-
 
 _OF_FILES = ("image", "label", "annotated", "hashes", "voxels")
 
@@ -55,6 +49,8 @@ class Entry:
         annotated: what was annotated, without the mask's path.
         facts: other keys of the entry (group, held_out, text, provenance, voxels).
         keep_images: the case that is replaced has this very image; its files stay.
+        upright: hash of the image's voxel values along the patient's axes.
+        copies: ids of cases whose files were read and found to be this image.
     """
 
     case_id: str
@@ -65,6 +61,8 @@ class Entry:
     annotated: Annotation = field(default_factory=Annotation)
     facts: dict[str, Any] = field(default_factory=dict)
     keep_images: bool = False
+    upright: str = ""
+    copies: frozenset[str] = frozenset()
 
 
 def create(
@@ -128,16 +126,16 @@ def insert(
         refuse_copy(folder, data, ids, entry, entry.case_id if existing else None)
         case_id = _id_for(folder, entry, taken_ids(ids), unique, existing)
         if labels is not None:
-            data |= label_keys(merged(labels_of(read_index(folder)), labels))
+            declare(data, ids, labels)
         previous, old_split, place = take_out(data, ids, case_id) if existing else ({}, entry.split, None)
         if entry.keep_images and previous.get("voxels") != entry.facts["voxels"]:
             raise InputError(f"Another program has changed case '{case_id}' meanwhile.", "Try again.")
         split = old_split if old_split == "test" else entry.split
-        aside = _room_aside(folder, previous, case_id)
+        aside = room_aside(folder, previous, case_id)
         moved = _move_files(folder, entry, case_id)
         try:
             record = _record(folder, entry, case_id, moved, hashes, previous)
-            if record.get("voxels") in data.get(HELD_OUT_VOXELS, []):
+            if not {record.get("voxels"), entry.upright}.isdisjoint(data.get(HELD_OUT_VOXELS, [])):
                 record["held_out"] = True
             listed = data.setdefault(split, [])
             listed.insert(place if place is not None and split == old_split else len(listed), record)
@@ -149,7 +147,7 @@ def insert(
             if aside is not None:
                 aside.rmdir()
             raise
-        _retire(folder, previous, record, aside)
+        retire(folder, previous, record, aside)
     return case_id
 
 
@@ -187,7 +185,7 @@ def refuse_copy(
     for case_id, other in records(data, ids):
         known = other.get("voxels")
         same = known == voxels if known else not places.isdisjoint(places_of(folder, other))
-        if same and case_id != replaced:
+        if (same or case_id in entry.copies) and case_id != replaced:
             raise CaseTakenError(case_id)
 
 
@@ -208,10 +206,11 @@ def _move_files(folder: Path, entry: Entry, case_id: str) -> dict[str, list[str]
         "labels": [entry.label],
         "masks": [entry.mask],
     }
-    names = [f"{case_id}_{n:04d}" for n in range(len(entry.images))] if len(entry.images) > 1 else [case_id]
+    stem = file_stem(case_id)
+    names = [f"{stem}_{n:04d}" for n in range(len(entry.images))] if len(entry.images) > 1 else [stem]
     moved: dict[str, list[str]] = {}
     for kind, files in parts.items():
-        for name, file in zip(names if kind == "images" else [case_id], files, strict=False):
+        for name, file in zip(names if kind == "images" else [stem], files, strict=False):
             if file is None:
                 continue
             (folder / kind).mkdir(exist_ok=True)
@@ -253,37 +252,14 @@ def _record(
         if "masks" in moved:
             annotated = replace(annotated, region="mask", mask=folder / moved["masks"][0])
         record |= {"label": moved["labels"][0], "annotated": annotated.to_json(folder)}
-    return record | {key: value for key, value in entry.facts.items() if value} | {"hashes": known}
+    record |= {key: value for key, value in entry.facts.items() if value} | {"hashes": known}
+    if files := _origins(folder, previous, record):
+        record["provenance"] = dict(record["provenance"]) | {"files": files}
+    return record
 
 
-def _room_aside(folder: Path, previous: Record, case_id: str) -> Path | None:
-    """A new folder for the files of a replaced case, made before anything changes: the disk may be full."""
-    if not previous or not files_in_store(folder, previous):
-        return None
-    return room_for(folder / REPLACED, f"{time.strftime('%Y%m%d-%H%M%S')}-{case_id}")
-
-
-def room_for(folder: Path, name: str) -> Path:
-    """A new folder of that name, or with a number."""
-    place, number = folder / name, 2
-    while place.exists():
-        place, number = folder / f"{name}-{number}", number + 1
-    place.mkdir(parents=True)
-    return place
-
-
-def _retire(folder: Path, previous: Record, record: Record, aside: Path | None) -> None:
-    """Move the files of a replaced entry aside; a person may have painted them for an hour."""
-    if aside is None:
-        return
-    kept = image_names(record)
-    move_aside(folder, [name for name in files_in_store(folder, previous) if name not in kept], aside)
-
-
-def move_aside(folder: Path, names: Sequence[str], aside: Path) -> None:
-    """Move files of the store into a folder, under the paths that they had in the store."""
-    for name in names:
-        target = aside / (folder / name).resolve().relative_to(folder.resolve())
-        with suppress(OSError):  # open in another program: it stays where it is, listed by nobody
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).replace(target)
+def _origins(folder: Path, *entries: Record) -> list[str]:
+    """The scan's own files as all entries name them: by each of them it is known again."""
+    listed = [(entry.get("provenance") or {}).get("files") or [] for entry in entries]
+    named = [file for files in listed if isinstance(files, list) for file in files if isinstance(file, str)]
+    return [file for file in dict.fromkeys(named) if not Path(file).is_relative_to(folder)]

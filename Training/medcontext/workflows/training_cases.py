@@ -27,6 +27,8 @@ def choose_cases(request: TrainRequest, store: CaseStore, reporter: Reporter) ->
     """
     left_out = {store.case(case_id).id for case_id in request.exclude}
     split = select(store, request.shots, request.seed)
+    if remark := split.remark():
+        reporter.warning(remark)
     parts = ("train", "validation", "unlabelled", "unused")
     split = replace(
         split, **{part: [c for c in getattr(split, part) if c.id not in left_out] for part in parts}

@@ -130,3 +130,30 @@ def test_the_shared_few_shot_lists_are_used(shared_data: Path) -> None:
     everything = select(store)
     assert len(everything.train) + len(everything.validation) == 170
     assert not set(lists["test"]) & set(ids(everything.train) + ids(everything.validation))
+
+
+def test_cases_of_a_patient_who_scores_are_not_learnt_from(tmp_path: Path) -> None:
+    entries: list[dict[str, Any]] = [
+        {"image": f"{n}.nii.gz", "label": f"l/{n}.nii.gz", "group": group}
+        for n, group in zip("abcd", "PPQR", strict=True)
+    ]
+    entries[1]["held_out"] = True
+    tests = [{"image": "t.nii.gz", "group": "R"}]
+    split = select(a_store(tmp_path, 0, training=entries, test=tests))
+    assert ids(split.train) == ["c"]
+    assert ids(split.of_scored) == ["a", "d"]
+    assert split.remark().startswith("2 annotated cases are not learnt from")
+    assert split.remark().endswith(": a, d.")
+    with pytest.raises(InputError, match=r"2 shots were asked for; .* holds 1 labelled"):
+        select(a_store(tmp_path, 0, training=entries, test=tests), 2)
+
+
+def test_without_shared_patients_nothing_is_said(tmp_path: Path) -> None:
+    split = select(a_store(tmp_path, 3, test=[{"image": "t.nii.gz"}]))
+    assert (len(split.train), split.of_scored, split.remark()) == (3, [], "")
+
+
+def test_a_store_whose_patients_all_score_says_so(tmp_path: Path) -> None:
+    entry = {"image": "a.nii.gz", "label": "l/a.nii.gz", "group": "P"}
+    with pytest.raises(InputError, match="held out for scoring"):
+        select(a_store(tmp_path, 0, training=[entry], test=[{"image": "t.nii.gz", "group": "P"}]))
