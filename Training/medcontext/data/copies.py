@@ -12,6 +12,9 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.home import home
 from medcontext.io import read_image
+from medcontext.io.itk import reading
+from medcontext.io.names import format_of
+from medcontext.io.nifti import nifti_sizes
 
 
 def copies_of(
@@ -53,14 +56,25 @@ def copies_of(
 def _holds(folder: Path, entry: Record, image: Volume, upright: str) -> bool:
     files = [folder / name for name in image_names(entry)]
     recorded = entry.get("voxels") or ""
+
+    def compute() -> str:
+        if recorded and read_grid(files).orientation == UPRIGHT:
+            return str(recorded)
+        return upright_hash(read_image(files))
+
     try:
-        if not files[0].is_dir():  # the size of a DICOM series is not in its first header
-            grid = read_grid(files)
-            if sorted(grid.shape) != sorted(image.shape):
-                return False
-            if recorded and grid.orientation == UPRIGHT:
-                return recorded == upright
-        memory = home() / "cache" / "upright"
-        return remembered(files, memory, lambda: upright_hash(read_image(files))) == upright
+        sizes = _sizes(files[0])
+        if sizes is not None and sizes != sorted(image.shape):
+            return False
+        return remembered(files, home() / "cache" / "upright", compute) == upright
     except InputError:
         return False  # what cannot be read cannot be learnt from either
+
+
+def _sizes(path: Path) -> list[int] | None:
+    """Number of voxels along the axes, smallest first; None for DICOM, where every file of a series tells a part."""
+    kind = None if path.is_dir() else format_of(path)
+    if kind == "nifti":  # thousands of headers are looked at: this is twenty times as fast as ITK
+        with reading(path):
+            return sorted(nifti_sizes(path)[:3])
+    return None if kind is None else sorted(read_grid([path]).shape)

@@ -460,3 +460,13 @@ def test_scans_that_are_not_ready_in_time_are_not_waited_for(linked: CaseStore, 
     assert ids == []
     assert told == ["0 of 3 unlabelled scans were prepared in time and are used."]
     assert prepare_free(linked, root, within_s=1e6)[0] == ["u0", "u1", "u2"]
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_a_finished_slice_is_learnt_from_on_a_coarser_grid(store: CaseStore, root: Path, index: int) -> None:
+    part = Annotation(region="slices", slices=(index,))
+    case = prepare(store, root, plan=a_plan(spacing=(6.0, 1.0, 1.0)), annotated=part)
+    assert case.labels is not None
+    assert len(case.labels) == 3
+    assert (case.labels != IGNORE).any((1, 2)).sum() == 1
+    assert len(case.locations[1]) == (16 if index in (2, 3) else 0)

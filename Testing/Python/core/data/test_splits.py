@@ -11,6 +11,9 @@ import pytest
 from medcontext.data.splits import cases_to_hold_out, select
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
+from medcontext.events import Event, Reporter
+from medcontext.workflows.request import TrainRequest
+from medcontext.workflows.training_cases import choose_cases
 
 
 def a_store(folder: Path, labelled: int, splits: dict[str, Any] | None = None, **more: Any) -> CaseStore:
@@ -146,6 +149,16 @@ def test_cases_of_a_patient_who_scores_are_not_learnt_from(tmp_path: Path) -> No
     assert split.remark().endswith(": a, d.")
     with pytest.raises(InputError, match=r"2 shots were asked for; .* holds 1 labelled"):
         select(a_store(tmp_path, 0, training=entries, test=tests), 2)
+
+
+def test_a_training_says_how_many_cases_it_leaves_out(tmp_path: Path) -> None:
+    entries = [{"image": f"{n}.nii.gz", "label": f"l/{n}.nii.gz", "group": n} for n in "abc"]
+    store = a_store(tmp_path, 0, training=entries, test=[{"image": "t.nii.gz", "group": "b"}])
+    events: list[Event] = []
+    split = choose_cases(TrainRequest(store.folder, tmp_path / "model"), store, Reporter(events.append))
+    assert ids(split.train) == ["a", "c"]
+    assert [event["message"] for event in events] == [split.remark()]
+    assert split.remark().startswith("1 annotated case is not learnt from")
 
 
 def test_without_shared_patients_nothing_is_said(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from medcontext.case_list import CaseSummary, read_store
 from medcontext.data.store import CaseStore
 from medcontext.exchange import ExchangeFolder
 from medcontext.geometry import Geometry, Volume
-from medcontext.io import write_volume
+from medcontext.io import write_labelmap, write_volume
 
 SHAPE = (6, 8, 10)
 GRID = Geometry(SHAPE, np.array([[-1, 0, 0, 5], [0, 1, 0, -7], [0, 0, 2.5, 9], [0, 0, 0, 1.0]]))
@@ -109,6 +109,25 @@ def test_a_case_arrives_as_it_was_sent(desk: Desk) -> None:
     assert np.array_equal(store.read_image(case).array[0], image(1))
     assert store.read_image(case).geometry.same_grid(GRID)
     assert np.array_equal(store.read_labels(case).array[0], label())
+
+
+def test_a_test_image_of_another_program_is_taken_also_when_it_arrives_flipped(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.store = tmp_path / "plain"
+    desk.store.mkdir()
+    write_volume(desk.store / "t.nii.gz", Volume(image(1)[None], GRID))
+    write_labelmap(desk.store / "l.nii.gz", Volume(label()[None], GRID))
+    index = {"labels": {"liver": 1, "background": 0}, "test": [{"image": "t.nii.gz", "label": "l.nii.gz"}]}
+    (desk.store / "dataset.json").write_text(json.dumps(index))
+    before = (desk.store / "dataset.json").read_bytes()
+    flipped, painted = (Volume(array[None], GRID).flip((0,)) for array in (image(1), label()))
+    fields = desk.fields(1, held_out=False)
+    fields["images"] = [desk.volume(flipped.array[0], flipped.geometry.affine)]
+    fields["label"] = desk.volume(painted.array[0], painted.geometry.affine)
+    answer = desk.worker.ask("add_case", **fields)
+    assert (answer.get("taken"), answer.get("cases")) == ("t", 1), answer
+    assert (desk.store / "dataset.json").read_bytes() == before
 
 
 def test_what_was_not_finished_is_ignored(desk: Desk) -> None:
