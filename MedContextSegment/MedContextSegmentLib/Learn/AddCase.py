@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from medcontext.case_list import is_store, read_store
+from medcontext.case_list import CaseSummary, is_store, read_store
 from medcontext.errors import InputError
 from medcontext.labels import Label
 from MedContextSegmentLib.Learn.CaseFacts import caseProvenance
-from MedContextSegmentLib.Learn.CaseProposal import CaseProposal, checkVolumes, propose, proposing
+from MedContextSegmentLib.Learn.CaseProposal import CaseProposal
+from MedContextSegmentLib.Learn.LabelFiles import readMask
 from MedContextSegmentLib.Learn.LabelMapping import mergedText, newLabels, valuesOf
+from MedContextSegmentLib.Learn.Proposing import checkVolumes, propose, proposing
 from MedContextSegmentLib.Learn.WorkerSteps import Sending, Steps, WorkerSteps
 from MedContextSegmentLib.Scene.PaintedSlices import slicesText
 from MedContextSegmentLib.Scene.Regions import maskOfRoiSteps
@@ -34,6 +36,7 @@ class AddedCase:
         case: its id; empty where nothing was added.
         taken: id of the case that has the same image; ask, and add again with ``replacing``. Else empty.
         cases: how many cases the store has now.
+        heldOut: whether it is kept for scoring, which a scan that was held out once stays.
         seconds: how long each stage in the worker took.
     """
 
@@ -41,6 +44,7 @@ class AddedCase:
     taken: str
     cases: int
     seconds: dict[str, float]
+    heldOut: bool = False
 
 
 class AddCaseRun(WorkerSteps):
@@ -55,9 +59,11 @@ class AddCaseRun(WorkerSteps):
         listener: is told how it goes, as :class:`RunListener.RunListener`; may be None.
         exchangeRoot: folder for the arrays on their way; the system's one for temporary files when None.
         replacing: id of the case that it replaces, after asking; None for a new one.
+        isNew: whether the store may be made where there is none.
 
     Attributes:
         result: an :class:`AddedCase`.
+        storeMade: whether the store was made, which stays also where the case could not be added.
     """
 
     def __init__(
@@ -68,10 +74,12 @@ class AddCaseRun(WorkerSteps):
         listener: Any = None,
         exchangeRoot: Path | None = None,
         replacing: str | None = None,
+        isNew: bool = True,
     ) -> None:
         super().__init__(worker, listener)
         self._proposal, self._store, self._replacing = proposal, Path(store), replacing
-        self._root = exchangeRoot
+        self._root, self._isNew = exchangeRoot, isNew
+        self.storeMade = False
 
     def _steps(self) -> Steps[AddedCase]:
         sending = Sending(self._root, self.checkStop)
@@ -85,13 +93,18 @@ class AddCaseRun(WorkerSteps):
         if proposal.problem:
             raise InputError(proposal.problem)
         checkVolumes(proposal.volumes, None)
+        opened = yield from self._openedCase()
+        if opened is not None and self._replacing is None:
+            if opened.kind != "unlabelled":
+                return AddedCase("", opened.id, len((yield from self._beside(self._cases))), {})
+            self._replacing = opened.id
         snapshots = [readVolume(node) for node in proposal.volumes]
-        fields, create = self._fields(), self._storeFields()
+        fields, create = self._fields(), (yield from self._beside(self._storeFields))
         yield False
         images = Background(lambda: sending.images(snapshots))
         reading = yield from self._read(snapshots[0])
-        if proposal.region == "roi":
-            mask = yield from self._roiMask(snapshots[0])
+        mask = yield from self._mask(snapshots[0])
+        if mask is not None:
             fields["mask"] = yield from self._beside(
                 lambda: sending.volume("mask", mask.view(np.uint8), snapshots[0].affine)
             )
@@ -104,6 +117,7 @@ class AddCaseRun(WorkerSteps):
         )
         if create is not None:
             yield from self._ask("create_store", create)
+            self.storeMade = True
         answer = yield from self._ask("add_case", fields)
         taken = str(answer.get("taken") or "")
         if taken and (yield from self._beside(lambda: self._isUnlabelled(taken))):
@@ -115,10 +129,22 @@ class AddCaseRun(WorkerSteps):
             str(answer.get("taken") or ""),
             int(answer.get("cases", 0)),
             dict(answer.get("seconds") or {}),
+            bool(answer.get("held_out")),
         )
 
+    def _cases(self) -> tuple[CaseSummary, ...]:
+        return read_store(self._store).cases
+
     def _isUnlabelled(self, case: str) -> bool:
-        return any(found.id == case and found.kind == "unlabelled" for found in read_store(self._store).cases)
+        return any(found.id == case and found.kind == "unlabelled" for found in self._cases())
+
+    def _openedCase(self) -> Steps[CaseSummary | None]:
+        """The case that the scan was opened from, as it is now; None where there is none any more."""
+        opened = self._proposal.opened
+        if opened is None:
+            return None
+        cases = yield from self._beside(self._cases)
+        return next((case for case in cases if case.id == opened.id), None)
 
     def _read(self, snapshot: VolumeSnapshot) -> Steps[SegmentReading]:
         """The finished labels on the grid of the scan."""
@@ -131,8 +157,14 @@ class AddCaseRun(WorkerSteps):
             self._message(text)
         return reading
 
-    def _roiMask(self, snapshot: VolumeSnapshot) -> Steps[np.ndarray]:
-        steps = maskOfRoiSteps(self._proposal.roi, snapshot)
+    def _mask(self, snapshot: VolumeSnapshot) -> Steps[np.ndarray | None]:
+        """The voxels that are finished; None where no mask says it."""
+        proposal = self._proposal
+        if proposal.region == "as before" and proposal.opened is not None:
+            return readMask(proposal.opened, snapshot.name, snapshot.array.shape, snapshot.ijkToRas)
+        if proposal.region != "roi":
+            return None
+        steps = maskOfRoiSteps(proposal.roi, snapshot)
         mask: np.ndarray = yield from self._follow("read segments", steps)
         return mask
 
@@ -184,8 +216,19 @@ class AddCaseRun(WorkerSteps):
         return [label for label in new if label.value in proposal.finished]
 
     def _storeFields(self) -> dict[str, Any] | None:
-        """What makes the store; None where it is there."""
+        """What makes the store; None where it is there.
+
+        Raises:
+            InputError: it was there and is gone: it must not be made anew in the place of a drive that went away.
+        """
+        proposal = self._proposal
         if is_store(self._store):
             return None
-        channels = [{"name": name, "modality": modality} for name, modality in self._proposal.channels]
-        return {"folder": str(self._store), "name": self._store.name, "labels": [], "channels": channels}
+        if not self._isNew:
+            text = _("The case store {folder} is no longer there: nothing was added.")
+            raise InputError(
+                text.format(folder=self._store), _("Connect its drive, then add the case again.")
+            )
+        channels = [{"name": name, "modality": modality} for name, modality in proposal.channels]
+        title = proposal.title or self._store.name
+        return {"folder": str(self._store), "name": title, "labels": [], "channels": channels}

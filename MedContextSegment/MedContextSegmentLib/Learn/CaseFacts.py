@@ -1,9 +1,12 @@
-"""What a case store is told about a case besides its voxels: nothing that says who the patient is."""
+"""What a case store is told about a case besides its voxels.
+
+Names of nodes and of the scene, which may be those of patients, stay here. Paths of the scan's own files do not: by
+them a scan is known again, and they may say who it is, as may the name of the volume, of which the id is made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import slicer
@@ -43,25 +46,13 @@ def caseProvenance(volumes: Sequence[Any], segmentation: Any, rows: Iterable[Map
     """
     facts: dict[str, Any] = {
         "application": f"3D Slicer {slicer.app.applicationVersion}",
-        "volumes": [node.GetName() or "" for node in volumes],
         "modality": modalityOf(dicomModality(volumes[0])),
-        "scene": Path(slicer.mrmlScene.GetURL() or "").name,
         "files": [str(file) for node in volumes for file in scanFiles(node)],
     }
     if segmentation is not None:
         chosen = [row for row in rows if row.target is not None]
-        facts["segmentation"] = segmentation.GetName() or ""
-        facts["segments"] = _namesByLabel(chosen)
         facts["models"] = _modelsByLabel(segmentation, chosen)
     return {name: value for name, value in facts.items() if value}
-
-
-def _namesByLabel(rows: Iterable[MappingRow]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for row in rows:
-        if row.target is not None:
-            names.setdefault(row.target.name, []).append(row.name)
-    return names
 
 
 def _modelsByLabel(segmentation: Any, rows: Iterable[MappingRow]) -> dict[str, list[str]]:

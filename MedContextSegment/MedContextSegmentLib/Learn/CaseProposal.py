@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from slicer.i18n import tr as _
 
-from medcontext.case_list import CaseSummary, StoreSummary
-from medcontext.errors import InputError
-from medcontext.labels import IGNORE, Label, LabelSet
-from MedContextSegmentLib.Learn.CaseFacts import channelsFor
-from MedContextSegmentLib.Learn.LabelMapping import (
-    MappingRow,
-    mappingProblem,
-    mapSegments,
-    newLabels,
-    valuesOf,
-)
-from MedContextSegmentLib.Learn.OpenCase import openedFrom
-from MedContextSegmentLib.Scene.EditableArea import segmentIdsOf
-from MedContextSegmentLib.Scene.PaintedSlices import AXES, PaintedSlices
-from MedContextSegmentLib.Scene.ScanFiles import patientGroup
+from medcontext.case_list import CaseSummary
+from medcontext.labels import Label, LabelSet
+from MedContextSegmentLib.Learn.LabelMapping import MappingRow, mappingProblem, newLabels, valuesOf
+from MedContextSegmentLib.Scene.PaintedSlices import PaintedSlices, together
 from MedContextSegmentLib.Scene.SegmentNotes import SegmentFound
-from MedContextSegmentLib.Scene.SegmentReading import SegmentReading, readingSteps
-from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot, readVolume, volumeProblem
 
-Region = Literal["whole", "slices", "roi"]
+Region = Literal["whole", "slices", "roi", "as before"]
+
+NEARLY_ALL = 0.9
+"""Who painted in this share of the slices of a scan looked at all of it."""
 
 
 @dataclass
@@ -40,7 +31,8 @@ class CaseProposal:
         segments: ids of the segments to learn from, in the order of the list.
         mapping: what label each segment is.
         finished: values of the labels that are finished where ``region`` says; others are unknown in the case.
-        region: where they are finished: in the whole scan, in ``slices`` along ``axis``, or inside ``roi``.
+        region: where they are finished: in the whole scan, in ``slices`` along ``axis``, inside ``roi``, or where the
+            case ``opened`` was finished as far as its mask says.
         axis: "k", "j" or "i" of the first volume.
         slices: indices along it, from 0.
         roi: an ROI node.
@@ -49,8 +41,15 @@ class CaseProposal:
         name: what the id of the case is made of.
         labels: the labels of the store; None where it is yet to be made.
         channels: name and modality of each channel, for a store that is yet to be made.
-        painted: the slices in which something was painted.
+        title: of a store that is yet to be made.
+        opened: the case of the store that the volume was opened from, which this one replaces; or None.
+        stored: whether ``finished``, ``region``, ``axis`` and ``slices`` are those of that case, rather than guessed.
+        shape: ``(K, J, I)`` of the voxels that are added: slices are counted on them.
+        directions: ``(3, 3)``, columns: where their axes i, j, k point to in RAS.
+        acrossSlices: the axis across the slices that the scanner made.
         found: what was found of each segment.
+        paintedOf: by segment id: the slices in which it was painted.
+        modelMade: ids of the segments that a model made.
         notes: sentences on what is odd.
     """
 
@@ -68,8 +67,15 @@ class CaseProposal:
     name: str = ""
     labels: LabelSet | None = None
     channels: tuple[tuple[str, str], ...] = ()
-    painted: PaintedSlices = PaintedSlices((), (), ())  # noqa: RUF009  it cannot change
+    title: str = ""
+    opened: CaseSummary | None = None
+    stored: bool = False
+    shape: tuple[int, ...] = ()
+    directions: np.ndarray = field(default_factory=lambda: np.eye(3))
+    acrossSlices: str = "k"
     found: tuple[SegmentFound, ...] = ()
+    paintedOf: Mapping[str, PaintedSlices] = field(default_factory=dict)
+    modelMade: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     @property
@@ -79,9 +85,31 @@ class CaseProposal:
 
     @property
     def paintedValues(self) -> tuple[int, ...]:
-        """Values of the labels of which something was painted, as the mapping is now: the default of ``finished``."""
+        """Values of the labels of which something was painted, as the mapping is now."""
         there = {found.segmentId for found in self.found if found.voxels}
         return tuple(sorted({value for name, value in valuesOf(self.mapping).items() if name in there}))
+
+    @property
+    def painted(self) -> PaintedSlices:
+        """The slices in which something of a finished label was painted."""
+        return together(self.paintedOf[name] for name in self._finishedSegments())
+
+    def sliceCount(self, axis: str) -> int:
+        """How many slices the voxels have along "k", "j" or "i"."""
+        return self.shape["kji".index(axis)]
+
+    def offerPart(self) -> None:
+        """Offer as finished what the segments of the finished labels say: the painted slices.
+
+        The whole scan is offered where a model made all of them, as it looks everywhere, and where nearly every slice
+        was painted.
+        """
+        chosen, painted = self._finishedSegments(), self.painted
+        self.axis = painted.guessedAxis or self.acrossSlices
+        self.slices = painted.along(self.axis)
+        everywhere = len(self.slices) >= NEARLY_ALL * self.sliceCount(self.axis)
+        model = set(chosen) <= self.modelMade
+        self.region = "whole" if model or everywhere or not self.slices else "slices"
 
     @property
     def problem(self) -> str:
@@ -96,172 +124,8 @@ class CaseProposal:
             text = _("Choose the ROI in which the labels are finished.")
         return text
 
-
-def propose(
-    volumes: Sequence[Any],
-    segmentation: Any,
-    store: StoreSummary | None,
-    segments: Iterable[str] | None = None,
-) -> CaseProposal:
-    """All of :func:`proposing` at once."""
-    steps = proposing(volumes, segmentation, store, segments)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            proposal: CaseProposal = end.value
-            return proposal
-
-
-def proposing(
-    volumes: Sequence[Any],
-    segmentation: Any,
-    store: StoreSummary | None,
-    segments: Iterable[str] | None = None,
-) -> Generator[float, None, CaseProposal]:
-    """Look at what is on screen and propose a case, in small steps; nothing changes.
-
-    Painted slices are proposed as the finished part where people painted slice by slice, else the whole scan; every
-    label of which something was painted is proposed as finished.
-
-    Args:
-        volumes: a volume node for each channel.
-        segmentation: a segmentation node.
-        store: where the case will go; None for a store that is yet to be made.
-        segments: ids of the segments to learn from; all that are not empty when None.
-
-    Yields:
-        The share that is done.
-
-    Raises:
-        InputError: there is no scan or nothing painted on it, or the store wants other channels.
-    """
-    checkVolumes(volumes, store)
-    ids = _segmentIds(segmentation, segments)
-    snapshot = readVolume(volumes[0])
-    yield 0.02
-    reading = yield from readingSteps(segmentation, _numbered(ids), snapshot)
-    if segments is None:
-        ids = [found.segmentId for found in reading.segments if not found.isEmpty]
-        if not ids:
-            raise InputError(_("All segments are empty."), _("Paint a structure first."))
-    proposal = _proposal(volumes, segmentation, store, ids, snapshot, reading)
-    case = openedFrom(store, volumes[0]) if store is not None else None
-    return proposal if case is None else _asInStore(proposal, case)
-
-
-def _proposal(
-    volumes: Sequence[Any],
-    segmentation: Any,
-    store: StoreSummary | None,
-    ids: Sequence[str],
-    snapshot: VolumeSnapshot,
-    reading: SegmentReading,
-) -> CaseProposal:
-    labels = store.labels if store is not None else None
-    painted = reading.painted.guessedAxis
-    axis = painted or _thickestAxis(snapshot)
-    proposal = CaseProposal(
-        volumes=tuple(volumes),
-        segmentation=segmentation,
-        segments=tuple(ids),
-        mapping=mapSegments(segmentation, ids, labels),
-        finished=(),
-        region="slices" if painted else "whole",
-        axis=axis,
-        slices=reading.painted.along(axis),
-        patient=patientGroup(volumes[0]),
-        name=volumes[0].GetName() or "",
-        labels=labels,
-        channels=store.channels if store is not None else channelsFor(volumes),
-        painted=reading.painted,
-        found=reading.segments,
-        notes=(*_scanNotes(snapshot), *reading.notes),
-    )
-    return replace(proposal, finished=proposal.paintedValues)
-
-
-def _asInStore(proposal: CaseProposal, case: CaseSummary) -> CaseProposal:
-    """The proposal for a case that was opened from the store: what was finished there is so again."""
-    found = replace(
-        proposal, name=case.id, patient=case.group or proposal.patient, heldOut=case.kind == "held_out"
-    )
-    if case.label is None:
-        return found
-    known = {label.value for label in proposal.known}
-    labels = known if case.labels is None else set(case.labels) & known
-    found = replace(found, finished=tuple(sorted(labels | set(proposal.finished))))
-    if case.region == "whole":
-        return replace(found, region="whole")
-    if case.region == "slices":
-        slices = set(case.slices) | set(proposal.painted.along(case.axis))
-        return replace(found, region="slices", axis=case.axis, slices=tuple(sorted(slices)))
-    text = _("'{case}' was finished inside a box: say again where.")
-    return replace(found, notes=(*found.notes, text.format(case=case.id)))
-
-
-def checkVolumes(volumes: Sequence[Any], store: StoreSummary | None) -> None:
-    """Whether volumes can be the channels of a case.
-
-    Args:
-        volumes: a volume node for each channel.
-        store: where the case will go; None for any.
-
-    Raises:
-        InputError: they cannot.
-    """
-    if not volumes or any(node is None for node in volumes):
-        raise InputError(_("No volume is selected."), _("Choose one for each channel."))
-    for node in volumes:
-        if node.GetScene() is None:
-            raise InputError(_("The volume {name} was deleted.").format(name=node.GetName()))
-        problem = volumeProblem(node)
-        if problem:
-            raise InputError(problem, _("Choose another volume."))
-    if store is not None and len(volumes) != len(store.channels):
-        text = _(
-            "The case store '{store}' has {needed} channel(s) ({channels}), {given} volume(s) are chosen."
-        )
-        raise InputError(
-            text.format(
-                store=store.name,
-                needed=len(store.channels),
-                channels=", ".join(name for name, _modality in store.channels),
-                given=len(volumes),
-            ),
-            _("Choose one volume for each channel, or another case store."),
-        )
-    if len({node.GetID() for node in volumes}) < len(volumes):
-        raise InputError(_("One volume is chosen for several channels."), _("Choose another one for each."))
-
-
-def _segmentIds(segmentation: Any, segments: Iterable[str] | None) -> list[str]:
-    if segmentation is None or segmentation.GetScene() is None:
-        raise InputError(_("There is no segmentation to learn from."), _("Segment the volume first."))
-    wanted = None if segments is None else set(segments)
-    ids = [name for name in segmentIdsOf(segmentation) if wanted is None or name in wanted]
-    if not ids:
-        raise InputError(
-            _("There is no segment to learn from."), _("Paint a structure, or choose a segment.")
-        )
-    if len(ids) >= IGNORE:
-        text = _("A case holds up to {most} segments, not {count}.")
-        raise InputError(text.format(most=IGNORE - 1, count=len(ids)), _("Choose fewer."))
-    return ids
-
-
-def _numbered(ids: Iterable[str]) -> dict[str, int]:
-    return {segmentId: value for value, segmentId in enumerate(ids, start=1)}
-
-
-def _thickestAxis(snapshot: VolumeSnapshot) -> str:
-    """The axis across the slices that the scanner made."""
-    spacing = snapshot.geometry.spacing
-    return AXES[max(range(3), key=lambda axis: (round(spacing[axis], 3), -axis))]
-
-
-def _scanNotes(snapshot: VolumeSnapshot) -> list[str]:
-    if not snapshot.hardened:
-        return []
-    text = _("{name} is below a transform that bends: a copy with the transform applied is added.")
-    return [text.format(name=snapshot.name)]
+    def _finishedSegments(self) -> list[str]:
+        """The segments of which something was painted and whose labels are finished."""
+        values = valuesOf(self.mapping)
+        there = [found.segmentId for found in self.found if found.voxels]
+        return [name for name in there if values.get(name) in self.finished and name in self.paintedOf]

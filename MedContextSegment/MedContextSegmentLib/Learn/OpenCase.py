@@ -15,7 +15,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from medcontext.case_list import CaseSummary, StoreSummary
 from medcontext.errors import InputError
-from medcontext.labels import IGNORE, Label, default_color
+from medcontext.labels import Label, default_color
+from MedContextSegmentLib.Learn.LabelFiles import FIRST_VALUE_BEYOND, readLabels, unreadable
+from MedContextSegmentLib.Learn.StoredPart import VALUE, keepPart, turnBetween
 from MedContextSegmentLib.Scene.OrientedImage import (
     boundsOf,
     emptyImage,
@@ -33,7 +35,6 @@ CASE = "MedContextStore.Case"
 """Attribute of nodes: which file of which case they show."""
 
 ENDINGS_4D = (".nii", ".nii.gz")
-FIRST_VALUE_BEYOND = 256
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,23 @@ def _stamp(path: Path, part: int = 0) -> str:
 
 def openedFrom(store: StoreSummary, volumeNode: Any) -> CaseSummary | None:
     """The case of a store that a volume was opened from; None for any other volume."""
-    path = (volumeNode.GetAttribute(CASE) or "").rsplit("|", 3)[0]
+    path = _stamped(volumeNode)[0]
     return next((case for case in store.cases if path in [str(image) for image in case.images]), None)
+
+
+def openedChannel(store: StoreSummary, volumeNode: Any) -> int | None:
+    """Which channel of the store a volume is that was opened from it; None for any other volume."""
+    case = openedFrom(store, volumeNode)
+    if case is None:
+        return None
+    path, part = _stamped(volumeNode)
+    return [str(image) for image in case.images].index(path) if len(case.images) > 1 else part
+
+
+def _stamped(volumeNode: Any) -> tuple[str, int]:
+    """Path of the file that a volume shows, and which part of it; ("", 0) where none is known."""
+    parts = (volumeNode.GetAttribute(CASE) or "").rsplit("|", 3)
+    return (parts[0], int(parts[3])) if len(parts) == 4 and parts[3].isdigit() else ("", 0)
 
 
 def _find(className: str, stamp: str) -> Any:
@@ -126,7 +142,7 @@ def _volume(path: Path, name: str, case: CaseSummary, added: list[Any]) -> Any:
         try:
             node = slicer.util.loadVolume(str(file), {"name": name, "show": False})
         except RuntimeError as error:
-            raise _unreadable(case, path) from error
+            raise unreadable(case, path) from error
         added.append(node)
         node.SetName(slicer.mrmlScene.GenerateUniqueName(name) if node.GetName() != name else name)
         node.SetAttribute(CASE, stamp)
@@ -137,13 +153,6 @@ def _firstOf(folder: Path) -> Path:
     """The first file of a DICOM folder: Slicer reads all of its series."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
     return next((file for file in files if isDicom(file)), folder)
-
-
-def _unreadable(case: CaseSummary, path: Path) -> InputError:
-    return InputError(
-        _("The case '{case}' cannot be opened: {path} cannot be read.").format(case=case.id, path=path),
-        _("Check the file, or remove the case."),
-    )
 
 
 def _parts(store: StoreSummary, case: CaseSummary, added: list[Any]) -> tuple[Any, ...]:
@@ -165,9 +174,9 @@ def _parts(store: StoreSummary, case: CaseSummary, added: list[Any]) -> tuple[An
 
 
 def _read4D(path: Path, count: int, case: CaseSummary) -> tuple[list[np.ndarray], np.ndarray]:
-    """``(K, J, I)`` arrays of a 4D NIfTI file, and the matrix from ``(i, j, k, 1)`` to RAS mm."""
+    """``(K, J, I)`` arrays of a 4D NIfTI file as they lie in it, and the matrix from ``(i, j, k, 1)`` to RAS mm."""
     if not path.name.lower().endswith(ENDINGS_4D):
-        raise _unreadable(case, path)
+        raise unreadable(case, path)
     reader = vtk.vtkNIFTIImageReader()
     reader.SetFileName(str(path))
     reader.TimeAsVectorOn()
@@ -176,14 +185,19 @@ def _read4D(path: Path, count: int, case: CaseSummary) -> tuple[list[np.ndarray]
     scalars = image.GetPointData().GetScalars()
     matrix = reader.GetQFormMatrix() or reader.GetSFormMatrix()
     if scalars is None or matrix is None or scalars.GetNumberOfComponents() != count:
-        raise _unreadable(case, path)
+        raise unreadable(case, path)
     i, j, k = image.GetDimensions()
     values = vtk_to_numpy(scalars).reshape(k, j, i, count)
     slope, offset = reader.GetRescaleSlope() or 1.0, reader.GetRescaleIntercept()
     scaled = values if (slope, offset) == (1.0, 0.0) else values * np.float32(slope) + np.float32(offset)
     spacing = np.diag([*image.GetSpacing(), 1.0])  # which the reader's matrix leaves to the image
-    parts = [np.ascontiguousarray(scaled[..., part]) for part in range(count)]
-    return parts, matrixArray(matrix) @ spacing
+    grid = matrixArray(matrix) @ spacing
+    if reader.GetQFac() < 0:
+        # The reader turned the slices around; labels and their slice numbers count as the file does.
+        scaled = scaled[::-1]
+        grid[:, 3] += (k - 1) * grid[:, 2]
+        grid[:, 2] *= -1
+    return [np.ascontiguousarray(scaled[..., part]) for part in range(count)], grid
 
 
 # The labels
@@ -196,7 +210,13 @@ def _segmentation(store: StoreSummary, case: CaseSummary, volumeNode: Any, added
     node = _find("vtkMRMLSegmentationNode", stamp)
     if node is not None:
         return node
-    labelmap, grid = _readLabels(path, case)
+    stored, grid = readLabels(path, case)
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    turn = turnBetween(grid, matrixArray(matrix), stored.shape)
+    labelmap = stored
+    if turn is not None:
+        labelmap, grid = np.ascontiguousarray(turn.applied(stored)), matrixArray(matrix)
     name = slicer.mrmlScene.GenerateUniqueName(_("{case} segmentation").format(case=case.id))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     added.append(node)
@@ -211,23 +231,8 @@ def _segmentation(store: StoreSummary, case: CaseSummary, volumeNode: Any, added
     with modifying(node):
         for label in _labelsOf(store, case, imageArray(image)):
             _addSegment(node, label, image)
+    keepPart(node, case, labelmap, turn, stored.shape)
     return node
-
-
-def _readLabels(path: Path, case: CaseSummary) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 ``(K, J, I)`` without what nobody annotated, and its grid."""
-    storage, node = slicer.vtkMRMLVolumeArchetypeStorageNode(), slicer.vtkMRMLLabelMapVolumeNode()
-    storage.SetFileName(str(path))
-    if not storage.ReadData(node) or node.GetImageData() is None:
-        raise _unreadable(case, path)
-    values = imageArray(node.GetImageData())
-    if values.size and not (values.min() >= 0 and values.max() < FIRST_VALUE_BEYOND):
-        raise _unreadable(case, path)
-    labelmap = values.astype(np.uint8)
-    labelmap[labelmap == IGNORE] = 0
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return labelmap, matrixArray(matrix)
 
 
 def _labelsOf(store: StoreSummary, case: CaseSummary, labelmap: np.ndarray) -> Sequence[Label]:
@@ -251,6 +256,7 @@ def _addSegment(node: Any, label: Label, image: Any) -> None:
     segment.SetColor(*(part / 255 for part in label.color))
     segment.SetNameAutoGenerated(False)
     segment.SetColorAutoGenerated(False)
+    segment.SetTag(VALUE, str(label.value))
     setTerminology(segment, label.terminology.to_json() if label.terminology else None)
     segmentation = node.GetSegmentation()
     segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(label.name))

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from medcontext.case_list import StoreSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.Learn.CaseFacts import caseProvenance
-from MedContextSegmentLib.Learn.CaseProposal import checkVolumes
+from MedContextSegmentLib.Learn.Proposing import checkVolumes
 from MedContextSegmentLib.Learn.WorkerSteps import Sending, Steps, WorkerSteps
 from MedContextSegmentLib.Scene.ScanFiles import patientGroup, scanFiles
 from MedContextSegmentLib.Scene.VolumeReader import readVolume

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
-from medcontext.case_list import StoreSummary, is_store
+from medcontext.case_list import StoreSummary
 from medcontext.errors import InputError, MedContextError
 from MedContextSegmentLib.Learn.AddCase import CaseProposal, proposing
+from MedContextSegmentLib.Learn.ChannelChoice import channelsOf, volumesFor
 from MedContextSegmentLib.Learn.LabelMapping import mergedText
 from MedContextSegmentLib.Panel.ChannelRows import ChannelRows
 from MedContextSegmentLib.Panel.Dialogs import makeDialog, runDialog
@@ -33,24 +33,33 @@ class AddCaseDialog:
         store: where the case goes; its folder need not be there yet.
         volumes: the volumes that are chosen in the panel.
         segmentation: the segmentation under review.
+        names: the channel of the model that each volume is chosen for.
+        isNew: whether the store is yet to be made.
 
     Attributes:
         proposal: the case as it would be added; None while the segments are read, or where they cannot be.
     """
 
-    def __init__(self, store: StoreSummary, volumes: Sequence[Any], segmentation: Any) -> None:
+    def __init__(
+        self,
+        store: StoreSummary,
+        volumes: Sequence[Any],
+        segmentation: Any,
+        names: Sequence[str] = (),
+        isNew: bool = False,
+    ) -> None:
         self._store = store
+        self._saidPatient = self._saidHeldOut = False
         self._problem = ""
         self._reading: Generator[float, None, CaseProposal] | None = None
         self.proposal: CaseProposal | None = None
         self.dialog, self.ui = makeDialog("AddCase", _("Add case"))
         ui = self.ui
-        name = store.name if is_store(store.folder) else _("{name} (new)").format(name=store.name)
+        name = _("{name} (new)").format(name=store.name) if isNew else store.name
         ui.addCaseStoreNameLabel.text, ui.addCaseStoreNameLabel.toolTip = name, str(store.folder)
-        self.channels = ChannelRows(ui.imagesArea.layout(), FIRST_ROW, self._read)
-        names, modalities = zip(*store.channels, strict=True)
-        self.channels.show(SimpleNamespace(channels=names, modalities=modalities))
-        self.channels.setNodes(volumes)
+        self.channels = ChannelRows(ui.imagesArea.layout(), FIRST_ROW, self._otherImages)
+        self.channels.show(channelsOf(store))
+        self.channels.setNodes(_arranged(store, volumes, names, isNew))
         with quiet(ui.addCaseSegmentationSelector):
             ui.addCaseSegmentationSelector.setCurrentNode(segmentation)
         self.mapping = MappingTable(ui.mappingTable, self._changed, self._say)
@@ -59,8 +68,8 @@ class AddCaseDialog:
         self._ok = ui.addCaseButtonBox.button(qt.QDialogButtonBox.Ok)
         self._ok.text = _("Add case")
         ui.addCaseSegmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._read)
-        ui.patientEdit.connect("textChanged(QString)", self._changed)
-        ui.heldOutCheckBox.connect("toggled(bool)", self._changed)
+        ui.patientEdit.connect("textChanged(QString)", self._patientSaid)
+        ui.heldOutCheckBox.connect("toggled(bool)", self._heldOutSaid)
         ui.addCaseButtonBox.connect("accepted()", self.dialog.accept)
         ui.addCaseButtonBox.connect("rejected()", self.dialog.reject)
         self._timer = qt.QTimer()
@@ -80,10 +89,14 @@ class AddCaseDialog:
         finally:
             self._timer.stop()
 
+    def _otherImages(self) -> None:
+        """Another scan may be somebody else's: what was said about the last one does not count."""
+        self._saidPatient = self._saidHeldOut = False
+        self._read()
+
     def _read(self, _node: Any = None) -> None:
         """Other images or segments were chosen: look at them."""
         self.proposal, self._problem = None, ""
-        self.labels.forget()
         segmentation = self.ui.addCaseSegmentationSelector.currentNode()
         self._reading = proposing(self.channels.nodes(), segmentation, self._store)
         self._timer.start()
@@ -104,16 +117,30 @@ class AddCaseDialog:
     def _take(self, proposal: CaseProposal) -> None:
         self.proposal = proposal
         self._stop("")
+        ui = self.ui
         self.mapping.show(proposal.mapping, proposal.labels)
+        self.labels.begin(proposal)
         self.part.show(proposal)
-        with quiet(self.ui.patientEdit):
-            self.ui.patientEdit.text = proposal.patient
+        with quiet(ui.patientEdit, ui.heldOutCheckBox):
+            if not self._saidPatient:
+                ui.patientEdit.text = proposal.patient
+            if proposal.heldOut or not self._saidHeldOut:
+                ui.heldOutCheckBox.checked = proposal.heldOut
+        ui.heldOutCheckBox.enabled = not proposal.heldOut  # what is held out stays so
         self._changed()
 
     def _stop(self, problem: str) -> None:
         self._timer.stop()
         self._reading, self._problem = None, problem
         self._show()
+
+    def _patientSaid(self, _text: str) -> None:
+        self._saidPatient = True
+        self._changed()
+
+    def _heldOutSaid(self, _checked: bool) -> None:
+        self._saidHeldOut = True
+        self._changed()
 
     def _changed(self, _what: Any = None) -> None:
         """A person chose something."""
@@ -124,6 +151,7 @@ class AddCaseDialog:
         proposal.finished = self.labels.values()
         proposal.patient = self.ui.patientEdit.text.strip()
         proposal.heldOut = bool(self.ui.heldOutCheckBox.checked)
+        self.part.follow(proposal)
         try:
             self.part.apply(proposal)
             self._problem = proposal.problem
@@ -147,3 +175,12 @@ class AddCaseDialog:
         else:
             text = "\n".join([*mergedText(proposal.mapping), *proposal.notes])
         showText(self.ui.addCaseStatusLabel, text)
+
+
+def _arranged(
+    store: StoreSummary, volumes: Sequence[Any], names: Sequence[str], isNew: bool
+) -> Sequence[Any]:
+    """The volumes by channel; those of a new store were named after the volumes in their order."""
+    found = volumesFor(store, volumes, names)
+    left = iter([node for node in volumes if node is not None and node not in found])
+    return [node or next(left, None) for node in found] if isNew else found

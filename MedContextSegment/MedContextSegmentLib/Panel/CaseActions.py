@@ -10,9 +10,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.case_list import CaseSummary, StoreSummary, is_store
+from medcontext.case_list import CaseSummary, StoreSummary
 from medcontext.errors import CancelledError, InputError, MedContextError
 from MedContextSegmentLib.Learn.AddCase import AddCaseRun, AddedCase, CaseProposal
+from MedContextSegmentLib.Learn.ChannelChoice import volumesOfModel
 from MedContextSegmentLib.Learn.OpenCase import openAllOfCase
 from MedContextSegmentLib.Learn.StoreEdits import StoreRequest
 from MedContextSegmentLib.Learn.UnlabelledScans import (
@@ -95,10 +96,11 @@ class CaseActions:
             if wanted is None:
                 return
             store = StoreSummary(wanted.folder, wanted.name, wanted.channels, writable=True)
-        dialog = AddCaseDialog(store, self._context.volumes(), self._context.segmentation())
-        proposal = dialog.ask()
-        if proposal is not None and (isNew or self._isThere(store.folder)):
-            self._add(store.folder, proposal)
+        card, volumes = self._context.chosenModel(), self._context.volumes()
+        names = card.channels if card is not None and len(card.channels) == len(volumes) else ()
+        proposal = AddCaseDialog(store, volumes, self._context.segmentation(), names, isNew).ask()
+        if proposal is not None:
+            self._add(store.folder, proposal, isNew)
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
         """Bring a case into the scene and choose it; None where that failed, which is shown."""
@@ -113,7 +115,8 @@ class CaseActions:
             return None
         finally:
             qt.QApplication.restoreOverrideCursor()
-        self._context.choose(opened.volumes, opened.segmentation)
+        volumes = volumesOfModel(self._context.chosenModel(), store, opened.volumes)
+        self._context.choose(volumes, opened.segmentation)
         self._say(_("'{case}' was opened.").format(case=case.id))
         return opened.volumes[0], opened.segmentation
 
@@ -203,12 +206,18 @@ class CaseActions:
 
         self._run(begin, added)
 
-    def _add(self, store: Path, proposal: CaseProposal, replacing: str | None = None) -> None:
+    def _add(self, store: Path, proposal: CaseProposal, isNew: bool, replacing: str | None = None) -> None:
         """Add a case to a store, which is made where there is none; asks before anything is replaced."""
         logic = self._logic
 
         def begin(listener: RunListener) -> Run:
-            return AddCaseRun(logic.worker, proposal, store, listener, logic.exchangeRoot, replacing)
+            return AddCaseRun(logic.worker, proposal, store, listener, logic.exchangeRoot, replacing, isNew)
+
+        def over(run: Any) -> None:
+            if (
+                run.storeMade and self._context.storeFolder() != store
+            ):  # also where the case could not be added
+                self.onStore(store)
 
         def added(case: AddedCase) -> None:
             if self._context.storeFolder() != store:
@@ -217,22 +226,11 @@ class CaseActions:
                 self._say(addedText(case, proposal))
                 self._context.refreshCases(case.case)
             elif self._mayReplace(case.taken):
-                self._add(store, proposal, case.taken)
+                self._add(store, proposal, False, case.taken)
             else:
                 self._say(_("Nothing was added."))
 
-        self._run(begin, added)
-
-    def _isThere(self, store: Path) -> bool:
-        """Whether the store is still there: it must not be made anew in the place of a drive that went away."""
-        there = is_store(store)
-        if not there:
-            text = _("The case store {folder} is no longer there: nothing was added.")
-            self._tell(
-                InputError(text.format(folder=store), _("Connect its drive, then add the case again."))
-            )
-            self._context.refreshCases()
-        return there
+        self._run(begin, added, over)
 
     def _mayReplace(self, case: str) -> bool:
         text = _(
@@ -259,13 +257,25 @@ class CaseActions:
     def _request(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
         self._run(lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), done)
 
-    def _run(self, begin: Callable[[RunListener], Run], done: Callable[[Any], None]) -> None:
-        """Begin something after installing what is missing; ``done`` gets the result, errors are shown."""
+    def _run(
+        self,
+        begin: Callable[[RunListener], Run],
+        done: Callable[[Any], None],
+        over: Callable[[Any], None] = lambda _run: None,
+    ) -> None:
+        """Begin something after installing what is missing.
+
+        Args:
+            begin: starts the run.
+            done: gets its result; errors are shown.
+            over: gets the run when it has ended, before that, however it went.
+        """
         self._say("")
         if self._control.running or not self._install.ensureInstalled():
             return
 
         def ended(run: Any) -> None:
+            over(run)
             if run.error is None:
                 done(run.result)
             else:

@@ -29,6 +29,10 @@ def addedText(added: AddedCase, proposal: CaseProposal) -> str:
     text = _("'{case}' is in the case store: {labels}; {part}.")
     if proposal.heldOut:
         text = _("'{case}' is in the case store and held out: {labels}; {part}.")
+    elif added.heldOut:
+        text = _(
+            "'{case}' is in the case store: {labels}; {part}. This scan was held out once and stays held out."
+        )
     return text.format(case=added.case, labels=labels, part=partText(proposal))
 
 
@@ -36,6 +40,8 @@ def partText(proposal: CaseProposal) -> str:
     """Which part of an image is finished."""
     if proposal.region == "slices":
         return _("slices {numbers}").format(numbers=slicesText(proposal.slices))
+    if proposal.region == "as before":
+        return _("the same part as before")
     return _("inside the ROI") if proposal.region == "roi" else _("the whole image")
 
 

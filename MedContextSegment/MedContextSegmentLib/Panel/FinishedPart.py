@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import qt
-import vtk
 from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
+from medcontext.labels import Label
 from MedContextSegmentLib.Learn.AddCase import CaseProposal
 from MedContextSegmentLib.Panel.MappingTable import swatch
-from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, quiet, showRow
+from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, quiet, selectData, showRow
 from MedContextSegmentLib.Scene.PaintedSlices import AXES, slicesText
 from MedContextSegmentLib.Scene.Rois import fitRoi, isEmptyRoi
 
-WHOLE, SLICES, ROI = "whole", "slices", "roi"
+WHOLE, SLICES, ROI, AS_BEFORE = "whole", "slices", "roi", "as before"
 VISIBLE_LABELS = 5
 
 _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
@@ -27,7 +27,8 @@ _RANGE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 class FinishedLabels:
     """Tick boxes of the labels of the store and of those that the case brings along.
 
-    A label of which something was painted is ticked until a person says otherwise.
+    A label of which something was painted is ticked until a person says otherwise; in a case that was opened from the
+    store those that were finished there are, and those of which something was painted by another answer since.
 
     Args:
         labelList: a QListWidget.
@@ -36,18 +37,25 @@ class FinishedLabels:
 
     def __init__(self, labelList: Any, onChanged: Callable[[], None]) -> None:
         self._list, self._onChanged = labelList, onChanged
-        self._values: list[int] = []
-        self._said: dict[int, bool] = {}
+        self._labels: list[Label] = []
+        # By name: a label that is yet to be declared may get another value when a person answers.
+        self._said: dict[str, bool] = {}
+        self._proposed: set[str] | None = None
+        self._paintedFirst: set[str] = set()
         labelList.connect("itemChanged(QListWidgetItem*)", self._itemChanged)
 
-    def forget(self) -> None:
-        """Another segmentation: what was said about the last one does not count."""
+    def begin(self, proposal: CaseProposal) -> None:
+        """Another proposal: what was said about the last one does not count."""
         self._said = {}
+        self._proposed = _names(proposal, proposal.finished) if proposal.stored else None
+        self._paintedFirst = _names(proposal, proposal.paintedValues)
 
     def show(self, proposal: CaseProposal) -> None:
         """Show the labels that the case can have now."""
-        widget, labels, painted = self._list, proposal.known, set(proposal.paintedValues)
-        self._values = [label.value for label in labels]
+        widget, labels, painted = self._list, proposal.known, _names(proposal, proposal.paintedValues)
+        if self._proposed is not None:
+            painted = self._proposed | (painted - self._paintedFirst)
+        self._labels = labels
         with quiet(widget):
             widget.clear()
             for row, label in enumerate(labels):
@@ -55,7 +63,7 @@ class FinishedLabels:
                 item = widget.item(row)
                 item.setIcon(qt.QIcon(swatch(label.color)))
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-                ticked = self._said.get(label.value, label.value in painted)
+                ticked = self._said.get(label.name, label.name in painted)
                 item.setCheckState(qt.Qt.Checked if ticked else qt.Qt.Unchecked)
         rows = min(VISIBLE_LABELS, max(1, len(labels)))
         height = widget.sizeHintForRow(0) if labels else 0
@@ -64,18 +72,25 @@ class FinishedLabels:
     def values(self) -> tuple[int, ...]:
         """Values of the ticked labels."""
         return tuple(
-            value
-            for row, value in enumerate(self._values)
+            label.value
+            for row, label in enumerate(self._labels)
             if self._list.item(row).checkState() == qt.Qt.Checked
         )
 
     def _itemChanged(self, item: Any) -> None:
-        self._said[self._values[self._list.row(item)]] = item.checkState() == qt.Qt.Checked
+        self._said[self._labels[self._list.row(item)].name] = item.checkState() == qt.Qt.Checked
         self._onChanged()
+
+
+def _names(proposal: CaseProposal, values: Iterable[int]) -> set[str]:
+    wanted = set(values)
+    return {label.name for label in proposal.known if label.value in wanted}
 
 
 class FinishedPart:
     """Where the labels are finished: everywhere, in some slices, or in an ROI.
+
+    What is offered follows the labels that are ticked until a person says something else.
 
     Args:
         ui: widgets ``finishedRegionSelector``, ``finishedAxisSelector``, ``finishedSlicesEdit`` and
@@ -86,27 +101,45 @@ class FinishedPart:
     def __init__(self, ui: Any, onChanged: Callable[[], None]) -> None:
         self._ui, self._onChanged = ui, onChanged
         self._proposal: CaseProposal | None = None
+        self._saidWhere = self._saidSlices = False
         ui.finishedRoiSelector.addEnabled = True
         ui.finishedRegionSelector.connect("currentIndexChanged(int)", self._regionChanged)
         ui.finishedAxisSelector.connect("currentIndexChanged(int)", self._axisChanged)
-        ui.finishedSlicesEdit.connect("textChanged(QString)", self._changed)
+        ui.finishedSlicesEdit.connect("textChanged(QString)", self._slicesChanged)
         ui.finishedRoiSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._roiChanged)
 
     def show(self, proposal: CaseProposal) -> None:
         """Show what is proposed."""
-        ui, volume = self._ui, proposal.volumes[0]
-        self._proposal = proposal
+        ui, self._proposal = self._ui, proposal
+        self._saidWhere = self._saidSlices = proposal.stored
         regions = [
             (_("The whole image"), WHOLE, _("Every voxel is what it was painted as, else background.")),
             (_("These slices"), SLICES, _("The slices in between are ignored.")),
             (_("Inside an ROI"), ROI, _("What lies outside of the box is ignored.")),
         ]
+        if proposal.region == AS_BEFORE:
+            text = _(
+                "The part that was finished when the case was opened; what lies outside of it is ignored."
+            )
+            regions.insert(0, (_("As before"), AS_BEFORE, text))
         fillCombo(ui.finishedRegionSelector, regions, proposal.region)
-        axes = [(axisTitle(volume, axis), axis, "") for axis in AXES]
+        axes = [(axisTitle(proposal, axis), axis, "") for axis in AXES]
         fillCombo(ui.finishedAxisSelector, axes, proposal.axis)
         with quiet(ui.finishedSlicesEdit):
             ui.finishedSlicesEdit.text = slicesText(proposal.slices)
         self._showRows()
+
+    def follow(self, proposal: CaseProposal) -> None:
+        """Offer what the labels that are ticked now say, where a person has not said something else."""
+        ui = self._ui
+        if self._saidSlices:
+            return
+        if not self._saidWhere:
+            proposal.offerPart()
+            selectData(ui.finishedRegionSelector, proposal.region)
+            selectData(ui.finishedAxisSelector, proposal.axis)
+            self._showRows()
+        self._showPainted(proposal)
 
     def apply(self, proposal: CaseProposal) -> None:
         """Write what was chosen into the proposal.
@@ -119,7 +152,7 @@ class FinishedPart:
         proposal.axis = comboData(ui.finishedAxisSelector) or "k"
         proposal.roi = ui.finishedRoiSelector.currentNode() if proposal.region == ROI else None
         if proposal.region == SLICES:
-            count = sliceCount(proposal.volumes[0], proposal.axis)
+            count = proposal.sliceCount(proposal.axis)
             proposal.slices = sliceNumbers(ui.finishedSlicesEdit.text, count)
 
     def _showRows(self) -> None:
@@ -129,23 +162,32 @@ class FinishedPart:
         for name in ("finishedSlicesEdit", "finishedSlicesLabel"):
             getattr(self._ui, name).setVisible(region == SLICES)
 
+    def _showPainted(self, proposal: CaseProposal) -> None:
+        """Offer the slices that were painted along the chosen axis."""
+        painted = proposal.painted.along(comboData(self._ui.finishedAxisSelector))
+        if slicesText(painted) != self._ui.finishedSlicesEdit.text:
+            with quiet(self._ui.finishedSlicesEdit):
+                self._ui.finishedSlicesEdit.text = slicesText(painted)
+
     def _regionChanged(self, _index: int) -> None:
+        self._saidWhere = True
         self._showRows()
         self._onChanged()
 
     def _axisChanged(self, _index: int) -> None:
+        # Slices of another direction are other slices, whatever was said about the last one.
+        self._saidWhere, self._saidSlices = True, False
         if self._proposal is not None:
-            painted = self._proposal.painted.along(comboData(self._ui.finishedAxisSelector))
-            with quiet(self._ui.finishedSlicesEdit):
-                self._ui.finishedSlicesEdit.text = slicesText(painted)
+            self._showPainted(self._proposal)
+        self._onChanged()
+
+    def _slicesChanged(self, _text: str) -> None:
+        self._saidWhere = self._saidSlices = True
         self._onChanged()
 
     def _roiChanged(self, roi: Any) -> None:
         if roi is not None and isEmptyRoi(roi) and self._proposal is not None:
             fitRoi(roi, self._proposal.volumes[0])
-        self._onChanged()
-
-    def _changed(self, _what: Any = None) -> None:
         self._onChanged()
 
 
@@ -176,20 +218,8 @@ def sliceNumbers(text: str, count: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def sliceCount(volumeNode: Any, axis: str) -> int:
-    """How many slices a volume has along "k", "j" or "i"."""
-    return int(volumeNode.GetImageData().GetDimensions()["ijk".index(axis)])
-
-
-def axisTitle(volumeNode: Any, axis: str) -> str:
-    """What slices along an axis of the volume are called, and how many there are: "axial, 48 slices"."""
-    along = int(np.argmax(np.abs(_directions(volumeNode)[:, "ijk".index(axis)])))
+def axisTitle(proposal: CaseProposal, axis: str) -> str:
+    """What slices along an axis of the voxels are called, and how many there are: "axial, 48 slices"."""
+    along = int(np.argmax(np.abs(proposal.directions[:, "ijk".index(axis)])))
     names = (_("sagittal"), _("coronal"), _("axial"))
-    return _("{name}, {count} slices").format(name=names[along], count=sliceCount(volumeNode, axis))
-
-
-def _directions(volumeNode: Any) -> np.ndarray:
-    """Columns: where the axes i, j, k point to in RAS."""
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASDirectionMatrix(matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(3)] for row in range(3)])
+    return _("{name}, {count} slices").format(name=names[along], count=proposal.sliceCount(axis))

@@ -15,10 +15,14 @@ from slicer.i18n import tr as _
 from medcontext.case_list import is_store
 from MedContextSegmentLib.Learn.CaseFacts import IMAGE, channelsFor
 from MedContextSegmentLib.Panel.Dialogs import makeDialog, runDialog
+from MedContextSegmentLib.Panel.Later import Later
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, showText
 
 OTHER = "other"
 MODALITIES = ("CT", "MR", "PET", "US", OTHER)
+
+PAUSE_MS = 250
+"""Between two keys that somebody types: the drive is asked once they have stopped."""
 
 _NOT_IN_FILE_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
@@ -59,6 +63,14 @@ class NewStoreDialog:
         ]
         fillCombo(ui.storeModalitySelector, titles, kinds.pop() if len(kinds) == 1 else "")
         ui.storeChannelsEdit.text = ", ".join(name for name, _modality in guessed) or IMAGE
+        self._later = Later(self._looked)
+        self._soon = qt.QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(PAUSE_MS)
+        self._soon.connect("timeout()", self._look)
+        # Which folder the drive was asked about, and whether it is a store; None while there is no answer.
+        self._asked: Path | None = None
+        self._taken: bool | None = None
         self._ok = ui.newStoreButtonBox.button(qt.QDialogButtonBox.Ok)
         self._ok.text = _("Continue") if goesOn else _("Create")
         for edit in (ui.storeNameEdit, ui.storeChannelsEdit):
@@ -67,11 +79,16 @@ class NewStoreDialog:
         ui.storeModalitySelector.connect("currentIndexChanged(int)", self._changed)
         ui.newStoreButtonBox.connect("accepted()", self.dialog.accept)
         ui.newStoreButtonBox.connect("rejected()", self.dialog.reject)
-        self._changed()
+        self._look()
+        self._show()
 
     def ask(self) -> NewStore | None:
         """Show the dialog; None when the person gave up."""
-        return self.store() if runDialog(self.dialog) else None
+        try:
+            return self.store() if runDialog(self.dialog) else None
+        finally:
+            self._soon.stop()
+            self._later.stop()
 
     def store(self) -> NewStore:
         """What the dialog says now."""
@@ -88,7 +105,8 @@ class NewStoreDialog:
         if not ui.storeParentEdit.currentPath.strip():
             return _("Choose the folder in which it will lie.")
         folder = self.store().folder
-        if is_store(folder):
+        known = folder == self._asked and self._taken is not None
+        if known and self._taken:
             return _("{folder} is a case store already: open it, or choose another name.").format(
                 folder=folder
             )
@@ -98,13 +116,30 @@ class NewStoreDialog:
             return _("Each channel needs a name of its own.")
         if not comboData(ui.storeModalitySelector):
             return _("Choose the modality of the images.")
-        return ""
+        return "" if known else _("Looking at {folder}...").format(folder=folder)
 
     def _channels(self) -> list[str]:
         parts = (part.strip() for part in self.ui.storeChannelsEdit.text.split(","))
         return [part for part in parts if part]
 
     def _changed(self, _what: Any = None) -> None:
+        if self.store().folder != self._asked:
+            self._soon.start()
+        self._show()
+
+    def _look(self) -> None:
+        """Ask the drive, which may let wait, whether the folder is a store."""
+        folder = self.store().folder
+        self._asked, self._taken = folder, None
+        self._later.begin(lambda: (folder, is_store(folder)))
+
+    def _looked(self, answer: Any) -> None:
+        folder, taken = answer
+        if folder == self._asked:
+            self._taken = taken
+            self._show()
+
+    def _show(self) -> None:
         reason = self.reason()
         self._ok.enabled = not reason
         text = _("The case store will lie in {folder}.")

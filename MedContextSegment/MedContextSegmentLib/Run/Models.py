@@ -122,11 +122,11 @@ def sequenceOf(text: str) -> str:
     return _first(_SEQUENCES, _words(text))
 
 
-def preselect(card: CardSummary, volumeNodes: Sequence[Any]) -> list[Any]:
+def preselect(card: Channels, volumeNodes: Sequence[Any]) -> list[Any]:
     """A volume for each input channel, chosen by its name.
 
     Args:
-        card: the model.
+        card: the model or case store.
         volumeNodes: the volumes there are, best guess (such as the one shown) first.
 
     Returns:
@@ -146,6 +146,11 @@ def preselect(card: CardSummary, volumeNodes: Sequence[Any]) -> list[Any]:
     return [
         volumeNodes[chosen[channel]] if channel in chosen else None for channel in range(len(card.channels))
     ]
+
+
+def contradicts(card: Channels, channel: int, nodeName: str) -> bool:
+    """Whether a volume's name says that it is something else than a channel."""
+    return _fit(card.channels[channel], card.modalities[channel], nodeName) == 0
 
 
 def _fit(name: str, modality: str, nodeName: str) -> int:

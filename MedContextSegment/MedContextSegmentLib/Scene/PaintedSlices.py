@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,57 @@ def paintedSlices(labelmap: np.ndarray, box: Box | None) -> PaintedSlices:
         found[1][j0:j1], found[2][i0:i1] = plane.any(axis=1), plane.any(axis=0)
     k, j, i = (tuple(np.flatnonzero(axis).tolist()) for axis in found)
     return PaintedSlices(k, j, i)
+
+
+def paintedOfEach(
+    labelmap: np.ndarray, values: Sequence[int], painted: PaintedSlices
+) -> Generator[None, None, dict[int, PaintedSlices]]:
+    """Where a labelmap has each value, in small steps.
+
+    Args:
+        labelmap: uint8 ``(K, J, I)``.
+        values: which values.
+        painted: where it is not zero.
+    """
+    axes = [painted.along(axis) for axis in AXES]
+    found = {value: PaintedSlices((), (), ()) for value in values}
+    if not all(axes):
+        return found
+    k, j, i = ((axis[0], axis[-1] + 1) for axis in axes)
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if len(values) <= 8 else np.uint64
+    bits = 8 * np.dtype(kind).itemsize
+    for first in range(0, len(values), bits):
+        group = values[first : first + bits]
+        # A bit for each value: or-ed, they say which values a row of voxels has.
+        table = np.zeros(256, kind)
+        for bit, value in enumerate(group):
+            table[value] = 1 << bit
+        plane = np.zeros((j[1] - j[0], i[1] - i[0]), kind)
+        rows = np.zeros(k[1] - k[0], kind)
+        for slab in slabs((k, j, i)):
+            part = table[labelmap[slices(slab)]]
+            plane |= np.bitwise_or.reduce(part, axis=0)
+            rows[slab[0][0] - k[0] : slab[0][1] - k[0]] = np.bitwise_or.reduce(part, axis=(1, 2))
+            yield
+        sides = (rows, np.bitwise_or.reduce(plane, axis=1), np.bitwise_or.reduce(plane, axis=0))
+        for bit, value in enumerate(group):
+            there = [np.flatnonzero(side & kind(1 << bit)) for side in sides]
+            found[value] = PaintedSlices(
+                *(tuple((n + a).tolist()) for n, (a, _b) in zip(there, (k, j, i), strict=True))
+            )
+    return found
+
+
+def together(parts: Iterable[PaintedSlices]) -> PaintedSlices:
+    """The slices in which any of them was painted."""
+    k: set[int] = set()
+    j: set[int] = set()
+    i: set[int] = set()
+    for part in parts:
+        k.update(part.k)
+        j.update(part.j)
+        i.update(part.i)
+    return PaintedSlices(tuple(sorted(k)), tuple(sorted(j)), tuple(sorted(i)))
 
 
 def slicesText(indices: Iterable[int]) -> str:

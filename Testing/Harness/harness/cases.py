@@ -45,10 +45,10 @@ def finish(panel: Any) -> None:
 
 
 def ok(box: Any, dialog: Any) -> int:
-    """Click OK as a person does, and give what the dialog says then."""
+    """Click OK as a person does, once that can be done, and give what the dialog says then."""
     import qt
 
-    assert box.button(qt.QDialogButtonBox.Ok).enabled
+    assert waitUntil(lambda: box.button(qt.QDialogButtonBox.Ok).enabled, 10)
     box.button(qt.QDialogButtonBox.Ok).click()
     return int(dialog.result())
 

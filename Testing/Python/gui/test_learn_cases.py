@@ -159,7 +159,7 @@ def test_slices_of_another_direction_are_offered_as_painted(learning: Any, store
         titles = [ui.finishedAxisSelector.itemText(k) for k in range(3)]
         assert [title.split(",")[0] for title in titles] == ["axial", "coronal", "sagittal"]
         ui.finishedAxisSelector.setCurrentIndex(1)
-        assert ui.finishedSlicesEdit.text == "10-13, 15-18"
+        assert ui.finishedSlicesEdit.text == "10-13"  # of the cyst, which is left out, nothing is learnt
 
     addCase(learning, change)
 

@@ -67,6 +67,7 @@ def test_a_new_store_needs_a_name_a_folder_and_a_modality(learning: Any, store: 
     import qt
 
     from harness import dialogs
+    from harness.panel import waitUntil
 
     def answer(dialog: Any) -> int:
         ui = slicer.util.childWidgetVariables(dialog)
@@ -74,7 +75,8 @@ def test_a_new_store_needs_a_name_a_folder_and_a_modality(learning: Any, store: 
         assert "name" in ui.newStoreStatusLabel.text
         ui.storeNameEdit.text = store.name
         ui.storeParentEdit.currentPath = str(store.parent)
-        assert "already" in ui.newStoreStatusLabel.text
+        assert waitUntil(lambda: "already" in ui.newStoreStatusLabel.text, 10)
+        assert not button.enabled
         ui.storeNameEdit.text = "Another"
         ui.storeChannelsEdit.text = "T1, t1"
         assert "own" in ui.newStoreStatusLabel.text

@@ -48,6 +48,13 @@ def idsOf(segmentation: Any) -> list[str]:
     return [inner.GetNthSegmentID(n) for n in range(inner.GetNumberOfSegments())]
 
 
+def proposeWhole(*arguments: Any) -> Any:
+    """A proposal of a scan of which all is finished, as a person says."""
+    proposal = propose(*arguments)
+    proposal.region = "whole"
+    return proposal
+
+
 def paint(segmentation: Any, segmentId: str, mask: np.ndarray, volume: Any) -> None:
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segmentation, segmentId, volume)
 
@@ -62,7 +69,7 @@ def test_a_case_holds_the_voxels_labels_and_places_that_are_on_screen(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    result = add(propose([volume], segmentation, None))
+    result = add(proposeWhole([volume], segmentation, None))
     store = CaseStore.open(folder)
     case = store.case(result.case)
     assert (result.taken, result.cases, case.id) == ("", 1, "scan_067")
@@ -138,7 +145,7 @@ def test_a_label_that_is_not_finished_is_unknown_and_not_background(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    proposal = propose([volume], segmentation, None)
+    proposal = proposeWhole([volume], segmentation, None)
     proposal.finished = (2,)
     listener = Recorder()
     result = add(proposal, listener)
@@ -185,11 +192,11 @@ def test_a_scan_that_was_listed_without_labels_gets_them_without_asking(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    store = CaseStore.create(folder, propose([volume], segmentation, None).labels or _none(), [("T1", "MR")])
+    store = CaseStore.create(folder, proposeWhole([volume], segmentation, None).labels or _none(), [("T1", "MR")])
     scan = Path(volume.GetStorageNode().GetFullNameFromFileName())
     assert store.link([scan]).added
     listener = Recorder()
-    proposal = propose([volume], segmentation, read_store(folder))
+    proposal = proposeWhole([volume], segmentation, read_store(folder))
     for row in proposal.mapping:
         if row.needsAnswer:
             makeNew(proposal.mapping, row, proposal.labels)
@@ -210,14 +217,14 @@ def test_a_second_case_uses_the_labels_of_the_store(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    add(propose([volume], segmentation, None))
+    add(proposeWhole([volume], segmentation, None))
     other = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, volume, "other")
     slicer.util.arrayFromVolume(other)[:] += 3
     slicer.util.arrayFromVolumeModified(other)
     segments = [segmentation.GetSegmentation().GetSegment(segmentId) for segmentId in idsOf(segmentation)]
     segments[0].SetName("posterior")  # the other way round, and written otherwise
     segments[1].SetName("Cyst")
-    proposal = propose([other], segmentation, read_store(folder))
+    proposal = proposeWhole([other], segmentation, read_store(folder))
     assert [(row.name, row.how) for row in proposal.mapping] == [("posterior", "name"), ("Cyst", "none")]
     assert proposal.problem == "Say which label these segments are: Cyst."
     assert makeNew(proposal.mapping, proposal.mapping[1], proposal.labels).value == 3
@@ -234,7 +241,7 @@ def test_two_segments_become_one_label_when_the_person_says_so(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    proposal = propose([volume], segmentation, None)
+    proposal = proposeWhole([volume], segmentation, None)
     first, second = proposal.mapping
     whole = makeNew(proposal.mapping, first, None, "hippocampus")
     choose(second, whole)
@@ -258,7 +265,7 @@ def test_what_is_odd_about_segments_is_told_and_the_case_is_right(
     k, j, i = (int(v) for v in np.argwhere(drawn == 1)[200])
     mask[k : k + 2, j : j + 2, i : i + 2] = True
     paint(segmentation, lesion, mask, volume)
-    proposal = propose([volume], segmentation, None)
+    proposal = proposeWhole([volume], segmentation, None)
     assert [row.name for row in proposal.mapping] == [
         "Anterior",
         "Posterior",
@@ -291,7 +298,7 @@ def test_a_scan_and_segments_below_a_transform_go_where_the_views_show_them(
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     for node in screen:
         node.SetAndObserveTransformNodeID(transform.GetID())
-    result = add(propose([volume], segmentation, None))
+    result = add(proposeWhole([volume], segmentation, None))
     np.testing.assert_array_equal(labelsOf(folder, result.case), sampleLabels())
     flip = np.diag([-1, -1, 1, 1])
     image = CaseStore.open(folder).read_image(CaseStore.open(folder).case(result.case))
@@ -342,7 +349,6 @@ def test_provenance_says_where_it_came_from_and_not_who_it_is(
     assert "4711" not in text
     case = CaseStore.open(folder).case(result.case)
     assert case.group == proposal.patient
-    assert case.provenance["volumes"] == ["scan 067"]
     assert case.provenance["modality"] == "MR"
     assert case.provenance["models"] == {"Anterior": ["hippocampus@abc"]}
     assert case.provenance["application"].startswith("3D Slicer 5.")
@@ -484,7 +490,7 @@ def test_the_scene_may_close_once_the_segments_were_read(
     worker: Any, root: Path, folder: Path, finish: Finish, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    run = AddCaseRun(worker, propose([volume], segmentation, None), folder, None, root)
+    run = AddCaseRun(worker, proposeWhole([volume], segmentation, None), folder, None, root)
     while run.state == "preparing":
         assert run.poll()
     slicer.mrmlScene.Clear(0)
