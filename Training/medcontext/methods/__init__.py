@@ -18,8 +18,8 @@ _METHODS: dict[str, tuple[type[StrictModel], Callable[[Any], Method]]] = {
     "supervised": (SupervisedConfig, Supervised),
 }
 
-CONTINUED: dict[str, list[str]] = {"medcontext": [], "supervised": []}
-"""What the default preset changes where training starts from a model, as settings; chosen by experiment."""
+GENTLEST = 0.1
+"""Share of the usual learning rate for a model that has nothing left to learn."""
 
 
 def names() -> list[str]:
@@ -27,13 +27,16 @@ def names() -> list[str]:
     return sorted(_METHODS)
 
 
-def make_config(name: str, preset: str = "default", *, continues: bool = False) -> StrictModel:
+def make_config(name: str, preset: str = "default", ready: float = 0.0) -> StrictModel:
     """The configuration of a method's preset.
 
     Args:
         name: of the method.
         preset: "default", and "repo" for medcontext.
-        continues: whether training starts from a model that has converged on something like it.
+        ready: Dice, 0 to 1, that the network has before it learns. The more it knows, the more gently the default
+            preset changes it, and the sooner it can be trusted with scans without labels: at the full learning rate
+            a model that knows all but forgets what a few cases do not show, at a tenth of it a new structure is
+            not learnt in minutes.
 
     Raises:
         InputError: there is no such method or preset.
@@ -41,12 +44,21 @@ def make_config(name: str, preset: str = "default", *, continues: bool = False) 
     config_class = _entry(name)[0]
     if preset == "default":
         config = config_class()
-        return config.updated(CONTINUED[name]) if continues else config
+        return config.updated(_gently(config, max(GENTLEST, 1 - ready))) if ready > 0 else config
     if name == "medcontext" and preset in medcontext_presets.NAMES:
         return medcontext_presets.preset(preset)
     raise InputError(
         f"Method '{name}' has no preset '{preset}'.", "Allowed: default, and repo for medcontext."
     )
+
+
+def _gently(config: Any, share: float) -> list[str]:
+    """Settings for a network that has so small a share still to learn."""
+    changes = [f"engine.optimiser.learning_rate={share * config.engine.optimiser.learning_rate:.3g}"]
+    if isinstance(config, MedContextConfig):
+        changes.append(f"unlabelled.start={share * config.unlabelled.start:.3g}")
+        changes.append(f"unlabelled.least_steps={round(share * config.unlabelled.least_steps)}")
+    return changes
 
 
 def make_method(name: str, config: StrictModel, token: MaskToken | None = None) -> Method:

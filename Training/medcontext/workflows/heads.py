@@ -101,6 +101,25 @@ def row_of_new(glance: Glance, index: int, others: Sequence[int]) -> Row:
     return Row({place: float(weight) for place, weight in enumerate(weights)}, float(bias))
 
 
+def dice_at_start(glance: Glance, index: int, row: Row, others: Sequence[int]) -> float | None:
+    """Dice of a class of the child in the cases before it learns anything; None where nobody painted it.
+
+    Args:
+        glance: at the cases.
+        index: class of the child.
+        row: where it starts from.
+        others: classes of the parent that it competes with.
+    """
+    chosen = glance.known[:, index]
+    scores, counts = glance.scores[chosen], glance.stands_for[chosen]
+    painted = glance.targets[chosen] == index
+    if not painted.any():
+        return None
+    mine = scores[:, list(row.weights)] @ np.array(list(row.weights.values())) + row.bias
+    found = mine > scores[:, list(others)].max(1)
+    return float(2 * counts[found & painted].sum() / (counts[found].sum() + counts[painted].sum()))
+
+
 def _regressed(
     scores: Tensor, wanted: Tensor, stands_for: Tensor, rivals: Tensor, start: Tensor
 ) -> tuple[Tensor, Tensor]:

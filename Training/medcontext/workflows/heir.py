@@ -13,8 +13,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import LoadedModel
 from medcontext.plan import Plan
-from medcontext.workflows.heads import Glance
-from medcontext.workflows.inheritance import Inheritance, decide, from_scratch, needs_a_look
+from medcontext.workflows.inheritance import Inheritance, decide, from_scratch
 from medcontext.workflows.parents_answer import Parent, converted
 from medcontext.workflows.request import PreparedData, TrainRequest
 
@@ -61,14 +60,12 @@ class Heir:
         return inheritance
 
     def _from_parent(self, parent: LoadedModel, learnt: tuple[int, ...]) -> Inheritance:
-        labels, keep = self.store.labels, self.request.keep
+        labels = self.store.labels
         if not teaches(parent.card):
             told = f"The network of '{parent.card.title}' is taken over; every structure starts anew."
             return replace(from_scratch(labels, learnt), told=told)
-        glance = Glance.nothing(len(learnt), parent.card.classes)
-        if needs_a_look(labels, learnt, parent.card.label_set, keep):
-            glance = self._ask(parent).glance(self.data.labelled, learnt)
-        return decide(labels, learnt, parent.card.label_set, keep, glance, parent.card.title)
+        glance = self._ask(parent).glance(self.data.labelled, learnt)
+        return decide(labels, learnt, parent.card.label_set, self.request.keep, glance, parent.card.title)
 
     def prepared(self, inheritance: Inheritance) -> PreparedData:
         """The cases with the child's classes."""

@@ -14,7 +14,7 @@ from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 from medcontext.label_matching import match_labels, plain_name
 from medcontext.labels import IGNORE, Label, LabelSet, default_color
-from medcontext.workflows.heads import Glance, Row, row_of_new
+from medcontext.workflows.heads import Glance, Row, dice_at_start, row_of_new
 from medcontext.workflows.request import Keep
 
 COVERED = 0.5
@@ -32,6 +32,8 @@ class Inheritance:
         learnt: for each label that is learnt its class in the data set, background being 0.
         kept: class of the parent to class of the child, of the structures that only the parent teaches.
         rows: for each class of the child, background included, where its rows of the heads come from.
+        ready: the lowest Dice, over what is learnt, that the child has in the cases before it learns; 0 where all
+            starts anew.
         told: the same for a person.
     """
 
@@ -39,13 +41,14 @@ class Inheritance:
     learnt: tuple[int, ...]
     kept: Mapping[int, int]
     rows: tuple[Row, ...]
+    ready: float = 0.0
     told: str = ""
 
     def write(self, path: Path, parent: str) -> None:
         """Write as JSON, for a run that goes on and for other processes; ``parent`` is the hash of its weights."""
         data: dict[str, Any] = {"parent": parent, "labels": self.labels.to_json(), "learnt": self.learnt}
         data |= {"kept": list(self.kept.items()), "rows": [row.to_json() for row in self.rows]}
-        data["told"] = self.told
+        data |= {"ready": self.ready, "told": self.told}
         with replacing(path) as scratch:
             scratch.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
@@ -66,7 +69,7 @@ class Inheritance:
             kept = {int(parent): int(child) for parent, child in data["kept"]}
             rows = tuple(Row.from_json(row) for row in data["rows"])
             labels = LabelSet.from_json(data["labels"])
-            return cls(labels, tuple(data["learnt"]), kept, rows, data["told"])
+            return cls(labels, tuple(data["learnt"]), kept, rows, float(data["ready"]), data["told"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is missing or broken.", "Start anew in another folder.") from error
 
@@ -75,13 +78,6 @@ def from_scratch(labels: LabelSet, learnt: Sequence[int]) -> Inheritance:
     """Of a model without a parent, or of one whose parent knows no structures."""
     chosen = tuple(label for place, label in enumerate(labels, start=1) if place in learnt)
     return Inheritance(LabelSet(chosen), tuple(learnt), {}, (Row(),) * (len(chosen) + 1))
-
-
-def needs_a_look(labels: LabelSet, learnt: Sequence[int], parent: LabelSet, keep: Keep) -> bool:
-    """Whether what becomes of the labels depends on what the parent sees in the cases."""
-    matches = match_labels([labels.labels[place - 1] for place in learnt], list(parent))
-    known = {match.target.value for match in matches if match.target is not None}
-    return len(known) < len(matches) or (keep != "none" and len(known) < len(parent))
 
 
 def decide(
@@ -115,6 +111,16 @@ def decide(
         row_of_new(glance, index, stay) if place is None else Row.of(place)
         for index, place in enumerate(known, start=1)
     ]
+    starts = [
+        dice_at_start(glance, index, row, [place for place in stay if place != known[index - 1]])
+        for index, row in enumerate(rows, start=1)
+        if row.weights
+    ]
+    ready = (
+        min((dice for dice in starts if dice is not None), default=0.0)
+        if all(r.weights for r in rows)
+        else 0.0
+    )
     names = ["background", *(label.name for label in parent)]
     gone = [place for place in others if place not in (*kept, *replaced)]
     told = [
@@ -122,12 +128,14 @@ def decide(
         *_said_of_learnt([label.name for label in wanted], known, glance.seen[1:], names),
         *(f"{names[p]} is replaced: {covered[p]:.0%} of it is painted as something else." for p in replaced),
         *_said_of_kept(names, kept, gone, glance.seen),
+        f"Before it learns, its lowest Dice in these cases is {ready:.2f}.",
     ]
     return Inheritance(
         LabelSet((*wanted, *_named_apart(wanted, [parent.labels[place - 1] for place in kept], labels))),
         tuple(learnt),
         {place: len(wanted) + number for number, place in enumerate(kept, start=1)},
         (Row.of(0), *rows, *(Row.of(place) for place in kept)),
+        ready,
         " ".join(told),
     )
 

@@ -97,10 +97,11 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
     store = CaseStore.open(request.data)
     split = choose_cases(request, store, preparing)
     parent = _parent(request, resume)
-    config = _method_config(request)
+    _method_config(request, 0.0)  # what is wrong with it is said before anything is read
     with main_process_first(device):
         reads = resume or not is_main_process()
         plan, inheritance, data = _begin(request, store, split, device, parent, run_folder, reads, preparing)
+    config = _method_config(request, inheritance.ready)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
     if parent is not None:
@@ -173,8 +174,8 @@ def _parent(request: TrainRequest, resume: bool) -> LoadedModel | None:
         ) from error
 
 
-def _method_config(request: TrainRequest) -> StrictModel:
-    config = methods.make_config(request.method, request.preset, continues=request.init_from is not None)
+def _method_config(request: TrainRequest, ready: float) -> StrictModel:
+    config = methods.make_config(request.method, request.preset, ready)
     if request.config is not None:
         config = config.merged(read_data(request.config), str(request.config))
     return config.updated([s for s in request.settings if not s.startswith("plan.")])

@@ -281,3 +281,23 @@ def test_a_model_of_another_modality_is_warned_about(tmp_path: Path, ball: Ball,
         store.add_case(NewCase([image], label, case_id=f"ct_{seed}"))
     _, events = tune(store.folder, tmp_path / "child", a_model, steps=1)
     assert "was made for MRI; CT of the data is CT" in said(events, "warning")
+
+
+def test_what_is_known_is_changed_gently_and_what_is_new_is_learnt_at_the_full_rate(
+    tmp_path: Path, a_store: Path, a_model: Path, ball: Ball
+) -> None:
+    known, events = tune(a_store, tmp_path / "known", a_model, steps=1)
+    gentle = known.card.training.config["engine"]["optimiser"]["learning_rate"]
+    assert gentle < 0.5 * 3e-3
+    assert "its lowest Dice in these cases is 0." in said(events)
+    store = CaseStore.create(tmp_path / "new", LabelSet.from_names({1: "Corner"}), [("T1", "MRI")])
+    for seed in (20, 21):
+        image, label = ball(seed)
+        corner = np.zeros_like(label.array)
+        corner[0, :3, :4, :5] = 1
+        store.add_case(NewCase([image], Volume(corner, label.geometry), case_id=f"corner_{seed}"))
+    new, _ = tune(store.folder, tmp_path / "child", a_model, steps=1)
+    assert new.card.training.config["engine"]["optimiser"]["learning_rate"] > 0.5 * 3e-3
+    wish = ["engine.optimiser.learning_rate=0.002"]
+    wished, _ = tune(a_store, tmp_path / "wished", a_model, steps=1, settings=wish)
+    assert wished.card.training.config["engine"]["optimiser"]["learning_rate"] == 0.002

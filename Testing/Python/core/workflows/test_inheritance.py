@@ -14,7 +14,7 @@ from medcontext.errors import InputError
 from medcontext.labels import IGNORE, Code, Label, LabelSet, Terminology
 from medcontext.plan import NetworkSpec
 from medcontext.workflows.heads import Glance, Row, inherit, row_of_new
-from medcontext.workflows.inheritance import Inheritance, decide, needs_a_look
+from medcontext.workflows.inheritance import Inheritance, decide
 from medcontext.workflows.parents_answer import Answer, lesson
 
 PATCH = {"unetr": (32, 32, 32), "swin_unetr": (64, 32, 32)}
@@ -135,14 +135,6 @@ def test_the_parent_speaks_only_where_a_person_saw_nothing_and_it_is_sure() -> N
     shape = (1, 1, 7)
     answer = Answer(best.reshape(shape), rival.reshape(shape))
     assert lesson(labels.reshape(shape), answer, inheritance).ravel().tolist() == expected
-
-
-def test_a_look_is_taken_only_where_something_depends_on_it() -> None:
-    both = named("Liver", "Spleen")
-    assert not needs_a_look(named("spleen", "liver"), (1, 2), both, "auto")
-    assert needs_a_look(named("spleen"), (1,), both, "auto")
-    assert not needs_a_look(named("spleen"), (1,), both, "none")
-    assert needs_a_look(named("cyst"), (1,), both, "none")
 
 
 def test_a_run_that_goes_on_finds_the_same_inheritance_and_refuses_another_parent(tmp_path: Path) -> None:
