@@ -13,25 +13,30 @@ from medcontext.data.store import CaseStore
 from medcontext.errors import CancelledError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
-from medcontext.labels import IGNORE, LabelSet
+from medcontext.label_matching import match_labels
+from medcontext.labels import IGNORE, Label, LabelSet
 from medcontext.metrics import LabelScore, score_case
 from medcontext.workflows.predictor import make_predictor
 
 
 def values_between(model: LabelSet, data: LabelSet) -> tuple[np.ndarray, LabelSet]:
-    """A table from a model's label values to those of a data set, by name, and the labels that both know.
+    """A table from a model's label values to those of a data set, and the labels that both know.
+
+    Labels are matched as fine-tuning matches them, by codes and then by name; where codes contradict but one name is
+    exactly the same, the name counts: what a case is scored by must not depend on how well it was coded.
 
     Returns:
         256 values, 0 for labels that the data set does not have; and the shared labels as the data set has them.
     """
     by_name = {label.name.casefold(): label for label in data}
     values = np.zeros(256, np.uint8)
-    shared = []
-    for label in model:
-        if other := by_name.pop(label.name.casefold(), None):
-            values[label.value] = other.value
-            shared.append(other)
-    return values, LabelSet(tuple(sorted(shared, key=lambda label: label.value)))
+    shared: dict[int, Label] = {}
+    for match in match_labels(list(model), list(data)):
+        target = match.target or by_name.get(match.source.name.casefold())
+        if target is not None and target.value not in shared:
+            values[match.source.value] = target.value
+            shared[target.value] = target
+    return values, LabelSet(tuple(shared[value] for value in sorted(shared)))
 
 
 def score_annotated(
@@ -56,10 +61,17 @@ def only(labelmap: Volume, labels: LabelSet) -> Volume:
     )
 
 
-def mean_dice(scores: Sequence[LabelScore]) -> float | None:
-    """Mean over the labels that occur in a case or were found there; None where there is none."""
-    found = [score.dice for score in scores if score.dice is not None]
-    return float(np.mean(found)) if found else None
+def mean_dice(*answers: Sequence[LabelScore]) -> list[float | None]:
+    """Mean Dice of several answers to one case, over the labels that are in the case or in any of the answers.
+
+    An answer without a label that is not in the case is right about it: 1, where another one invents it and gets 0.
+    None where no label is anywhere.
+    """
+    occurring = [scores for scores in zip(*answers, strict=True) if any(s.dice is not None for s in scores)]
+    if not occurring:
+        return [None] * len(answers)
+    columns = zip(*occurring, strict=True)
+    return [float(np.mean([1.0 if s.dice is None else s.dice for s in column])) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -121,10 +133,10 @@ def score_cases(
         except MedContextError as error:
             reporter.warning(f"Held-out case {case.id} was not scored: {error.message}")
             continue
-        dice = [
-            mean_dice(score_annotated(case, only(answer, labels), reference, labels)) for answer in answers
-        ]
-        if any(value is not None for value in dice):
+        dice = mean_dice(
+            *(score_annotated(case, only(answer, labels), reference, labels) for answer in answers)
+        )
+        if dice[0] is not None:
             rows.append(CaseComparison(case.id, dice[1] if len(dice) > 1 else None, dice[0]))
     reporter.progress("judge", 1)
     return rows

@@ -77,7 +77,7 @@ def leave_one_out(
     reporter.progress(STAGE, 1)
     labels = LabelSet(tuple(label for label in store.labels if label.name in record["labels"]))
     rows = [CaseComparison(**row) for row in record["by_case"]]
-    return conclude(rows, labels, record["parent"], record["compared"], "case left out")
+    return conclude(rows, labels, record["parent"], record["compared"], ("case left out", "cases left out"))
 
 
 def cases_to_leave_out(store: CaseStore, request: TrainRequest) -> list[Case]:
@@ -120,7 +120,7 @@ def _add_score(
     labels, compared = labels_to_score(sides)
     record |= {"labels": [label.name for label in labels], "compared": compared}
     record |= {"parent": sides[1].card.title if len(sides) > 1 else ""}
-    if compared and was_seen(case, sides[1].card.seen):
+    if compared and was_seen(store, case, sides[1].card.seen):
         reporter.warning(f"The parent learnt from case {case.id}: there it is not compared with.")
         compared = False
     rows = score_cases(store, [case], labels, sides[: 1 + compared], reporter.silent())

@@ -84,7 +84,7 @@ def _watched(
             break
         if case.label is None or not (case.held_out or case.split == "test") or case.id in left_out:
             continue
-        if was_seen(case, parent_saw):
+        if was_seen(store, case, parent_saw):
             continue
         try:
             watched += prepare_cases(store, [case], plan, labelled=True, reporter=reporter.silent())

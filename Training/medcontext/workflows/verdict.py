@@ -12,6 +12,7 @@ import numpy as np
 
 from medcontext.data.cache import files_hash
 from medcontext.data.case import Case
+from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -27,6 +28,9 @@ LEAST_CASES = 5
 """Fewer held-out cases decide nothing: with four, one case in the wrong direction turns any interval."""
 
 CONFIDENCE = 0.9
+NAMED = 4
+"""Up to so many labels are named in the sentence; of more, their number."""
+
 VERDICT_FILE, PICTURE_FILE = "verdict.json", "side_by_side.png"
 
 
@@ -102,7 +106,7 @@ def judge(
     sides = sides[: 1 + compared]
     rows = score_cases(store, cases, labels, sides, reporter)
     picture = _draw(child / "training" / PICTURE_FILE, store, _typical(rows), labels, sides) if rows else None
-    verdict = conclude(rows, labels, title, compared, "held-out case", picture)
+    verdict = conclude(rows, labels, title, compared, ("held-out case", "held-out cases"), picture)
     verdict = replace(verdict, sentence=verdict.sentence + _uncounted(known))
     with replacing(child / "training" / VERDICT_FILE) as temporary:
         temporary.write_text(json.dumps(verdict.to_json(), indent=1) + "\n", encoding="utf-8")
@@ -114,7 +118,7 @@ def conclude(
     labels: LabelSet,
     parent: str,
     compared: bool,
-    kind: str,
+    kind: tuple[str, str],
     picture: Path | None = None,
 ) -> Verdict:
     """What the scores of some cases amount to.
@@ -124,7 +128,7 @@ def conclude(
         labels: what was scored.
         parent: title of the parent; "" where there is none.
         compared: whether the parent knows these labels.
-        kind: what the cases are, in the singular, such as "held-out case".
+        kind: what the cases are, one and several.
         picture: one of them.
     """
     pairs = [(row.parent, row.child) for row in rows if row.parent is not None and row.child is not None]
@@ -148,17 +152,17 @@ def held_out_cases(store: CaseStore, seen: Collection[str]) -> tuple[list[Case],
     kept = [
         case for case in store.cases if case.label is not None and (case.held_out or case.split == "test")
     ]
-    new = [case for case in kept if not was_seen(case, seen)]
+    new = [case for case in kept if not was_seen(store, case, seen)]
     return new, len(kept) - len(new)
 
 
-def was_seen(case: Case, seen: Collection[str]) -> bool:
+def was_seen(store: CaseStore, case: Case, seen: Collection[str]) -> bool:
     """Whether the image of a case is among these hashes, by its file or by its voxel values."""
-    if case.voxels in seen:
-        return True
     try:
-        return files_hash(case.images) in seen
-    except InputError:  # a file is missing: reading the case will say so
+        if files_hash(case.images) in seen:
+            return True
+        return bool(seen) and (case.voxels or voxel_hash(store.read_image(case))) in seen
+    except InputError:  # a file is missing or broken: reading the case will say so
         return False
 
 
@@ -187,29 +191,37 @@ def _sentence(
     interval: Interval | None,
     parent: str,
     labels: LabelSet,
-    kind: str,
+    kind: tuple[str, str],
 ) -> str:
-    """The verdict for a person, always with its numbers."""
-    count = f"{len(rows)} {kind}{'' if len(rows) == 1 else 's'}"
-    mine = _mean([row.child for row in rows])
+    """The verdict for a person, always with its numbers, which are of the same cases for both models."""
     if not rows:
-        reason = f"there is no {kind}; hold out at least {LEAST_CASES} to learn whether it is better"
+        reason = f"there is no {kind[0]}; hold out at least {LEAST_CASES} to learn whether it is better"
         return f"{'Too few cases to tell' if parent else 'Not scored'}: {reason}."
-    if word == "":
-        names = ", ".join(label.name for label in labels)
-        new = f" {parent} does not know {names}, so there is nothing to compare it with." if parent else ""
-        return f"Mean Dice {mine} on {count}.{new}"
-    theirs = _mean([row.parent for row in rows])
-    numbers = f"mean Dice {mine}, {parent} {theirs}, on {count}"
+    names = ", ".join(label.name for label in labels) if len(labels) <= NAMED else f"{len(labels)} labels"
+    pairs = [row for row in rows if row.parent is not None]
+    if word == "" or not pairs:
+        new = ""
+        if parent:
+            new = f" There is nothing to compare it with: {parent} does not know {names}."
+            new = new if word == "" else f" {parent} learnt from {'it' if len(rows) == 1 else 'all of them'}."
+        return f"Mean Dice {_mean(rows, 'child')} of {names} on {_count(rows, kind)}.{new}"
+    numbers = f"mean Dice {_mean(pairs, 'child')} of {names}, {parent} {_mean(pairs, 'parent')}, "
+    numbers += f"on {_count(pairs, kind)}"
     if interval is not None:
         share = f"{100 * interval.confidence:.0f} %"
         limits = f"{interval.low:+.3f} to {interval.high:+.3f}"
         numbers += f"; difference {interval.difference:+.3f}, {share} interval {limits}"
+    if len(pairs) < len(rows):
+        numbers += f"; {len(rows) - len(pairs)} more without comparison"
     if word == "too_few":
-        return f"Too few cases to tell: {numbers}. At least {LEAST_CASES} {kind}s are needed."
+        return f"Too few cases to tell: {numbers}. At least {LEAST_CASES} {kind[1]} are needed."
     if word == "undecided":
         return f"Neither better nor worse as far as these cases can tell: {numbers}."
     return f"{word.capitalize()} than {parent}: {numbers}."
+
+
+def _count(rows: Sequence[CaseComparison], kind: tuple[str, str]) -> str:
+    return f"{len(rows)} {kind[len(rows) != 1]}"
 
 
 def _uncounted(known: int) -> str:
@@ -220,6 +232,6 @@ def _uncounted(known: int) -> str:
     return f" {known} held-out cases do not count: a model learnt from them."
 
 
-def _mean(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
+def _mean(rows: Sequence[CaseComparison], side: Literal["parent", "child"]) -> str:
+    known = [value for row in rows if (value := getattr(row, side)) is not None]
     return f"{np.mean(known):.3f}" if known else "-"

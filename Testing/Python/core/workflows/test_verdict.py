@@ -15,9 +15,11 @@ from medcontext.data.store import CaseStore
 from medcontext.events import Event, Reporter
 from medcontext.geometry import Volume
 from medcontext.labels import LabelSet
+from medcontext.metrics import LabelScore
+from medcontext.workflows.comparison import CaseComparison, mean_dice
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import train
-from medcontext.workflows.verdict import judge
+from medcontext.workflows.verdict import conclude, judge
 
 Ball = Callable[..., tuple[Volume, Volume]]
 
@@ -61,6 +63,7 @@ def test_a_better_child_is_called_better_with_its_numbers_and_a_picture(
     verdict = judge(skilled, many, parent=beginner, device="cpu", precision="fp32")
     assert verdict.word == "better"
     assert verdict.sentence.startswith("Better than Balls: Upper, Lower: mean Dice 0.")
+    assert "of Upper, Lower" in verdict.sentence
     assert "on 6 held-out cases" in verdict.sentence
     assert "90 % interval +0." in verdict.sentence
     assert verdict.picture is not None
@@ -155,3 +158,55 @@ def test_a_broken_case_is_left_out_and_said(
         "Held-out case ball_60",
         "Held-out case ball_61",
     ]
+
+
+def rows(*pairs: tuple[float | None, float]) -> list[CaseComparison]:
+    return [CaseComparison(f"case_{n}", parent, child) for n, (parent, child) in enumerate(pairs)]
+
+
+def test_numbers_are_of_the_cases_that_were_compared() -> None:
+    labels = LabelSet.from_names({1: "Upper"})
+    scored = rows((0.8, 0.7), (0.8, 0.7), (0.8, 0.7), (0.8, 0.7), (0.8, 0.7), (None, 0.99), (None, 0.99))
+    verdict = conclude(scored, labels, "Old", True, ("case left out", "cases left out"))
+    assert verdict.word == "worse"
+    assert "mean Dice 0.700 of Upper, Old 0.800, on 5 cases left out" in verdict.sentence
+    assert "2 more without comparison" in verdict.sentence
+
+
+def test_inventing_a_structure_costs_as_much_as_missing_one() -> None:
+    def score(dice: float | None) -> LabelScore:
+        return LabelScore("c", "Upper", 1, "scored", dice, None, None, 1.0, 0, 0, 0.0, 0.0)
+
+    assert mean_dice([score(None)], [score(0.0)]) == [1.0, 0.0]
+    assert mean_dice([score(0.5), score(None)], [score(0.7), score(0.0)]) == [0.75, 0.35]
+    assert mean_dice([score(None)], [score(None)]) == [None, None]
+
+
+def test_a_label_that_is_spelt_otherwise_is_the_same_label(
+    tmp_path: Path, ball: Ball, skilled: Path, beginner: Path
+) -> None:
+    store = store_with(tmp_path / "store", ball, range(80, 85), {1: "UPPER", 3: "_lower"})
+    card = json.loads((beginner / "model.json").read_text(encoding="utf-8"))
+    parent = shutil.copytree(beginner, tmp_path / "parent")
+    card["labels"][1]["name"] = "Lower "
+    (parent / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    verdict = judge(skilled, store, parent=parent, device="cpu", precision="fp32")
+    assert verdict.word == "better"
+    assert verdict.labels == ("UPPER", "_lower")
+
+
+def test_a_copy_of_a_scan_that_was_learnt_from_does_not_count_where_no_hash_was_recorded(
+    tmp_path: Path, ball: Ball, skilled: Path, beginner: Path
+) -> None:
+    store = store_with(tmp_path / "store", ball, range(90, 95))
+    seen = store.cases[0].voxels
+    index = json.loads((store.folder / "dataset.json").read_text(encoding="utf-8"))
+    for entry in index["training"]:
+        del entry["voxels"]
+    (store.folder / "dataset.json").write_text(json.dumps(index), encoding="utf-8")
+    store.reload()
+    card = json.loads((skilled / "model.json").read_text(encoding="utf-8"))
+    card["training"]["voxel_hashes"] = [seen]
+    (skilled / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    verdict = judge(skilled, store, parent=beginner, device="cpu", precision="fp32")
+    assert [row.case for row in verdict.cases] == [case.id for case in store.cases[1:]]
