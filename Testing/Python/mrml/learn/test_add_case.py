@@ -350,6 +350,7 @@ def test_provenance_says_where_it_came_from_and_not_who_it_is(
     case = CaseStore.open(folder).case(result.case)
     assert case.group == proposal.patient
     assert case.provenance["modality"] == "MR"
+    assert not {"volumes", "scene", "segmentation", "segments"} & set(case.provenance)
     assert case.provenance["models"] == {"Anterior": ["hippocampus@abc"]}
     assert case.provenance["application"].startswith("3D Slicer 5.")
 
@@ -398,11 +399,18 @@ def test_held_out_cases_are_kept_for_scoring(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
+    from MedContextSegmentLib.Panel.CaseTexts import addedText
+
     proposal = propose([volume], segmentation, None)
     proposal.heldOut = True
     result = add(proposal)
     assert not CaseStore.open(folder).case(result.case).trainable
     assert read_store(folder).cases[0].kind == "held_out"
+    CaseStore.open(folder).remove([result.case])
+    proposal.heldOut = False
+    again = add(proposal)
+    assert again.heldOut  # for good, and the person is told
+    assert "stays held out" in addedText(again, proposal)
 
 
 # What cannot be added
