@@ -165,6 +165,6 @@ def _accept(dialog: Any, box: Any) -> int:
     import qt
 
     button = box.button(qt.QDialogButtonBox.Ok)
-    assert button.enabled
+    assert waitUntil(lambda: button.enabled)  # a drive may have to answer first
     button.click()
     return int(dialog.result())

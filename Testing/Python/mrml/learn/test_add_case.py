@@ -192,7 +192,9 @@ def test_a_scan_that_was_listed_without_labels_gets_them_without_asking(
     add: Callable[..., AddedCase], folder: Path, screen: tuple[Any, Any]
 ) -> None:
     volume, segmentation = screen
-    store = CaseStore.create(folder, proposeWhole([volume], segmentation, None).labels or _none(), [("T1", "MR")])
+    store = CaseStore.create(
+        folder, proposeWhole([volume], segmentation, None).labels or _none(), [("T1", "MR")]
+    )
     scan = Path(volume.GetStorageNode().GetFullNameFromFileName())
     assert store.link([scan]).added
     listener = Recorder()
