@@ -31,7 +31,7 @@ FEW_STEPS = 1000
 """Fewer steps are warned about."""
 TOLD_SECONDS = 1.0
 """Longest time without a word on how far the run is, unless a step takes longer."""
-OTHERS = {"cases": "other cases", "end": "other wishes for its end (--minutes, --steps or --until-stopped)"}
+OTHERS = {"end": "other wishes for its end (--minutes, --steps or --until-stopped)"}
 
 
 def train(run: Run, reporter: Reporter) -> Outcome:
@@ -259,10 +259,9 @@ class _Session:
         )
 
     def _state_of_run(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the stopped one."""
+        """What a resumed run must have in common with the stopped one; its cases may have changed."""
         run = self.given
-        cases = [case.content_hash for case in (*run.labelled, *run.unlabelled, *run.validation)]
-        shared = {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, "cases": cases}
+        shared = {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed}
         return shared | {"end": not run.until_stopped}
 
     def _state(self) -> dict[str, Any]:
