@@ -55,6 +55,7 @@ class CardSummary:
         window: extent in mm of what the network sees at once, likewise, or None.
         label_colors: sRGB colour of each label, 0..255.
         label_values: number of each label in label maps.
+        sha256: hash of its weights, as the card says it.
         parent_id: id of the model that it was fine-tuned from; empty where there is none.
         parent_sha256: hash of that model's weights.
         case_hashes: hashes of the images that it learnt from with labels: of their files, and of their voxel values.
@@ -81,6 +82,7 @@ class CardSummary:
     window: Sizes | None = None
     label_colors: tuple[Color, ...] = ()
     label_values: tuple[int, ...] = ()
+    sha256: str = ""
     parent_id: str = ""
     parent_sha256: str = ""
     case_hashes: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ def read_summary(folder: Path) -> CardSummary:
         window=_window(spec),
         label_colors=tuple(_color(entry) for entry in labels),
         label_values=tuple(_value(entry) for entry in labels),
+        sha256=next((_text(_object(entry).get("sha256")) for entry in _list(data.get("weights"))), ""),
         parent_id=_text(parent.get("id")),
         parent_sha256=_text(parent.get("sha256")),
         case_hashes=_texts(training, "case_hashes") + _texts(training, "voxel_hashes"),

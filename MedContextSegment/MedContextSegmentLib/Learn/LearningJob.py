@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medcontext import jobs
 from medcontext.cards import TRAINING_FOLDER
+from medcontext.errors import InputError
 from medcontext.events import Event
 from medcontext.jobs.files import EVENTS, JOB, RESTARTED, read_json, write_json
 from MedContextSegmentLib.Learn.CurvePoints import CurvePoints
@@ -19,6 +20,9 @@ from MedContextSegmentLib.Learn.LearningTask import LearningResult, Task, result
 
 RUNNING, PAUSED, STOPPING = "running", "paused", "stopping"
 FINISHED, FAILED, CANCELLED, LOST = "finished", "failed", "cancelled", "lost"
+
+AGAIN = "--resume"
+"""In the command of a job that was taken up."""
 
 SEEN = "seen.json"
 """Beside the job's own files: how much of the events was there when a person saw how it ended."""
@@ -77,9 +81,21 @@ class LearningJob:
         return self.state == RUNNING and self.job.requested == "pause"
 
     @property
+    def refused(self) -> bool:
+        """Whether it was taken up and could not go on with what it was given: that is so the next time, too."""
+        asked, code = AGAIN in self.job.command, self.job.exit_code
+        return self.state == FAILED and asked and code == InputError.exit_code
+
+    @property
     def resumable(self) -> bool:
         """Whether it ended before its time and can be taken up where it was, be it only to score the model."""
-        return self.state in (FAILED, CANCELLED, LOST) and (self.task.output / TRAINING_FOLDER).is_dir()
+        ended = self.state in (FAILED, CANCELLED, LOST) and not self.refused
+        return ended and self.holdsTraining
+
+    @property
+    def holdsTraining(self) -> bool:
+        """Whether what it has learnt so far lies in its output folder."""
+        return (self.task.output / TRAINING_FOLDER).is_dir()
 
     @property
     def caughtUp(self) -> bool:

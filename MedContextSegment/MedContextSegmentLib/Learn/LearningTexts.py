@@ -59,6 +59,9 @@ def endedText(job: LearningJob) -> str:
     if job.state == FINISHED and result is not None:
         return _finishedText(job)
     again = _("Resume goes on from where it was.") if job.resumable else ""
+    if job.refused and job.holdsTraining:
+        again = _("It cannot go on like this. What it has learnt is kept in {folder}.")
+        again = again.format(folder=job.task.output)
     if job.state == LOST:
         text = _("'{title}' was interrupted: Slicer's computer was restarted, or the process was ended.")
     elif job.state == CANCELLED:

@@ -79,6 +79,15 @@ class FineTuneOptions:
         return self._cards.get(comboData(self._ui.parentSelector))
 
     @property
+    def title(self) -> str:
+        """What a person calls such a training."""
+        store, parent = self._context.store(), self.parent
+        name = store.name if store is not None else ""
+        if parent is None:
+            return _("Train on {name}").format(name=name)
+        return _("Fine-tune {title} on {name}").format(title=parent.title, name=name)
+
+    @property
     def minutes(self) -> float | None:
         """How long to learn; None until stopped."""
         return _minutes(comboData(self._ui.budgetSelector)) or None

@@ -47,7 +47,7 @@ class FineTunePanel:
         self._ui, self._logic, self._install, self._context = ui, logic, install, context
         self.options = FineTuneOptions(ui, settings, context, self.update)
         self.view = LearningView(ui)
-        self.switch = ModelSwitch(ui.switchModelButton, context, self.update)
+        self.switch = ModelSwitch(ui.switchModelButton, context, self._switched)
         self.command = CommandLine(ui)
         self.job: LearningJob | None = None
         self.ignoredSeconds = DOUBLE_CLICK_SECONDS
@@ -55,7 +55,8 @@ class FineTunePanel:
         self._outcome = self._newId = ""
         self._named: Path | None = None  # the store that the next id was made from
         self._began = float("-inf")
-        self._refreshing = self._unseen = False
+        self._chosenAt = float("-inf")  # since when another model is not chosen without a person
+        self._refreshing = self._unseen = self._followed = False
         self._timer = qt.QTimer()
         self._timer.setInterval(FOLLOW_MS)
         self._timer.connect("timeout()", self._follow)
@@ -114,6 +115,10 @@ class FineTunePanel:
         """Let go of the nodes of the curve; they are made again."""
         self.view.curve.letGo()
 
+    def modelChosen(self) -> None:
+        """The model of now stays: what ended before, and is found later, does not replace it."""
+        self._chosenAt = time.time()
+
     def stop(self) -> None:
         """The panel goes away; the job goes on."""
         self._timer.stop()
@@ -134,15 +139,14 @@ class FineTunePanel:
                 self._take(job)
 
     def _take(self, job: LearningJob) -> None:
-        self.job = job
+        self.job, self._followed = job, job.active
         self._timer.setInterval(CATCH_UP_MS)
         self._timer.start()
         self._show(job)
 
     def _show(self, job: LearningJob) -> None:
         store = self._context.store()
-        colors = {label.name: label.color for label in store.labels} if store is not None else {}
-        self.view.show(job, colors)
+        self.view.show(job, {label.name: label.color for label in store.labels} if store is not None else {})
 
     def _follow(self) -> None:
         job = self.job
@@ -174,8 +178,10 @@ class FineTunePanel:
             return
         self._context.refreshModels()
         self._context.refreshCases()
-        if result.word != WORSE and result.card.problem is None:
+        newer = self._followed or (job.job.ended or 0.0) > self._chosenAt
+        if newer and result.word != WORSE and result.card.problem is None:
             self._context.selectModel(result.key)
+            self.modelChosen()
 
     def _noteSeen(self) -> None:
         """Remember that a person saw how the job ended; one that can be taken up is shown until that is done."""
@@ -200,7 +206,7 @@ class FineTunePanel:
 
         def start() -> None:
             request = self.options.request(user_models() / self._newId)
-            self._take(startJob(request, self._title(), slicer.util.startupEnvironment()))
+            self._take(startJob(request, self.options.title, slicer.util.startupEnvironment()))
             self._freeMemory()
 
         self._do(start)
@@ -245,8 +251,13 @@ class FineTunePanel:
             job.markSeen()
         elif job is not None:
             self._hidden.add(job.folder.name)
+        self.modelChosen()
         self._forget()
         self.refresh()
+
+    def _switched(self) -> None:
+        self.modelChosen()
+        self.update()
 
     def _forget(self) -> None:
         self._timer.stop()
@@ -259,13 +270,6 @@ class FineTunePanel:
             self._logic.worker.send("release")
 
     # What is shown
-
-    def _title(self) -> str:
-        store, parent = self._context.store(), self.options.parent
-        name = store.name if store is not None else ""
-        if parent is None:
-            return _("Train on {name}").format(name=name)
-        return _("Fine-tune {title} on {name}").format(title=parent.title, name=name)
 
     def _storeFolder(self) -> Path | None:
         store = self._context.store()

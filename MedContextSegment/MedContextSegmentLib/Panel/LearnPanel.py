@@ -62,6 +62,7 @@ class LearnPanel:
         self.cases.show()
         showText(host.ui.learnStatusLabel, "")
         host.ui.learnSection.connect("contentsCollapsed(bool)", self._collapsed)
+        host.ui.modelSelector.connect("activated(int)", lambda _index: self.fineTune.modelChosen())
 
     def refresh(self) -> None:
         """Show what the store, the library and the jobs hold now; nothing is read for a closed section."""

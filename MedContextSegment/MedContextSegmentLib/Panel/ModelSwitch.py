@@ -37,7 +37,7 @@ class ModelSwitch:
         self._button.setVisible(other is not None)
         if other is None or result is None:
             return
-        text = _("Back to '{title}'") if other.id == result.parent else _("Use '{title}'")
+        text = _("Back to '{title}'") if other is self._parent else _("Use '{title}'")
         self._button.text = text.format(title=shortened(other.title))
         self._button.toolTip = other.title
 
@@ -51,11 +51,12 @@ class ModelSwitch:
         return self._parent
 
     def _parentOf(self, result: LearningResult | None) -> CardSummary | None:
-        """The newest version of the model that a new one came from; None where it cannot be used."""
-        if result is None or not result.parent:
+        """The model that a new one came from, told by its weights; None where it is gone or cannot be used."""
+        if result is None or not result.card.parent_sha256:
             return None
-        cards = self._context.models()
-        return next((card for card in cards if card.id == result.parent and card.problem is None), None)
+        same = [card for card in self._context.models() if card.sha256 == result.card.parent_sha256]
+        usable = [card for card in same if card.problem is None and modelKey(card) != result.key]
+        return next(iter(sorted(usable, key=lambda card: card.id != result.card.parent_id)), None)
 
     def _switch(self) -> None:
         other = self._other()

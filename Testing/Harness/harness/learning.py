@@ -38,8 +38,11 @@ def picture(path, shade):
     path.write_bytes(data)
 
 def finish():
-    parent = cards.resolve("hippocampus")
+    given = arguments[arguments.index(verb):]
+    parent = cards.resolve(given[given.index("-m") + 1] if verb == "finetune" else "hippocampus")
     card = json.loads((parent / "model.json").read_text())
+    if verb == "finetune":
+        card["parent"] = {"id": card["id"], "sha256": card["weights"][0]["sha256"]}
     card |= {"id": output.name, "title": "Child " + output.name, "version": "1.0.0"}
     for entry in card["weights"]:
         shutil.copy(parent / entry["file"], output / entry["file"])

@@ -354,6 +354,42 @@ def test_the_new_model_is_chosen_and_the_way_back_is_one_click(
     assert ui(panel).fineTuneButton.enabled
 
 
+def test_the_way_back_leads_to_the_parent_itself_and_not_to_one_of_its_name(
+    panel_with_cases: Any, own_home: Path
+) -> None:
+    import json
+    import shutil
+
+    panel = panel_with_cases
+    parent = panel.learn.context.chosenModel()
+    start(panel)
+    other = own_home / "models" / "other"
+    shutil.copytree(parent.folder, other)
+    card = json.loads((other / "model.json").read_text(encoding="utf-8"))
+    card |= {"version": "99.0.0", "title": "Another one"}
+    card["weights"][0]["sha256"] = "0" * 64
+    (other / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    ui(panel).fineTuneButton.click()
+    waitForEnd(panel)
+    assert "Another one" in [card.title for card in panel.learn.context.models()]
+    assert ui(panel).switchModelButton.toolTip == parent.title
+    ui(panel).switchModelButton.click()
+    assert panel.learn.context.chosenModel() == parent
+
+
+def test_without_the_parent_there_is_no_way_back(panel_with_cases: Any) -> None:
+    panel = panel_with_cases
+    start(panel)
+    models = panel.learn.context.models
+    panel.learn.context.models = lambda: [
+        dataclasses.replace(card, sha256="0" * 64) if card.id == "hippocampus" else card for card in models()
+    ]
+    ui(panel).fineTuneButton.click()
+    waitForEnd(panel)
+    assert panel.learn.context.chosenModel().title.startswith("Child")
+    assert not ui(panel).switchModelButton.visible
+
+
 def test_a_worse_model_is_kept_but_not_chosen(panel_with_cases: Any, trainer: Any, own_home: Path) -> None:
     panel = panel_with_cases
     trainer(word="worse", steps=60)
@@ -415,6 +451,61 @@ def test_what_ended_while_slicer_was_closed_is_shown_once(session: Callable[...,
     assert not ui(panel).dismissButton.visible
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_an_older_training_that_is_shown_later_does_not_replace_the_model(
+    session: Callable[..., Any], trainer: Any, back: bool
+) -> None:
+    from harness import dialogs
+    from harness.panel import waitUntil
+    from medcontext import jobs
+
+    trainer(steps=150)
+    panel = session()
+    start(panel)
+    older = part(panel).job.folder
+    ui(panel).dismissButton.click()
+    assert waitUntil(lambda: not jobs.read(older).active)
+    dialogs.answers.append(True)
+    start(panel)
+    newer = part(panel).job.folder
+    session(opening=False)
+    assert waitUntil(lambda: not jobs.read(newer).active)
+    panel = session()
+    waitForEnd(panel)
+    assert part(panel).job.folder == newer
+    if back:
+        ui(panel).switchModelButton.click()
+    chosen = panel.learn.context.chosenModel()
+    assert (chosen.id == "hippocampus") == back
+    ui(panel).dismissButton.click()
+    assert part(panel).job.folder == older
+    waitForEnd(panel)
+    assert "ready" in verdict(panel)
+    assert panel.learn.context.chosenModel() == chosen
+    ui(panel).switchModelButton.click()
+    assert panel.learn.context.chosenModel() == part(panel).job.result.card
+
+
+def test_a_model_that_a_person_chose_is_not_replaced_by_what_ended_before(
+    session: Callable[..., Any], trainer: Any
+) -> None:
+    from harness.panel import waitUntil
+    from medcontext import jobs
+
+    trainer(steps=150)
+    panel = session()
+    start(panel)
+    job = part(panel).job
+    session(opening=False)
+    assert waitUntil(lambda: not jobs.read(job.folder).active)
+    panel = session()
+    chosen = panel.learn.context.chosenModel()
+    panel.ui.modelSelector.activated.emit(panel.ui.modelSelector.currentIndex)
+    waitForEnd(panel)
+    assert "ready" in verdict(panel)
+    assert panel.learn.context.chosenModel() == chosen
+
+
 def test_two_slicers_follow_the_same_training(session: Callable[..., Any]) -> None:
     panels = [session(), session(closing=False)]
     start(panels[0])
@@ -461,6 +552,28 @@ def test_a_killed_training_waits_until_it_is_resumed_or_hidden(session: Callable
         assert ui(panel).pauseButton.text == "Resume"
     ui(panel).dismissButton.click()
     assert part(panel).job is None
+    assert part(session()).job is None
+
+
+def test_a_training_that_cannot_be_taken_up_is_not_offered_for_ever(
+    session: Callable[[], Any], trainer: Any
+) -> None:
+    from harness.learning import killTrainer
+    from harness.panel import waitUntil
+
+    panel = session()
+    start(panel)
+    job = part(panel).job
+    killTrainer(job)
+    waitForEnd(panel)
+    trainer(error="The case store is gone.")
+    ui(panel).pauseButton.click()
+    assert waitUntil(lambda: "The case store is gone." in verdict(panel))
+    assert str(job.task.output) in verdict(panel)
+    assert (job.task.output / "training").is_dir()
+    assert not ui(panel).pauseButton.visible
+    assert ui(panel).dismissButton.visible
+    assert ui(panel).fineTuneButton.text == "Start"
     assert part(session()).job is None
 
 
