@@ -16,6 +16,7 @@ PAGES = (
     REPOSITORY / "README.md",
     REPOSITORY / "docs" / "methods" / "medcontext.md",
     REPOSITORY / "docs" / "slicer.md",
+    REPOSITORY / "docs" / "learn.md",
 )
 ROWS = {
     "bundled_model": "bundled model `hippocampus`, {labels} labels",
@@ -116,7 +117,79 @@ def module_speed_table() -> str:
     return "\n".join(lines)
 
 
+CORRECTIONS = ("1 stroke", "1 slice", "2 slices", "3 slices")
+
+
+def correction_table() -> str:
+    """Dice of what was not corrected; bold where the interval of the difference excludes zero."""
+    lines = [
+        "| model | corrected | cases | before | carried over without a network | learnt |",
+        "|---|---|---|---|---|---|",
+    ]
+    titles = {"few-shot": "of three cases", "bundled": "bundled, of 170 cases"}
+    for model, rows in read("correction")["summary"].items():
+        for name in CORRECTIONS:
+            if row := rows.get(name):
+                cells = [_sure(row[way]["after"], row[way]["verdict"]) for way in ("interpolated", "adapted")]
+                cases = f"{row['cases']} | {row['before']:.3f}"
+                lines.append(f"| {titles[model]} | {name} | {cases} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def suggest_table() -> str:
+    """Mean Dice of the test cases by number of annotated cases, chosen at random or as suggested."""
+    facts = read("suggest")
+    rounds = [row for row in facts["rounds"] if row["suggested"] is not None and row["random"] is not None]
+    lines = [
+        f"| annotated cases | {' | '.join(str(row['annotated']) for row in rounds)} |",
+        "|---" * (len(rounds) + 1) + "|",
+    ]
+    for way in ("random", "suggested"):
+        lines.append(f"| {way} | {' | '.join(f'{row[way]:.3f}' for row in rounds)} |")
+    lines.append(f"| seeds | {' | '.join(str(row['seeds']) for row in rounds)} |")
+    return "\n".join(lines)
+
+
+def draws_table() -> str:
+    """Few-shot training from scratch with and without other scans, over draws of the five cases."""
+    facts = read("fewshot_draws")
+    lines = ["| learnt from | draws | mean Dice |", "|---|---|---|"]
+    for arm in ("labels alone", "with 165 scans without labels"):
+        row = facts[arm]
+        if row["draws"]:
+            lines.append(f"| {arm} | {row['draws']} | {row['mean_dice']:.3f} |")
+    if difference := facts.get("difference"):
+        limits = f"{difference['low']:+.3f} to {difference['high']:+.3f}"
+        lines.append(f"| difference | {difference['draws']} | {difference['difference']:+.3f} ({limits}) |")
+    return "\n".join(lines)
+
+
+def learn_speed_table() -> str:
+    """How long Learn makes a person wait."""
+    rows = read("learn_speed")["seconds"]
+    many, large = rows["open a store of 1000 cases"], rows["add a case, CT 512x512x300"]
+    curve = rows["curve, training on crops"]
+    return "\n".join(
+        [
+            "| | seconds | longest standstill of Slicer |",
+            "|---|---|---|",
+            f"| open a store of {many['cases']} cases "
+            f"| {many['click to table']:.2f} | {many['longest blocked']:.2f} |",
+            f"| add a case, CT 512x512x300 | {large['click to case']:.1f} | {large['longest blocked']:.2f} |",
+            f"| longest time between two values of the curve | {curve['longest gap']:.1f} | |",
+        ]
+    )
+
+
+def _sure(value: float, verdict: str) -> str:
+    return f"{value:.3f}" if verdict == "undecided" else f"**{value:.3f}**"
+
+
 TABLES = {
+    "correction": correction_table,
+    "suggest": suggest_table,
+    "draws": draws_table,
+    "learn_speed": learn_speed_table,
     "dice": dice_table,
     "certainty": certainty_table,
     "redo": redo_table,
