@@ -6,7 +6,7 @@ person sees it; until it is kept it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,30 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.exchange import SharedArray
+from MedContextSegmentLib.Learn.CorrectionPreview import CorrectionPreview, News, newsOf
 from MedContextSegmentLib.Learn.WorkerSteps import Sending, Steps, WorkerSteps
 from MedContextSegmentLib.Run.SegmentationRun import WRITING
-from MedContextSegmentLib.Run.Writing import Earlier
 from MedContextSegmentLib.Scene.ModelAnswer import (
     ModelAnswer,
     PackedLabels,
+    Stamp,
     answerOf,
     rememberAnswer,
     segmentsOfModel,
     stampOf,
 )
+from MedContextSegmentLib.Scene.OrientedImage import boundsOf, slabs, slices
 from MedContextSegmentLib.Scene.Provenance import modelKey
 from MedContextSegmentLib.Scene.SegmentationWriter import SegmentationWriter
 from MedContextSegmentLib.Scene.SegmentReading import readingSteps
 from MedContextSegmentLib.Scene.VolumeReader import VolumeSnapshot, readVolume
-from MedContextSegmentLib.Worker.Results import SegmentationResult, readResult, restrictResult
+from MedContextSegmentLib.Worker.Results import SegmentationResult, readResult
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 SECONDS = 30.0
+
+WRITTEN_VOXELS = 1 << 24
+"""Written in one go: some tenths of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,24 +90,6 @@ class Learnt:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _News:
-    """What the worker's answer changes.
-
-    Attributes:
-        region: bool ``(K, J, I)``, where.
-        voxels: how many.
-        part: the answer there.
-        kept: from what the next correction is told: the answer, but as the model had answered where it was corrected,
-            so that what was corrected already still is.
-    """
-
-    region: np.ndarray
-    voxels: int
-    part: SegmentationResult
-    kept: np.ndarray
-
-
 class CorrectionRun(WorkerSteps):
     """One adaptation; see :class:`WorkerSteps.WorkerSteps`.
 
@@ -132,22 +119,27 @@ class CorrectionRun(WorkerSteps):
         self._answer = answerOf(request.segmentation)
         self._values = segmentsOfModel(request.segmentation, request.key)
         self._sending = Sending(exchangeRoot, self.checkStop)
-        self._earlier: Earlier | None = None
+        self._preview: CorrectionPreview | None = None
+        self._readStamp: Stamp = ()  # of the segments when they were read last, or written by this
+
+    @property
+    def previewing(self) -> bool:
+        """Whether what came of it is shown and neither kept nor taken back."""
+        return self._preview is not None
 
     @property
     def canTakeBack(self) -> bool:
-        """Whether the segmentation can still be put back as the person had left it."""
-        return self._earlier is not None and self.request.segmentation.GetScene() is not None
+        """Whether the segmentation can be put back as the person had left it and nothing done since is lost."""
+        return self._preview is not None and self._preview.untouched
 
-    def takeBack(self) -> None:
-        """Put the segmentation back as the person had left it."""
-        earlier, self._earlier = self._earlier, None
-        if earlier is not None and self.request.segmentation.GetScene() is not None:
-            earlier.restore()
+    def takeBack(self) -> bool:
+        """Put the segmentation back as the person had left it; returns whether that was done, see `canTakeBack`."""
+        preview, self._preview = self._preview, None
+        return preview is not None and preview.takeBack()
 
     def keep(self) -> None:
         """What came of it stays; it is not taken back any more."""
-        self._earlier = None
+        self._preview = None
 
     def giveWay(self) -> None:
         """Stop for something that waits behind it in the worker, which is therefore not ended by force."""
@@ -173,16 +165,35 @@ class CorrectionRun(WorkerSteps):
             yield True
         self.state = WRITING
         # What was painted meanwhile is newer than what was learnt from.
-        now = yield from self._read(scan, "read")
-        new = yield from self._beside(lambda: self._compared(found, corrected, now, before))
-        notes = (yield from self._write(new.part, scan, new.region)) if new.voxels else ()
+        now = yield from self._now()
+        mask = self._answer.mask if self._answer is not None else None
+        new = yield from self._beside(lambda: newsOf(found, corrected, now, before, mask))
+        notes = yield from self._write(new, corrected, now)
         self._remember(new.kept)
-        ml = new.voxels * abs(float(np.linalg.det(scan.ijkToRas[:3, :3]))) / 1000
-        return Learnt(new.voxels, ml, sum(found.seconds.values()), notes)
+        voxels = int(np.count_nonzero(new.region))
+        ml = voxels * abs(float(np.linalg.det(scan.ijkToRas[:3, :3]))) / 1000
+        return Learnt(voxels, ml, sum(found.seconds.values()), notes)
 
     def _read(self, scan: VolumeSnapshot, stage: str) -> Steps[np.ndarray]:
         steps = readingSteps(self.request.segmentation, self._values, scan)
         return (yield from self._follow(stage, steps)).labelmap
+
+    def _stamp(self) -> Stamp:
+        return stampOf(self.request.segmentation, self.request.key)
+
+    def _now(self) -> Steps[np.ndarray]:
+        """The segments as they are at the moment when this returns."""
+        while True:
+            stamp = self._stamp()
+            try:
+                now = yield from self._read(self._snapshots[0], "read")
+            except InputError:
+                if self._stamp() == stamp:
+                    raise
+                continue  # a stroke came between two steps of reading
+            if self._stamp() == stamp:
+                self._readStamp = stamp
+                return now
 
     def _fields(self, corrected: np.ndarray) -> dict[str, Any]:
         """The request for the worker."""
@@ -230,31 +241,44 @@ class CorrectionRun(WorkerSteps):
         self._sending.close()
         return found, before
 
-    def _compared(
-        self, found: SegmentationResult, corrected: np.ndarray, now: np.ndarray, before: np.ndarray
-    ) -> _News:
-        region = (found.labelmap != corrected) & (now == corrected)
-        if self._answer is not None and self._answer.mask is not None:
-            region &= self._answer.mask.unpacked()
-        kept = np.where(region, found.labelmap, now)
-        strokes = corrected != before
-        kept[strokes] = before[strokes]
-        part = restrictResult(replace(found, labelmap=found.labelmap.copy()), region)
-        return _News(region, int(np.count_nonzero(region)), part, kept)
+    def _write(self, new: News, corrected: np.ndarray, now: np.ndarray) -> Steps[tuple[str, ...]]:
+        """Part by part, each in one go, so that no stroke comes between looking at the segments and writing them.
 
-    def _write(
-        self, part: SegmentationResult, scan: VolumeSnapshot, region: np.ndarray
-    ) -> Steps[tuple[str, ...]]:
-        request = self.request
-        self._earlier = Earlier(request.segmentation)
+        Args:
+            new: what to write; what a person changes meanwhile is taken out of its region.
+            corrected: what was learnt from.
+            now: what the segments held when ``new`` was made.
+        """
+        notes: list[str] = []
+        box = boundsOf(new.region)
+        parts = list(slabs(box, WRITTEN_VOXELS)) if box is not None else []
+        for count, part in enumerate(parts, start=1):
+            if self._stamp() != self._readStamp:
+                now = yield from self._now()
+            place = slices(part)
+            new.region[place] &= now[place] == corrected[place]
+            region = np.zeros_like(new.region)
+            region[place] = new.region[place]
+            if region.any():
+                notes += [note for note in self._writePart(new.part, region) if note not in notes]
+            self._progress("write", count / len(parts))
+            yield False
+            self.checkStop()
+        return tuple(notes)
+
+    def _writePart(self, result: SegmentationResult, region: np.ndarray) -> tuple[str, ...]:
+        request, first = self.request, self._preview is None
+        if self._preview is None:
+            self._preview = CorrectionPreview(request.segmentation)
         writer = SegmentationWriter(
             request.editorNode,
-            request.saveStateForUndo,
+            request.saveStateForUndo if first else None,
             {"learnt_from_correction": True, "volumes": [shot.name for shot in self._snapshots]},
             overwrites=False,
         )
-        steps = writer.steps(part, scan, request.segmentation, region=region)
-        yield from self._follow("write", _each(steps))
+        with self._preview.writing():
+            writer.write(result, self._snapshots[0], request.segmentation, region=region)
+        self._readStamp = self._stamp()
         return writer.notes
 
     def _remember(self, labels: np.ndarray) -> None:
@@ -273,7 +297,3 @@ class CorrectionRun(WorkerSteps):
             self.takeBack()
         self._sending.close()
         super()._finish(error)
-
-
-def _each(steps: Iterator[float]) -> Generator[float, None, None]:
-    yield from steps

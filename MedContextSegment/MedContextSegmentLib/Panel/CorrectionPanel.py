@@ -67,6 +67,8 @@ class CorrectionPanel(VTKObservationMixin):
         self._observe(self._context.segmentation())
         if running and busy and self._run is not None:
             self._run.giveWay()  # a person waits for a segmentation now, and the worker does one thing at a time
+        if not running:
+            self._keepWhatPeopleDo()
         reason = "" if running else self._reason()
         button = ui.correctionButton
         button.text = _("Cancel") if running else _("Learn from this correction")
@@ -102,9 +104,10 @@ class CorrectionPanel(VTKObservationMixin):
 
     def undo(self) -> None:
         """Put the segmentation back as it was before learning."""
-        if self._run is not None:
-            self._run.takeBack()
-        self._outcome = _("The segments are again as you had corrected them.")
+        if self._run is not None and self._run.takeBack():
+            self._outcome = _("The segments are again as you had corrected them.")
+        else:
+            self._outcome = _wentOn()
         self.update()
 
     def keep(self) -> None:
@@ -189,6 +192,20 @@ class CorrectionPanel(VTKObservationMixin):
     def _segmentsChanged(self, _caller: Any, _event: Any) -> None:
         if not self.control.running:
             self.update()
+
+    def _keepWhatPeopleDo(self) -> None:
+        """Who paints on what is shown keeps it: going back would take the strokes away, too."""
+        run = self._run
+        if run is not None and run.previewing and not run.canTakeBack:
+            run.keep()
+            self._outcome = _wentOn()
+
+
+def _wentOn() -> str:
+    return _(
+        "The segments were changed since, and what was learnt is no longer taken back here: "
+        "Undo in the segment editor goes back step by step."
+    )
 
 
 def _summary(learnt: Learnt) -> str:

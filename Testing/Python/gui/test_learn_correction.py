@@ -251,3 +251,39 @@ def test_it_is_not_offered_for_models_that_it_did_not_help(
     stroke(result, "Posterior", slice(CORRECTED, CORRECTED + 1))
     assert not ui.correctionButton.enabled
     assert "did not help models like" in ui.correctionStatusLabel.text
+
+
+@pytest.mark.parametrize("change", ["stroke", "segment", "name"])
+def test_what_is_done_on_the_preview_is_never_lost(
+    panel: Any, ui: Any, sample: Any, result: Any, stroke: Stroke, change: str
+) -> None:
+    stroke(result, "Posterior", slice(CORRECTED, CORRECTED + 1))
+    learn(panel)
+    assert ui.undoCorrectionButton.enabled
+    segmentation = result.GetSegmentation()
+    if change == "stroke":
+        stroke(result, "Anterior", slice(CORRECTED - 3, CORRECTED))
+    elif change == "segment":
+        segmentation.AddEmptySegment("mine", "Mine")
+    else:
+        segmentation.GetNthSegment(0).SetName("Head")
+    after = voxels(result, sample)
+    ui.undoCorrectionButton.click()  # hidden or not
+    assert same(voxels(result, sample), after)
+    assert ui.correctionPreviewArea.isHidden()
+    assert "Undo in the segment editor" in ui.correctionStatusLabel.text
+
+
+def test_the_undo_of_the_editor_goes_back_behind_a_stroke_on_the_preview(
+    panel: Any, ui: Any, sample: Any, result: Any, stroke: Stroke
+) -> None:
+    stroke(result, "Posterior", slice(CORRECTED, CORRECTED + 1))
+    before = voxels(result, sample)
+    learn(panel)
+    shown = voxels(result, sample)
+    stroke(result, "Anterior", slice(CORRECTED - 3, CORRECTED))
+    assert ui.correctionPreviewArea.isHidden()
+    panel.ui.segmentEditorWidget.undo()
+    assert same(voxels(result, sample), shown)
+    panel.ui.segmentEditorWidget.undo()
+    assert same(voxels(result, sample), before)

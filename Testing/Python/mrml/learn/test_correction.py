@@ -17,6 +17,7 @@ from harness.runs import DEAF, Recorder, addSegment, loadSample, scriptWorker, s
 from medcontext import correction_facts
 from medcontext.cards import bundled_models, read_summary
 from medcontext.errors import CancelledError, InputError, MedContextError
+from MedContextSegmentLib.Learn import Correction
 from MedContextSegmentLib.Learn.Correction import CorrectionRun
 from MedContextSegmentLib.Learn.CorrectionReasons import correctionReason, correctionRequest
 from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic, SegmentRequest
@@ -267,6 +268,38 @@ def test_what_is_painted_meanwhile_stays(corrected: Any, scan: Any, learn: Any, 
     assert (after["Posterior"][painted] == 1).all()
     assert not after["Anterior"][painted].any()
     assert sum(int(array[MISSED].sum()) for array in after.values()) > after["Posterior"][painted].sum()
+
+
+@pytest.mark.parametrize("stage", ["read", "write"])
+def test_what_is_painted_while_the_answer_is_written_stays(
+    corrected: Any, scan: Any, learn: Any, finish: Finish, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr(Correction, "WRITTEN_VOXELS", 1)  # slice by slice
+    painted = slice(MISSED.stop - 1, MISSED.stop)
+    recorder = Recorder(stage, lambda: paint(corrected, "Anterior", scan, painted, 1))
+    run = learn(corrected, recorder)
+    finish(run)
+    after = segmentArrays(corrected, scan)
+    assert (after["Anterior"][painted] == 1).all()
+    assert not after["Posterior"][painted].any()
+    assert sum(int(array[MISSED.start].sum()) for array in after.values())
+    assert run.canTakeBack == (stage == "read")
+
+
+def test_what_is_painted_while_it_is_written_outlives_a_cancel(
+    corrected: Any, scan: Any, learn: Any, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Correction, "WRITTEN_VOXELS", 1)
+    runs: list[CorrectionRun] = []
+
+    def paintAndCancel() -> None:
+        paint(corrected, "Anterior", scan, slice(2, 3), 1)
+        runs[0].cancel()
+
+    runs.append(learn(corrected, Recorder("write", paintAndCancel)))
+    with pytest.raises(CancelledError):
+        finish(runs[0])
+    assert (segmentArrays(corrected, scan)["Anterior"][2] == 1).all()
 
 
 def test_without_a_remembered_answer_the_model_is_asked_again(
