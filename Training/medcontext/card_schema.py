@@ -87,6 +87,8 @@ class TrainingRecord(StrictModel):
     """Hashes of the image files learnt from with labels."""
     voxel_hashes: list[str] = Field(default_factory=list)
     """Hashes of the same images' voxel values, which are the same in whatever file a scan is kept."""
+    unlabelled_hashes: list[str] = Field(default_factory=list)
+    """Hashes, of both kinds, of the images learnt from without labels."""
     inherited_hashes: list[str] = Field(default_factory=list)
     """Hashes, of both kinds, of the images that the parent and its parents learnt from."""
     shots: int = 0
@@ -141,9 +143,10 @@ class ModelCard(StrictModel):
 
     @property
     def seen(self) -> frozenset[str]:
-        """Hashes of every image that this model or one that it came from learnt from with labels."""
+        """Hashes of every image that this model or one that it came from learnt from, with labels or without."""
         training = self.training
-        return frozenset([*training.case_hashes, *training.voxel_hashes, *training.inherited_hashes])
+        own = (*training.case_hashes, *training.voxel_hashes, *training.unlabelled_hashes)
+        return frozenset([*own, *training.inherited_hashes])
 
     @property
     def classes(self) -> int:

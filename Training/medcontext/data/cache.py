@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -44,11 +44,12 @@ def prepare_cases(
     reporter: Reporter,
     root: Path | None = None,
     within_s: float | None = None,
+    in_use: Collection[str] = (),
 ) -> list[PreparedCase]:
     """Preprocess the cases, or find them in the cache.
 
     Unlabelled scans may lie anywhere: those that vanished or cannot be used are left out with one warning, and
-    so are those whose image is held out or a test case of the store.
+    so are those whose image is held out or a test case of the store, or is used otherwise.
 
     Args:
         store: where the cases come from.
@@ -58,6 +59,7 @@ def prepare_cases(
         reporter: told of the progress.
         root: cache folder; the user's when None.
         within_s: after so many seconds the unlabelled scans that are left are not waited for; None for all.
+        in_use: hashes of the voxel values of images that are no unlabelled scans.
 
     Returns:
         One entry a case, arrays memory-mapped.
@@ -71,7 +73,7 @@ def prepare_cases(
     prepared: list[PreparedCase] = []
     broken: list[str] = []
     odd: list[str] = []
-    apart = 0
+    apart, used = 0, 0
     for index, case in enumerate(cases):
         reporter.check_cancelled()
         reporter.progress("prepare", index / len(cases))
@@ -88,14 +90,17 @@ def prepare_cases(
         if not labelled and entry.voxels in store.kept_apart:
             apart += 1
             continue
+        if not labelled and entry.voxels in in_use:
+            used += 1
+            continue
         prepared.append(entry)
         odd += [f"{case.id} ({remark.rstrip('.')})"] if remark else []
     reporter.progress("prepare", 1.0)
-    _tell(reporter, broken, odd, apart)
+    _tell(reporter, broken, odd, apart, used)
     return prepared
 
 
-def _tell(reporter: Reporter, broken: Sequence[str], odd: Sequence[str], apart: int) -> None:
+def _tell(reporter: Reporter, broken: Sequence[str], odd: Sequence[str], apart: int, used: int) -> None:
     """What a person should know about unlabelled scans; hundreds of them make one line."""
     if broken:
         reporter.warning(f"{len(broken)} unlabelled scans were left out: {shortened(broken, 4)}.")
@@ -103,6 +108,10 @@ def _tell(reporter: Reporter, broken: Sequence[str], odd: Sequence[str], apart: 
         reporter.warning(f"{len(odd)} unlabelled scans may be of another kind: {shortened(odd, 4)}.")
     if apart:
         reporter.info(f"{apart} unlabelled scans were left out: the data set keeps their images for scoring.")
+    if used:
+        reporter.info(
+            f"{used} unlabelled scans were left out: their images are used with labels or left out."
+        )
 
 
 def _prepared(
@@ -112,7 +121,7 @@ def _prepared(
     content = files_hash(case.images) if labelled else _remembered_hash(case.images, root)
     folder = root / _key(case, content, plan, labelled)
     found = _read(folder, case.id, content)
-    if found is None or (not labelled and store.kept_apart and not found[0].voxels):
+    if found is None or (not labelled and not found[0].voxels):
         shutil.rmtree(folder, ignore_errors=True)
         image = store.read_image(case)
         # An unlabelled scan may be one that is kept for scoring under another name, or of another kind.

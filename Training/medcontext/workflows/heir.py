@@ -11,6 +11,7 @@ from medcontext.data.store import CaseStore
 from medcontext.devices import Device, choose_precision
 from medcontext.errors import InputError
 from medcontext.events import Reporter
+from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel
 from medcontext.plan import Plan
 from medcontext.workflows.inheritance import Inheritance, decide, from_scratch
@@ -24,7 +25,8 @@ class Heir:
 
     Attributes:
         request, store, split, device: of the training.
-        plan: for all labels of the data set.
+        labels: of the data set, as they were when the training began.
+        plan: for all of these labels.
         data: prepared by it.
         parent: what the training starts from.
         reporter: told of the progress and of what was decided.
@@ -33,6 +35,7 @@ class Heir:
     request: TrainRequest
     store: CaseStore
     split: Split
+    labels: LabelSet
     plan: Plan
     data: PreparedData
     device: Device
@@ -49,18 +52,18 @@ class Heir:
         Raises:
             InputError: no label can be learnt, or the parent is not the one that the run began from.
         """
-        learnt = learnt_labels(self.request, self.store, self.split, self.parent is not None)
-        if self.parent is None:
-            return from_scratch(self.store.labels, learnt)
-        if reads:
+        if self.parent is not None and reads:
             return Inheritance.read(path, self.parent.sha256)
+        learnt = learnt_labels(self.request, self.labels, self.split, self.parent is not None)
+        if self.parent is None:
+            return from_scratch(self.labels, learnt)
         inheritance = self._from_parent(self.parent, learnt)
         self.reporter.info(inheritance.told)
         inheritance.write(path, self.parent.sha256)
         return inheritance
 
     def _from_parent(self, parent: LoadedModel, learnt: tuple[int, ...]) -> Inheritance:
-        labels = self.store.labels
+        labels = self.labels
         if not teaches(parent.card):
             told = f"The network of '{parent.card.title}' is taken over; every structure starts anew."
             return replace(from_scratch(labels, learnt), told=told)
@@ -70,7 +73,7 @@ class Heir:
     def prepared(self, inheritance: Inheritance) -> PreparedData:
         """The cases with the child's classes."""
         data = self.data
-        if not inheritance.kept and inheritance.labels == self.store.labels:
+        if not inheritance.kept and inheritance.labels == self.labels:
             return data
         if self.parent is not None and inheritance.kept:
             labelled = self._ask(self.parent).teach(data.labelled, inheritance)
@@ -101,7 +104,7 @@ def teaches(card: ModelCard) -> bool:
     )
 
 
-def learnt_labels(request: TrainRequest, store: CaseStore, split: Split, has_parent: bool) -> tuple[int, ...]:
+def learnt_labels(request: TrainRequest, labels: LabelSet, split: Split, has_parent: bool) -> tuple[int, ...]:
     """The classes of the data set that are learnt: those that were asked for.
 
     With a parent those that nobody looked for in any case are left to it.
@@ -109,7 +112,7 @@ def learnt_labels(request: TrainRequest, store: CaseStore, split: Split, has_par
     Raises:
         InputError: there is no such label, or nobody looked for any of them.
     """
-    wanted = {store.labels.named(name).value for name in request.labels} or set(store.labels.values)
+    wanted = {labels.named(name).value for name in request.labels} or set(labels.values)
     if has_parent:
         spoken_of = [case.annotated.labels for case in split.train]
         wanted = {v for v in wanted if any(values is None or v in values for values in spoken_of)}
@@ -117,4 +120,4 @@ def learnt_labels(request: TrainRequest, store: CaseStore, split: Split, has_par
         raise InputError(
             "No case to learn from says anything about these labels.", "Annotate one, or name others."
         )
-    return tuple(place for place, value in enumerate(store.labels.values, start=1) if value in wanted)
+    return tuple(place for place, value in enumerate(labels.values, start=1) if value in wanted)

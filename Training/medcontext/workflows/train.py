@@ -24,6 +24,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import LoadedModel, load_model, read_card, save_model
 from medcontext.plan import Plan
+from medcontext.workflows.begun import CASES_FILE, Begun
 from medcontext.workflows.heads import inherit
 from medcontext.workflows.heir import Heir
 from medcontext.workflows.inheritance import Inheritance
@@ -78,6 +79,7 @@ def train(
     with sole_writer(request.output / "training"):
         if request.resume and (request.output / "model.json").exists():
             reporter.info(f"The model in {request.output} is trained already.")
+            _tidy(request.output / "training")  # a kill after the model was written may have left it
             trained = TrainResult(request.output, read_card(request.output))
         else:
             trained = fit(request, reporter, control)
@@ -95,12 +97,18 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
         tune_cpu()
     reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
     store = CaseStore.open(request.data)
-    split = choose_cases(request, store, preparing)
+    begun = Begun.read(run_folder / CASES_FILE) if resume else None
+    if begun is None:
+        split = choose_cases(request, store, preparing)
+    else:
+        split = begun.split(store, request.exclude, preparing)
     parent = _parent(request, resume)
     _method_config(request, 0.0)  # what is wrong with it is said before anything is read
     with main_process_first(device):
         reads = resume or not is_main_process()
-        plan, inheritance, data = _begin(request, store, split, device, parent, run_folder, reads, preparing)
+        plan, inheritance, data, begun = _begin(
+            request, store, split, begun, device, parent, run_folder, reads, preparing
+        )
     config = _method_config(request, inheritance.ready)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
@@ -129,7 +137,7 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
         ),
         reporter,
     )
-    card = make_card(request, store, split, plan, config, data, outcome, parent, inheritance)
+    card = make_card(request, store, split, begun, plan, config, data, outcome, parent, inheritance)
     if is_main_process():
         with saving_model():
             card = _save(request, card, outcome, plan, network.differences)
@@ -185,42 +193,42 @@ def _begin(
     request: TrainRequest,
     store: CaseStore,
     split: Split,
+    begun: Begun | None,
     device: Device,
     parent: LoadedModel | None,
     folder: Path,
     reads: bool,
     reporter: Reporter,
-) -> tuple[Plan, Inheritance, PreparedData]:
+) -> tuple[Plan, Inheritance, PreparedData, Begun]:
     """Plan, labels and prepared cases.
 
     Args:
         request, store, split, device, parent: of the training.
-        folder: keeps plan and inheritance, for a run that goes on and for other processes.
+        begun: what a run that goes on began with.
+        folder: keeps plan, inheritance and a note of the cases, for a run that goes on and for other processes.
         reads: whether they are there already.
         reporter: told what was decided.
     """
     card = parent.card if parent is not None else None
+    labels = store.labels if begun is None else begun.labels
     plan = Plan.read(folder / PLAN_FILE) if reads else None
     whole = (
         plan_for_data(request, store, split, device, card, reporter)
         if plan is None
-        else _for_data(plan, store)
+        else plan.model_copy(update={"labels": labels.to_json()})
     )
-    data = prepare(request, store, split, whole, card.seen if card is not None else (), reporter)
-    heir = Heir(request, store, split, whole, data, device, parent, reporter)
+    seen = card.seen if card is not None else ()
+    data, begun = prepare(request, store, split, whole, seen, begun, reporter)
+    heir = Heir(request, store, split, labels, whole, data, device, parent, reporter)
     inheritance = heir.decided(folder / INHERITANCE_FILE, reads)
     if plan is None:
         plan = plan_for_child(whole, inheritance, card, request, reporter)
         folder.mkdir(parents=True, exist_ok=True)
+        begun.write(folder / CASES_FILE)
         plan.write(folder / PLAN_FILE)
     if plan.label_set != inheritance.labels:
         raise InputError("The run was begun with other labels.", "Give the same --labels, or start anew.")
-    return plan, inheritance, heir.prepared(inheritance)
-
-
-def _for_data(plan: Plan, store: CaseStore) -> Plan:
-    """The plan of a run for all labels of the data set."""
-    return plan.model_copy(update={"labels": store.labels.to_json()})
+    return plan, inheritance, heir.prepared(inheritance), begun
 
 
 def _save(
@@ -231,6 +239,11 @@ def _save(
     card = save_model(
         request.output, card, states, plan, mask_token=outcome.mask_token, differences=differences
     )
-    for name in (CHECKPOINT, PLAN_FILE, INHERITANCE_FILE):
-        (folder / name).unlink(missing_ok=True)
+    _tidy(folder)
     return card
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what only a stopped run needs; the checkpoint first, for without it nothing goes on."""
+    for name in (CHECKPOINT, PLAN_FILE, INHERITANCE_FILE, CASES_FILE):
+        (folder / name).unlink(missing_ok=True)

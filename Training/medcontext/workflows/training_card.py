@@ -27,6 +27,7 @@ from medcontext.engine.validation import helped_by_largest_component
 from medcontext.errors import InputError
 from medcontext.library import LoadedModel
 from medcontext.plan import Plan
+from medcontext.workflows.begun import Begun
 from medcontext.workflows.inheritance import Inheritance
 from medcontext.workflows.request import PreparedData, TrainRequest
 
@@ -38,6 +39,7 @@ def make_card(
     request: TrainRequest,
     store: CaseStore,
     split: Split,
+    begun: Begun,
     plan: Plan,
     config: StrictModel,
     data: PreparedData,
@@ -71,8 +73,9 @@ def make_card(
             predictor=getattr(config, "predictor", "ema"),
         ),
         training=TrainingRecord(
-            case_hashes=[case.content_hash for case in (*data.labelled, *data.validation)],
-            voxel_hashes=_voxel_hashes(store, [*split.train, *split.validation]),
+            case_hashes=_file_hashes(data, begun),
+            voxel_hashes=_voxel_hashes(store, [*split.train, *split.validation], begun),
+            unlabelled_hashes=_unlabelled_hashes(data, begun, outcome),
             inherited_hashes=[] if parent is None else sorted(parent.card.seen),
             shots=len(data.labelled) + len(data.validation),
             unlabelled=outcome.unlabelled,
@@ -109,13 +112,29 @@ def _cleaned_by_parent(parent: LoadedModel | None, inheritance: Inheritance) -> 
     ]
 
 
-def _voxel_hashes(store: CaseStore, cases: Sequence[Case]) -> list[str]:
-    """Hashes of the voxel values of the images learnt from: their copies are known again in whatever file."""
+def _file_hashes(data: PreparedData, begun: Begun) -> list[str]:
+    """Of the images learnt from with labels, those that a resumed run left out later among them."""
+    now = [case.content_hash for case in (*data.labelled, *data.validation)]
+    return list(dict.fromkeys([*now, *(case.image for case in begun.labelled)]))
+
+
+def _voxel_hashes(store: CaseStore, cases: Sequence[Case], begun: Begun) -> list[str]:
+    """Hashes of the voxel values of the same images: their copies are known again in whatever file."""
     hashes = []
-    for case in cases:
+    used = {*(case.id for case in cases), *(case.id for case in begun.labelled)}
+    for case in (case for case in store.cases if case.id in used):
         with suppress(InputError):  # a drive that vanished at the end of a training must not cost the model
             hashes.append(case.voxels or voxel_hash(store.read_image(case)))
-    return hashes
+    return list(dict.fromkeys([*hashes, *(case.voxels for case in begun.labelled if case.voxels)]))
+
+
+def _unlabelled_hashes(data: PreparedData, begun: Begun, outcome: Outcome) -> list[str]:
+    """Of files and of voxel values, of the scans that were learnt from without labels."""
+    if data.unlabelled and not outcome.unlabelled:  # the run was too short for them
+        return []
+    hashes = [text for case in data.unlabelled for text in (case.content_hash, case.voxels)]
+    hashes += [text for case in begun.unlabelled for text in (case.image, case.voxels)]
+    return sorted({*hashes} - {""})
 
 
 def _identifier(name: str) -> str:

@@ -14,8 +14,9 @@ from medcontext.engine.run import MONITORED
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.plan import Plan
+from medcontext.workflows.begun import Begun
 from medcontext.workflows.request import PreparedData, TrainRequest
-from medcontext.workflows.unlabelled import unlabelled_cases
+from medcontext.workflows.unlabelled import unlabelled_cases, voxels_in_use
 from medcontext.workflows.verdict import was_seen
 
 
@@ -46,14 +47,16 @@ def prepare(
     split: Split,
     plan: Plan,
     parent_saw: Collection[str],
+    begun: Begun | None,
     reporter: Reporter,
-) -> PreparedData:
-    """The cases of a training on the plan's grid.
+) -> tuple[PreparedData, Begun]:
+    """The cases of a training on the plan's grid, and a note of them.
 
     Args:
         request: where scans without labels lie.
         store, split, plan: of the training.
         parent_saw: hashes of what the parent and its parents learnt from.
+        begun: what a run that goes on began with.
         reporter: told of the progress.
 
     Raises:
@@ -64,18 +67,27 @@ def prepare(
             "Method supervised cannot learn from scans without labels.", "Use --method medcontext."
         )
     unlabelled: list[Case] = []
-    if request.method == "medcontext":
+    if begun is not None:
+        unlabelled = begun.scans(store, reporter)
+    elif request.method == "medcontext":
         unlabelled = unlabelled_cases(request.unlabelled, store, split, request.exclude, reporter)
-    return PreparedData(
+    in_use = voxels_in_use(request.unlabelled, store, split, request.exclude) if unlabelled else ()
+    data = PreparedData(
         prepare_cases(store, split.train, plan, labelled=True, reporter=reporter),
         prepare_cases(store, split.validation, plan, labelled=True, reporter=reporter),
-        prepare_cases(store, unlabelled, plan, labelled=False, reporter=reporter),
-        _watched(store, request.exclude, plan, parent_saw, reporter),
+        prepare_cases(store, unlabelled, plan, labelled=False, reporter=reporter, in_use=in_use),
+        _watched(store, request.exclude, plan, parent_saw, begun, reporter),
     )
+    return data, begun or Begun.of(store, split, unlabelled, data)
 
 
 def _watched(
-    store: CaseStore, left_out: Sequence[str], plan: Plan, parent_saw: Collection[str], reporter: Reporter
+    store: CaseStore,
+    left_out: Sequence[str],
+    plan: Plan,
+    parent_saw: Collection[str],
+    begun: Begun | None,
+    reporter: Reporter,
 ) -> list[PreparedCase]:
     """The first held-out or test cases that can be read and that the parent did not learn from."""
     watched: list[PreparedCase] = []
@@ -83,6 +95,8 @@ def _watched(
         if len(watched) == MONITORED:
             break
         if case.label is None or not (case.held_out or case.split == "test") or case.id in left_out:
+            continue
+        if begun is not None and case.id not in begun.monitor:
             continue
         if was_seen(store, case, parent_saw):
             continue

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from medcontext.data.cache import files_hash
 from medcontext.data.case import Case
+from medcontext.data.hashing import files_hash, remembered
+from medcontext.data.reading import shortened, voxel_hash
 from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
+from medcontext.home import home
 from medcontext.io import find_images
 
 
@@ -46,19 +49,67 @@ def unlabelled_cases(
         found = [Case(f"unlabelled_{source.id}", list(source.paths)) for source in images]
     if not found:
         raise InputError(f"--unlabelled {folder} holds no image.")
-    kept = _never_scored(found, store, split, left_out)
+    kept = _never_scored(found, store, split, left_out, reporter)
     if len(kept) < len(found):
         reporter.info(f"{len(found) - len(kept)} scans of {folder} are used with labels or kept for scoring.")
     return [*cases, *kept]
 
 
-def _never_scored(found: list[Case], store: CaseStore, split: Split, left_out: Collection[str]) -> list[Case]:
-    """The cases whose image is none of the store's test, held-out, validation, training or left-out images."""
+def voxels_in_use(
+    folder: Path | None, store: CaseStore, split: Split, left_out: Collection[str]
+) -> frozenset[str]:
+    """Hashes of the voxel values of the images that a training must not take for unlabelled scans.
+
+    Args:
+        folder, store, split, left_out: as of :func:`unlabelled_cases`; with a folder, which may hold copies of
+            anything, images of which the store does not know the hash are read.
+    """
+    known = set(store.kept_apart)
+    for case in _taken(store, split, left_out):
+        if case.voxels or folder is None:
+            known.add(case.voxels)
+            continue
+        with suppress(InputError):  # what cannot be read has been warned about
+            known.add(
+                remembered(
+                    case.images,
+                    home() / "cache" / "voxel-hashes",
+                    lambda case=case: voxel_hash(store.read_image(case)),  # type: ignore[misc]
+                )
+            )
+    return frozenset(known - {""})
+
+
+def _taken(store: CaseStore, split: Split, left_out: Collection[str]) -> list[Case]:
+    """The store's test, held-out, validation, training and left-out cases."""
     apart = [c for c in store.cases if c.split == "test" or c.held_out or c.id in left_out]
-    taken = [*split.train, *split.validation, *apart]
-    hashes = {files_hash(case.images) for case in taken}
-    new = [case for case in found if files_hash(case.images) not in hashes]
+    return [*split.train, *split.validation, *apart]
+
+
+def _never_scored(
+    found: list[Case], store: CaseStore, split: Split, left_out: Collection[str], reporter: Reporter
+) -> list[Case]:
+    """The cases whose image is none of the store's test, held-out, validation, training or left-out images."""
+    hashes, missing = set[str](), list[str]()
+    for case in _taken(store, split, left_out):
+        try:
+            hashes.add(files_hash(case.images))
+        except InputError as error:
+            missing.append(f"{case.id} ({error.message.rstrip('.')})")
+    if missing:
+        reporter.warning(
+            f"The images of {len(missing)} cases cannot be read; copies of them among the scans without labels "
+            f"are found only where the data set knows their voxels: {shortened(missing, 4)}."
+        )
+    new = [case for case in found if not _is_one_of(case, hashes)]
     return [case for case in new if not case.voxels or case.voxels not in store.kept_apart]
+
+
+def _is_one_of(case: Case, hashes: Collection[str]) -> bool:
+    try:
+        return files_hash(case.images) in hashes
+    except InputError:  # preparing it says so
+        return False
 
 
 def _free_cases(store: CaseStore) -> list[Case]:
