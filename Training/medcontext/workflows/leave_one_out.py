@@ -28,6 +28,8 @@ Control = Callable[[], str | None]
 Train = Callable[[TrainRequest, Reporter, Control], object]
 
 FILE, STAGE = "leave_one_out.json", "leave one out"
+IRRELEVANT = ("output", "resume", "title", "license", "model_id", "device", "leave_one_out", "until_stopped")
+"""What of a request says nothing about how good its models become."""
 
 
 def leave_one_out(
@@ -50,7 +52,7 @@ def leave_one_out(
     store = CaseStore.open(request.data)
     cases = cases_to_leave_out(store, request)
     reporter.info(time_needed(len(cases), request))
-    record = _read(request.output / "training" / FILE)
+    record = _read(request.output / "training" / FILE, _asked(request), reporter)
     for index, case in enumerate(cases):
         if control() == "stop":
             break
@@ -137,8 +139,20 @@ def _share(reporter: Reporter, index: int, count: int) -> Reporter:
     return Reporter(tell, lambda: reporter.cancelled)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {"labels": [], "parent": "", "compared": False, "by_case": []}
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return record
+def _asked(request: TrainRequest) -> dict[str, Any]:
+    """What of a request decides how good its models become, as plain data."""
+    asked = {key: value for key, value in vars(request).items() if key not in IRRELEVANT}
+    for key in ("config", "plan"):  # what the files say, wherever they lie
+        asked[key] = None if asked[key] is None else asked[key].read_text(encoding="utf-8")
+    plain: dict[str, Any] = json.loads(json.dumps(asked, default=str, sort_keys=True))
+    return plain
+
+
+def _read(file: Path, asked: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
+    """What was found out so far by trainings like this one."""
+    if file.exists():
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if record.get("asked") == asked:
+            return record
+        reporter.info("Leave-one-out was begun with other options; it starts anew.")
+    return {"asked": asked, "labels": [], "parent": "", "compared": False, "by_case": []}
