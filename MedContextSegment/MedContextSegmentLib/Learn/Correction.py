@@ -40,7 +40,7 @@ from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 SECONDS = 30.0
 
-WRITTEN_VOXELS = 1 << 24
+WRITTEN_VOXELS = 1 << 22
 """Written in one go: some tenths of a second."""
 
 

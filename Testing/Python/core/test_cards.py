@@ -55,6 +55,8 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_summary_says_what_a_list_shows(library: Path) -> None:
     card = read_summary(make_model(library, "a"))
     assert (card.id, card.title, card.version, card.kind) == ("a", "Title of a", "1.0.0", "segmentation")
+    assert card.sha256 == "0" * 64
+    assert read_summary(make_model(library, "none", weights=[])).sha256 == ""
     assert (card.labels, card.channels, card.modalities) == (
         ("anterior", "posterior"), ("T1", "FLAIR"), ("MRI", "MRI")
     )  # fmt: skip
