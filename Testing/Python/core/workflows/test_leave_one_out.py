@@ -101,3 +101,18 @@ def test_the_time_is_said_beforehand(request_of: TrainRequest) -> None:
 def test_what_cannot_be_repeated_is_refused(request_of: TrainRequest, change: dict) -> None:
     with pytest.raises(InputError, match="Leave-one-out"):
         leave_one_out(replace(request_of, **change), train, Reporter())
+
+
+def test_scores_of_trainings_with_other_options_are_not_reused(request_of: TrainRequest) -> None:
+    done: list[str] = []
+
+    def watched(request: TrainRequest, reporter: Reporter, control: Callable[[], str | None]) -> TrainResult:
+        done.append(request.output.name)
+        return train(request, reporter, control)
+
+    leave_one_out(request_of, watched, Reporter(), lambda: "stop" if len(done) == 2 else None)
+    events: list[Event] = []
+    other = replace(request_of, steps=5, resume=True, title="Another")
+    assert len(leave_one_out(other, watched, Reporter(events.append)).cases) == 3
+    assert done == ["ball_0", "ball_1", "ball_0", "ball_1", "ball_2"]
+    assert any("other options" in event.get("message", "") for event in events)

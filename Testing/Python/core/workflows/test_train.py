@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from medcontext.data.adding import NewCase
+from medcontext.data.case import Case
+from medcontext.data.hashing import files_hash
+from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.engine.planner import make_plan
 from medcontext.errors import InputError
@@ -21,6 +24,7 @@ from medcontext.labels import LabelSet
 from medcontext.library import load_model
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
+from medcontext.workflows.verdict import judge
 
 SMALL = ["plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]"]
 JOINING = [*SMALL, "unlabelled.least_steps=0"]  # scans without labels join however short the run is
@@ -203,3 +207,38 @@ def test_a_run_too_short_for_unlabelled_scans_says_so_and_counts_none(tmp_path: 
     trained, events = run(short(a_store, tmp_path / "model", shots=1, unlabelled=a_store))
     assert trained.card.training.unlabelled == 0
     assert "too short for the 2 scans without labels" in messages(events, "info")
+
+
+def test_copies_of_images_in_use_do_not_join_whatever_file_they_are_in_and_a_lost_file_is_no_obstacle(
+    tmp_path: Path, a_store: Path, ball: Ball
+) -> None:
+    """A training, a left-out and a held-out image, written again; the file of one held-out case is gone."""
+    shutil.copytree(a_store, tmp_path / "store")
+    store = CaseStore.open(tmp_path / "store")
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("ball_0", "ball_1", "ball_3"):
+        write_volume(folder / f"{name}.nii", store.read_image(store.case(name)))
+    write_volume(folder / "new.nii.gz", ball(72)[0])
+    store.case("ball_4").images[0].unlink()
+    request = short(store.folder, tmp_path / "model", unlabelled=folder, exclude=["ball_1"], settings=JOINING)
+    trained, events = run(request)
+    assert trained.card.training.unlabelled == 1
+    assert "ball_4 (" in messages(events, "warning")
+    assert "2 unlabelled scans were left out: their images are used" in messages(events, "info")
+    new = voxel_hash(store.read_image(Case("new", [folder / "new.nii.gz"])))
+    assert trained.card.training.unlabelled_hashes == sorted({new, files_hash([folder / "new.nii.gz"])})
+
+
+def test_a_scan_learnt_from_without_labels_does_not_score_the_model_later(
+    tmp_path: Path, a_store: Path, ball: Ball
+) -> None:
+    shutil.copytree(a_store, tmp_path / "store")
+    image, label = ball(73)
+    write_volume(tmp_path / "scans" / "new.nii.gz", image)
+    request = short(tmp_path / "store", tmp_path / "model", unlabelled=tmp_path / "scans", settings=JOINING)
+    trained, _ = run(request)
+    store = CaseStore.open(tmp_path / "store")
+    store.add_case(NewCase([image], label, case_id="later", held_out=True))
+    verdict = judge(trained.folder, store, parent=None, device="cpu", precision="fp32")
+    assert {row.case for row in verdict.cases} == {"ball_3", "ball_4"}
