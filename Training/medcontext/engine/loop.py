@@ -121,9 +121,12 @@ class _Session:
         joined = any(stage.unlabelled for stage in self.course.stages[: last + 1])
         unlabelled = len(run.unlabelled) if joined else 0
         if unlabelled < len(run.unlabelled):
-            self.reporter.info(
-                f"The run was too short for the {len(run.unlabelled)} scans without labels; they were left out."
+            self.reporter.warning(
+                f"The {len(run.unlabelled)} scans without labels were not learnt from: the run of {self.step} steps "
+                "was too short for them to join."
             )
+        if self.step < FEW_STEPS and (run.until_stopped or self.step < self.course.total):
+            self.reporter.warning(f"Stopped after {self.step} steps; {FEW_STEPS} or more are advised.")
         return Outcome(network, self.step, self.seconds / 60, self.best.dice, unlabelled, token)
 
     def _all_steps(self) -> bool:
@@ -254,9 +257,11 @@ class _Session:
         fit = fitting_steps(budget, costs, self._stages, self.course.stages)
         steps = from_main_process(self.accelerator, fit.steps)
         self.course = Course(self._stages(steps), max(self.step, steps), self.given.seed)
-        self.reporter.info(
-            f"{minutes:g} minutes are enough for {steps} steps of {fit.seconds:.3f} s.", steps=steps
-        )
+        text = f"{minutes:g} minutes are enough for {steps} steps of {fit.seconds:.3f} s."
+        if short := steps * fit.seconds > 1.05 * budget:
+            needed = steps * fit.seconds
+            text = f"{minutes:g} minutes are too short: the least is {steps} steps, about {needed:.0f} s."
+        self.reporter.emit("warning" if short else "info", message=text, steps=steps)
 
     def _state_of_run(self) -> dict[str, Any]:
         """What a resumed run must have in common with the stopped one; its cases may have changed."""

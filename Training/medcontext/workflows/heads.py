@@ -132,10 +132,10 @@ def _regressed(
         margin = scores @ values[:-1] + values[-1] - rivals
         loss = torch.nn.functional.binary_cross_entropy_with_logits(margin, wanted, stands_for)
         loss = loss + HOLD * (values[:-1] - start).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimiser.step(distance)  # type: ignore[no-untyped-call]
+    optimiser.step(distance)
     found = values.detach()
     return (found[:-1], found[-1]) if bool(torch.isfinite(found).all()) else (start, start.new_zeros(()))
 

@@ -118,7 +118,7 @@ class Learner:
                 "The loss became infinite while learning from the correction.", "Nothing was changed."
             )
         self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         self._optimiser.step()
 

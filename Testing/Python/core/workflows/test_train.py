@@ -206,7 +206,7 @@ def test_data_that_cannot_be_learnt_from_name_the_case(tmp_path: Path, ball: Bal
 def test_a_run_too_short_for_unlabelled_scans_says_so_and_counts_none(tmp_path: Path, a_store: Path) -> None:
     trained, events = run(short(a_store, tmp_path / "model", shots=1, unlabelled=a_store))
     assert trained.card.training.unlabelled == 0
-    assert "too short for the 2 scans without labels" in messages(events, "info")
+    assert "The 2 scans without labels were not learnt from" in messages(events, "warning")
 
 
 def test_copies_of_images_in_use_do_not_join_whatever_file_they_are_in_and_a_lost_file_is_no_obstacle(
