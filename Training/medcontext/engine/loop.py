@@ -74,11 +74,9 @@ class _Session:
     def _measure(self) -> None:
         """Begin to measure time at the present step."""
         config = self.given.config
-        self.stopwatch = Stopwatch(self.seconds)
-        self.step_time = StepTime(self.seconds)
-        self.checkpoints = Checkpoints(
-            self.given.folder / CHECKPOINT, config.checkpoint_seconds, self.troubles
-        )
+        self.stopwatch, self.step_time = Stopwatch(self.seconds), StepTime(self.seconds)
+        path = self.given.folder / CHECKPOINT
+        self.checkpoints = Checkpoints(path, config.checkpoint_seconds, self.troubles)
         self._first_step, self._first_second = self.step, self.seconds
         self._validate_at = self.seconds + FIRST_SECONDS
         self._told_at = time.monotonic()
