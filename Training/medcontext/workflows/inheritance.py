@@ -128,8 +128,9 @@ def decide(
         *_said_of_learnt([label.name for label in wanted], known, glance.seen[1:], names),
         *(f"{names[p]} is replaced: {covered[p]:.0%} of it is painted as something else." for p in replaced),
         *_said_of_kept(names, kept, gone, glance.seen),
-        f"Before it learns, its lowest Dice in these cases is {ready:.2f}.",
     ]
+    if ready > 0:
+        told.append(f"Before it learns it has a Dice of {ready:.2f} or more in these cases.")
     return Inheritance(
         LabelSet((*wanted, *_named_apart(wanted, [parent.labels[place - 1] for place in kept], labels))),
         tuple(learnt),
