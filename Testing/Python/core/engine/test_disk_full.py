@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from medcontext.engine.loop import CHECKPOINT, CURVE, train
 from medcontext.engine.run import Run
 from medcontext.engine.watch import PICTURE
 from medcontext.errors import InputError, ResourceError
-from medcontext.events import Reporter
+from medcontext.events import Event, Reporter, Sink
 
 FullDisk = Callable[[int], AbstractContextManager[None]]
+FullFrom = Callable[[int, int], AbstractContextManager[Sink]]
 ALWAYS = ["engine.checkpoint_seconds=1e-6"]
 
 
@@ -36,33 +37,33 @@ def checkpoints_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def full_from(
-    nearly_full_disk: FullDisk, asked: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[int, int], Callable[[Any], None]]]:
-    """``full_from(first, last)``: a sink; between these steps no file can be written to."""
-    stack = ExitStack()
-
-    def sink(first: int, last: int) -> Callable[[Any], None]:
-        def hear(event: dict[str, Any]) -> None:
-            asked.hear(event)
-            if event["event"] == "progress" and event["step"] == first:
-                stack.enter_context(nearly_full_disk(0))
-            if event["event"] == "progress" and event["step"] == last:
-                stack.close()
-
-        return hear
-
+def full_from(nearly_full_disk: FullDisk, asked: Any, monkeypatch: pytest.MonkeyPatch) -> FullFrom:
+    """``with full_from(first, last) as hear:`` between these steps no file can be written to."""
     monkeypatch.setattr("medcontext.engine.loop.TOLD_SECONDS", -1.0)  # each step is told
-    with stack:
-        yield sink
+
+    @contextmanager
+    def full(first: int, last: int) -> Iterator[Sink]:
+        with ExitStack() as stack:  # it ends before the test does: pytest has to write, too
+
+            def hear(event: Event) -> None:
+                asked.hear(event)
+                if event["event"] == "progress" and event["step"] == first:
+                    stack.enter_context(nearly_full_disk(0))
+                if event["event"] == "progress" and event["step"] == last:
+                    stack.close()
+
+            yield hear
+
+    return full
 
 
 @pytest.mark.usefixtures("checkpoints_at_once")
 def test_training_outlives_a_full_disk_and_says_it_once(
-    tmp_path: Path, run_of: Callable[..., Run], asked: Any, full_from: Any
+    tmp_path: Path, run_of: Callable[..., Run], asked: Any, full_from: FullFrom
 ) -> None:
     run = run_of(tmp_path, steps=30, settings=ALWAYS)
-    outcome = train(run, Reporter(full_from(5, 20)))
+    with full_from(5, 20) as hear:
+        outcome = train(run, Reporter(hear))
     assert outcome.steps == 30
     warnings = [event["message"] for event in asked.of("warning") if "no voxel" not in event["message"]]
     assert len(warnings) == 1
@@ -78,13 +79,13 @@ def test_training_outlives_a_full_disk_and_says_it_once(
 
 @pytest.mark.usefixtures("checkpoints_at_once")
 def test_the_last_good_checkpoint_of_a_disk_that_stays_full_goes_on(
-    tmp_path: Path, run_of: Callable[..., Run], asked: Any, full_from: Any, nearly_full_disk: FullDisk
+    tmp_path: Path, run_of: Callable[..., Run], asked: Any, full_from: FullFrom
 ) -> None:
-    outcome = train(run_of(tmp_path, steps=20, settings=ALWAYS), Reporter(full_from(10, 99)))
+    with full_from(10, 99) as hear:
+        outcome = train(run_of(tmp_path, steps=20, settings=ALWAYS), Reporter(hear))
     assert outcome.steps == 20
-    with nearly_full_disk(10**12):
-        assert load_checkpoint(tmp_path / CHECKPOINT)["step"] == 9
-        again = train(run_of(tmp_path, steps=20, settings=ALWAYS, resume=True), Reporter())
+    assert load_checkpoint(tmp_path / CHECKPOINT)["step"] == 9
+    again = train(run_of(tmp_path, steps=20, settings=ALWAYS, resume=True), Reporter())
     for name, value in outcome.network.state_dict().items():
         assert value.equal(again.network.state_dict()[name])
     assert len([e for e in asked.of("warning") if "no voxel" not in e["message"]]) == 1
