@@ -55,6 +55,7 @@ class Glance:
 
     Attributes:
         seen: voxels by class of the child (rows: background, then the classes learnt) and of the parent (columns).
+        asked: annotated voxels of each class of the parent (columns) in the cases that speak of one of the child (rows).
         scores: the parent's logits of some voxels, ``(n, classes of the parent)``.
         targets: their class of the child, ``(n,)``.
         stands_for: how many voxels each stands for, ``(n,)``.
@@ -62,6 +63,7 @@ class Glance:
     """
 
     seen: np.ndarray
+    asked: np.ndarray
     scores: np.ndarray
     targets: np.ndarray
     stands_for: np.ndarray
@@ -71,7 +73,11 @@ class Glance:
     def nothing(cls, learnt: int, parent: int) -> Glance:
         """Of no voxel, with so many classes learnt and so many of the parent."""
         seen, none = np.zeros((learnt + 1, parent), np.int64), np.zeros(0)
-        return cls(seen, np.zeros((0, parent)), none, none, np.ones((0, learnt + 1), bool))
+        return cls(seen, seen, np.zeros((0, parent)), none, none, np.ones((0, learnt + 1), bool))
+
+    def covered(self, place: int) -> float:
+        """The share of a class of the parent that is painted as what is learnt, where somebody asked for that."""
+        return float((self.seen[1:, place] / np.maximum(1, self.asked[1:, place])).sum())
 
 
 def row_of_new(glance: Glance, index: int, others: Sequence[int]) -> Row:

@@ -103,7 +103,7 @@ def decide(
     matches = match_labels(wanted, list(parent))
     known = [None if match.target is None else place_of[match.target.value] for match in matches]
     others = [place for place in place_of.values() if place not in known]
-    covered = {place: _covered(glance.seen[:, place]) for place in others}
+    covered = {place: glance.covered(place) for place in others}
     replaced = [place for place in others if keep == "auto" and covered[place] > COVERED]
     kept = [place for place in others if keep != "none" and place not in replaced]
     stay = [0, *(place for place in known if place is not None), *kept]
@@ -139,11 +139,6 @@ def decide(
         ready,
         " ".join(told),
     )
-
-
-def _covered(seen: np.ndarray) -> float:
-    """The share of a structure of the parent that is painted as one that is learnt."""
-    return float(seen[1:].sum() / max(1, seen.sum()))
 
 
 def _named_apart(wanted: Sequence[Label], kept: Sequence[Label], labels: LabelSet) -> list[Label]:

@@ -85,7 +85,7 @@ class Parent:
         """
         glances = [self._glance(case, learnt) for case in _telling(cases, learnt)]
         return Glance(
-            np.sum([glance.seen for glance in glances], axis=0),
+            *(np.sum([getattr(glance, name) for glance in glances], axis=0) for name in ("seen", "asked")),
             *(
                 np.concatenate([getattr(glance, name) for glance in glances])
                 for name in ("scores", "targets", "stands_for", "known")
@@ -104,8 +104,10 @@ class Parent:
         )
         pairs = mine[looked_at].astype(np.int64) * self.classes + answer.best[looked_at]
         known = np.array([True, *(bool(case.known[place]) for place in learnt)])
+        seen = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
         return Glance(
-            np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape),
+            seen,
+            known[:, None] * seen.sum(0),
             scores,
             mine[chosen],
             share[mine[chosen]],

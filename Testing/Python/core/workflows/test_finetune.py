@@ -19,6 +19,7 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.labels import LabelSet
 from medcontext.library import load_model
+from medcontext.workflows import parents_answer
 from medcontext.workflows.evaluate import evaluate
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
@@ -302,3 +303,21 @@ def test_what_is_known_is_changed_gently_and_what_is_new_is_learnt_at_the_full_r
     wish = ["engine.optimiser.learning_rate=0.002"]
     wished, _ = tune(a_store, tmp_path / "wished", a_model, steps=1, settings=wish)
     assert wished.card.training.config["engine"]["optimiser"]["learning_rate"] == 0.002
+
+
+def test_a_structure_that_only_the_last_case_shows_is_looked_at_too(
+    tmp_path: Path, a_model: Path, ball: Ball, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parents_answer, "LOOKED_AT", 1)
+    store = CaseStore.create(
+        tmp_path / "store", LabelSet.from_names({1: "Upper", 2: "Rest"}), [("T1", "MRI")]
+    )
+    for seed in (20, 21):
+        image, label = ball(seed)
+        values = np.array([0, 1, 0, 2 if seed == 21 else 0], np.uint8)
+        painted = Volume(values[label.array], label.geometry)
+        only_upper = Annotation(labels=(1,) if seed == 20 else None)
+        store.add_case(NewCase([image], painted, case_id=f"other_{seed}", annotated=only_upper))
+    trained, events = tune(store.folder, tmp_path / "child", a_model, steps=1, settings=UNTOUCHED)
+    assert "Rest is new and starts from Lower" in said(events)
+    assert [label.name for label in trained.card.label_set] == ["Upper", "Rest"]

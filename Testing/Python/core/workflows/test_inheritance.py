@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ def named(*names: str, first: int = 1) -> LabelSet:
 
 def glance(*seen: Sequence[int]) -> Glance:
     """Counts alone: background, then each class learnt, by class of the parent."""
-    nothing = Glance.nothing(len(seen) - 1, len(seen[0]))
-    return Glance(np.array(seen), nothing.scores, nothing.targets, nothing.stands_for, nothing.known)
+    nothing, counts = Glance.nothing(len(seen) - 1, len(seen[0])), np.array(seen)
+    return replace(nothing, seen=counts, asked=np.tile(counts.sum(0), (len(seen), 1)))
 
 
 @pytest.mark.parametrize("name", networks.names())
@@ -113,7 +114,7 @@ def test_two_structures_merged_into_one_start_nearly_right() -> None:
     seen = np.zeros((2, 3), np.int64)
     np.add.at(seen, (merged, scores.argmax(1)), 1)
     known = np.ones((4000, 2), bool)
-    row = row_of_new(Glance(seen, scores, merged, np.ones(4000), known), 1, [0])
+    row = row_of_new(Glance(seen, seen, scores, merged, np.ones(4000), known), 1, [0])
     mixed = scores @ np.array([row.weights.get(place, 0.0) for place in range(3)]) + row.bias
     agreement = float(((mixed > scores[:, 0]) == (merged > 0)).mean())
     assert agreement > float(((scores.argmax(1) > 0) == (merged > 0)).mean()) - 0.02
