@@ -55,7 +55,7 @@ class Glance:
 
     Attributes:
         seen: voxels by class of the child (rows: background, then the classes learnt) and of the parent (columns).
-        asked: annotated voxels of each class of the parent (columns) in the cases that speak of one of the child (rows).
+        asked: annotated voxels of each class of the parent (columns) in cases that speak of one of the child (rows).
         scores: the parent's logits of some voxels, ``(n, classes of the parent)``.
         targets: their class of the child, ``(n,)``.
         stands_for: how many voxels each stands for, ``(n,)``.
