@@ -111,16 +111,7 @@ def decide(
         row_of_new(glance, index, stay) if place is None else Row.of(place)
         for index, place in enumerate(known, start=1)
     ]
-    starts = [
-        dice_at_start(glance, index, row, [place for place in stay if place != known[index - 1]])
-        for index, row in enumerate(rows, start=1)
-        if row.weights
-    ]
-    ready = (
-        min((dice for dice in starts if dice is not None), default=0.0)
-        if all(r.weights for r in rows)
-        else 0.0
-    )
+    ready = _ready(glance, rows, known, stay)
     names = ["background", *(label.name for label in parent)]
     gone = [place for place in others if place not in (*kept, *replaced)]
     told = [
@@ -141,6 +132,17 @@ def decide(
     )
 
 
+def _ready(glance: Glance, rows: Sequence[Row], known: Sequence[int | None], stay: Sequence[int]) -> float:
+    """The lowest Dice at the start, of what is learnt; 0 where something starts anew."""
+    if not all(row.weights for row in rows):
+        return 0.0
+    starts = [
+        dice_at_start(glance, index, row, [other for other in stay if other != place])
+        for index, (row, place) in enumerate(zip(rows, known, strict=True), start=1)
+    ]
+    return min((dice for dice in starts if dice is not None), default=0.0)
+
+
 def _named_apart(wanted: Sequence[Label], kept: Sequence[Label], labels: LabelSet) -> list[Label]:
     """Labels that are kept, with values, names and colours that clash with nothing.
 
@@ -150,13 +152,13 @@ def _named_apart(wanted: Sequence[Label], kept: Sequence[Label], labels: LabelSe
     names = {plain_name(label.name) for label in wanted}
     colors = {label.color for label in wanted}
     result = []
-    for match in match_labels(list(kept), list(labels)):
+    for match in match_labels(list(kept), [label for label in labels if label not in wanted]):
         label = match.target or match.source
         value = label.value if match.target is not None else _free(label.value, values)
         name, number = label.name, 1
         while plain_name(name) in names:
             number += 1
-            name = f"{label.name} {number}"
+            name = f"{label.name.strip()} {number}"
         tries = (label.color, *(default_color(n) for n in range(value, value + IGNORE)))
         color = next((color for color in tries if color not in colors), label.color)
         result.append(Label(value, name, color, label.terminology))

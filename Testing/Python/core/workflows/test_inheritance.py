@@ -105,6 +105,13 @@ def test_kept_labels_get_values_names_and_colours_of_their_own() -> None:
     assert len({label.color for label in result.labels}) == 5
 
 
+def test_a_structure_that_may_be_either_of_two_is_never_guessed() -> None:
+    parent = LabelSet((coded(1, "Kidney", "64033007"), coded(2, "kidney ", "64033007")))
+    result = decide(named("kidney"), (1,), parent, "auto", glance([9, 0, 50], [0, 50, 0]))
+    assert [(label.value, label.name) for label in result.labels] == [(1, "kidney"), (2, "kidney 2")]
+    assert "Kidney is replaced" in result.told
+
+
 def test_two_structures_merged_into_one_start_nearly_right() -> None:
     generator = np.random.default_rng(0)
     truth = generator.integers(0, 3, 4000)
