@@ -37,7 +37,9 @@ class CorrectionFact:
 
 FACTS: tuple[CorrectionFact, ...] = (
     CorrectionFact("few-shot", "1 slice", 16, 0.8053, 0.8589, 0.0341, 0.0772, True),
+    CorrectionFact("few-shot", "3 slices", 16, 0.8049, 0.8797, 0.0569, 0.0966, True),
     CorrectionFact("bundled", "1 slice", 16, 0.88, 0.9121, 0.0225, 0.0449, True),
+    CorrectionFact("bundled", "3 slices", 16, 0.882, 0.9176, 0.0269, 0.0458, True),
 )
 
 FEW_SHOTS = 50
