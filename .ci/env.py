@@ -69,12 +69,12 @@ def has_pip() -> bool:
 def install() -> None:
     """Install the pinned versions and the package itself, editable."""
     say("Installing the pinned libraries and medcontext ...")
-    problem = pip("-c", "constraints.txt", "-e", ".[test,dicom,slicer]")
+    problem = pip("-c", "constraints.txt", "-e", ".[test,dicom,surfaces,cluster,slicer]")
     if re.search(NO_WHEEL, problem):
         say(
             f"There is no slicer-core for Python {sys.version.split()[0]}: the tests of the Slicer module are skipped."
         )
-        problem = pip("-c", "constraints.txt", "-e", ".[test,dicom]")
+        problem = pip("-c", "constraints.txt", "-e", ".[test,dicom,surfaces,cluster]")
     if problem:
         say(problem)
         sys.exit("Installing failed; the lines above say why. A network is needed the first time only.")
