@@ -1,0 +1,73 @@
+"""One case of a batch run, and what was found but is no case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class BatchCase:
+    """One scan to work on; plain data that may be sent to another process.
+
+    Attributes:
+        id: name of the case; unique among the cases of a run whatever the letter case, fit for a file name on
+            every system, at most 120 characters.
+        paths: one file for each channel of the model; or one path that stands for a DICOM series (see ``series``).
+        series: all files of the DICOM series of the (first) channel, by place where that is known; empty for
+            other formats.
+        more_series: the files of the DICOM series of further channels, where those are DICOM.
+        roi: region of interest as :func:`medcontext.workflows.roi.box_of` takes it, or None.
+        reference: a labelmap to score the result against, or None.
+        text: what a model with text reads; goes into the ledger as it is.
+        private: strings that must not appear in logs, ledger, report or file names: names of folders, and what
+            the headers say of the patient. Empty where identifiers are to be kept.
+        trouble: a sentence why the case cannot be read, known before reading (a file of a manifest is missing);
+            reading it raises InputError with this sentence. Free of identifiers.
+        remarks: sentences for the ledger's warnings, known before reading. Free of identifiers.
+    """
+
+    id: str
+    paths: tuple[Path, ...]
+    series: tuple[Path, ...] = ()
+    more_series: tuple[tuple[Path, ...], ...] = ()
+    roi: str | None = None
+    reference: Path | None = None
+    text: str = ""
+    private: tuple[str, ...] = ()
+    trouble: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the (first) channel is a DICOM series."""
+        return bool(self.series)
+
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """The files that hold the voxels; some may be missing."""
+        if not self.is_dicom:
+            return self.paths
+        return self.series + tuple(file for series in self.more_series for file in series)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the result depends on: those of the image, of the region and of the reference."""
+        region = (Path(self.roi),) if self.roi is not None and Path(self.roi).is_file() else ()
+        reference = (self.reference,) if self.reference is not None else ()
+        return self.image_files + region + reference
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that was found but is no case.
+
+    Attributes:
+        place: where; for DICOM a pseudonym, unless identifiers are to be kept.
+        reason: one sentence without identifiers.
+        files: the files meant; they belong into ``sources.json`` only.
+    """
+
+    place: str
+    reason: str
+    files: tuple[Path, ...] = ()
