@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +15,14 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
+from medcontext.io.dicom_codes import MAKER, Algorithm, describe_segment, short_text
 from medcontext.io.dicom_planes import on_planes, read_planes
-from medcontext.labels import IGNORE, UNCODED, Code, Label, LabelSet
+from medcontext.labels import IGNORE, Label, LabelSet
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
 
-MAKER = "MedContext"
-_LONG = 64  # characters that DICOM allows in a description, a name or the meaning of a code
 _UTF8 = "ISO_IR 192"
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    """What made the segments.
-
-    Attributes:
-        name: of the model.
-        version: of the model.
-        facts: further facts, such as the hash of its weights, the device, the software versions.
-    """
-
-    name: str
-    version: str
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +40,33 @@ class WrittenSegments:
     empty: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class EncodedSegments:
+    """A DICOM SEG in memory.
+
+    Attributes:
+        dataset: the file's content.
+        written: names of its segments, in order.
+        empty: names of labels without a voxel, which were left out.
+    """
+
+    dataset: Segmentation
+    written: tuple[str, ...]
+    empty: tuple[str, ...]
+
+    def save(self, path: Path) -> WrittenSegments:
+        """Write the file, which replaces an older one when it is complete.
+
+        Raises:
+            InputError: the name does not end in ``.dcm``, or the place cannot be written.
+            ResourceError: the disk is full; an older file is untouched.
+        """
+        _check_name(path)
+        with replacing(path) as temporary:
+            self.dataset.save_as(temporary)
+        return WrittenSegments(path, self.written, self.empty)
+
+
 def write_dicom_seg(
     path: Path,
     labelmap: Volume,
@@ -68,13 +79,50 @@ def write_dicom_seg(
     series_number: int = 900,
     reporter: Reporter | None = None,
 ) -> WrittenSegments:
-    """Write a binary DICOM SEG that belongs to the study of its scan.
+    """Write a binary DICOM SEG that belongs to the study of its scan; see :func:`encode_dicom_seg`.
+
+    Args:
+        path: ends in ``.dcm``; an existing file is replaced.
+
+    Raises:
+        CancelledError: the reporter said so; nothing was written.
+        InputError: as :func:`encode_dicom_seg`, or the place cannot be written.
+        ResourceError: the disk is full; an older file is untouched.
+    """
+    reporter = reporter or Reporter()
+    _check_name(path)
+    encoded = encode_dicom_seg(
+        labelmap,
+        labels,
+        sources,
+        algorithm,
+        by_hand=by_hand,
+        series_description=series_description,
+        series_number=series_number,
+        reporter=reporter,
+    )
+    reporter.check_cancelled()
+    reporter.progress("writing", 0.0)
+    return encoded.save(path)
+
+
+def encode_dicom_seg(
+    labelmap: Volume,
+    labels: LabelSet,
+    sources: Sequence[Path],
+    algorithm: Algorithm,
+    *,
+    by_hand: frozenset[int] = frozenset(),
+    series_description: str = "",
+    series_number: int = 900,
+    reporter: Reporter | None = None,
+) -> EncodedSegments:
+    """Make a binary DICOM SEG that belongs to the study of its scan.
 
     Patient and study are those of the scan. Labels become segments numbered from 1 in their order; those without
     a voxel are left out; a label without terminology is coded as tissue.
 
     Args:
-        path: ends in ``.dcm``; an existing file is replaced.
         labelmap: whole numbers; several channels may overlap. Its voxels are those of the scan: axes in any order
             and direction, and it may be a part of the scan.
         labels: what its values mean; a value means the same in each channel.
@@ -86,21 +134,18 @@ def write_dicom_seg(
         reporter: asked between the steps whether to stop.
 
     Raises:
-        CancelledError: the reporter said so; nothing was written.
+        CancelledError: the reporter said so.
         InputError: highdicom is not installed, the labelmap does not lie on the scan, a value has no label,
             nothing is marked, or the scan lacks what the file must refer to.
-        ResourceError: the disk is full; an older file is untouched.
     """
-    _require_highdicom()
-    if path.suffix.lower() != ".dcm":
-        raise InputError(f"{path} does not end in .dcm.", "Choose a name that does.")
+    require_highdicom()
     reporter = reporter or Reporter()
     reporter.progress("reading DICOM headers", 0.0)
     planes = read_planes(sources)
     reporter.check_cancelled()
     array, kept = _renumbered(on_planes(_checked(labelmap), planes), labels)
     descriptions = [
-        _describe(number, label, None if label.value in by_hand else algorithm)
+        describe_segment(number, label, None if label.value in by_hand else algorithm)
         for number, label in enumerate(kept, start=1)
     ]
     array = array[:, planes.order]
@@ -110,18 +155,20 @@ def write_dicom_seg(
         _layers(array, len(kept)),
         planes.images,
         descriptions,
-        _short(series_description or algorithm.name),
+        short_text(series_description or algorithm.name),
         series_number,
     )
-    reporter.check_cancelled()
-    reporter.progress("writing", 0.0)
-    with replacing(path) as temporary:
-        segmentation.save_as(temporary)
     empty = tuple(label.name for label in labels if label not in kept)
-    return WrittenSegments(path, tuple(label.name for label in kept), empty)
+    return EncodedSegments(segmentation, tuple(label.name for label in kept), empty)
 
 
-def _require_highdicom() -> None:
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() != ".dcm":
+        raise InputError(f"{path} does not end in .dcm.", "Choose a name that does.")
+
+
+def require_highdicom() -> None:
+    """Raise InputError, which says how to install it, where highdicom is missing."""
     try:
         import highdicom  # noqa: F401
     except ImportError as error:
@@ -206,63 +253,3 @@ def _build(
     # Names of labels may hold any letter; what came from the scan is text by now and written anew.
     segmentation.SpecificCharacterSet = _UTF8
     return segmentation
-
-
-def _describe(number: int, label: Label, algorithm: Algorithm | None) -> SegmentDescription:
-    from highdicom.color import CIELabColor
-    from highdicom.content import AlgorithmIdentificationSequence
-    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
-    from pydicom.sr.codedict import codes
-    from pydicom.uid import generate_uid
-
-    terminology = label.terminology or UNCODED
-    made_by = {
-        "algorithm_type": SegmentAlgorithmTypeValues.MANUAL
-        if algorithm is None
-        else SegmentAlgorithmTypeValues.AUTOMATIC
-    }
-    if algorithm is not None:
-        made_by["algorithm_identification"] = AlgorithmIdentificationSequence(
-            name=_short(algorithm.name),
-            family=codes.DCM.ArtificialIntelligence,
-            version=_short(algorithm.version),
-            source=MAKER,
-            parameters={str(key): str(value) for key, value in algorithm.facts.items()} or None,
-        )
-    description = SegmentDescription(
-        segment_number=number,
-        segment_label=_short(label.name),
-        segmented_property_category=_concept(terminology.category),
-        segmented_property_type=_concept(terminology.type),
-        tracking_uid=generate_uid(prefix=None),
-        tracking_id=_short(label.name),
-        anatomic_regions=[_concept(terminology.region)] if terminology.region else None,
-        display_color=CIELabColor(*_cielab(label.color)),
-        **made_by,
-    )
-    if terminology.modifier:
-        kind = description.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [_concept(terminology.modifier)]
-    return description
-
-
-def _concept(code: Code) -> Any:
-    from highdicom.sr import CodedConcept
-
-    return CodedConcept(code.value, code.scheme, _short(code.meaning))
-
-
-def _short(text: str) -> str:
-    """Text as DICOM allows it in one line; a backslash would separate values."""
-    return " ".join(text.replace("\\", "/").split())[:_LONG].strip() or MAKER
-
-
-def _cielab(color: tuple[int, int, int]) -> tuple[float, float, float]:
-    """CIELab (white point D65) of an sRGB colour."""
-    srgb = np.array(color) / 255
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750]])
-    to_xyz = np.vstack([to_xyz, [0.0193339, 0.1191920, 0.9503041]])
-    xyz = to_xyz @ linear / to_xyz.sum(axis=1)
-    x, y, z = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    return float(np.clip(116 * y - 16, 0, 100)), float(500 * (x - y)), float(200 * (y - z))

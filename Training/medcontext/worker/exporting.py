@@ -53,7 +53,8 @@ def dicom_seg(data: Mapping[str, Any], _services: Services, reporter: Reporter) 
         CancelledError: someone asked to stop.
         ResourceError: the disk is full.
     """
-    from medcontext.io.dicom_seg import Algorithm, write_dicom_seg
+    from medcontext.io.dicom_codes import Algorithm
+    from medcontext.io.dicom_seg import write_dicom_seg
 
     request = DicomSegRequest.parse(data, "The request 'dicom_seg'")
     array = SharedArray.from_json(request.labelmap).open()

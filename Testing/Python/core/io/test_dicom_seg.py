@@ -20,7 +20,8 @@ from medcontext.labels import Code, Label, LabelSet, Terminology
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
 
-from medcontext.io.dicom_seg import Algorithm, write_dicom_seg  # noqa: E402
+from medcontext.io.dicom_codes import Algorithm  # noqa: E402
+from medcontext.io.dicom_seg import write_dicom_seg  # noqa: E402
 
 Writer = Callable[..., None]
 IDENTIFIERS = {
@@ -187,7 +188,7 @@ def test_segments_are_coded_coloured_and_say_what_made_them(series: list[Path], 
 
 @pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (0, 255, 0), (12, 34, 56), (255, 0, 255)])
 def test_colour_survives(color: tuple[int, int, int]) -> None:
-    from medcontext.io.dicom_seg import _cielab
+    from medcontext.io.dicom_codes import _cielab
 
     assert highdicom.color.CIELabColor(*_cielab(color)).to_rgb() == color
 
