@@ -12,7 +12,7 @@ from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io.dicom_folder import DicomImage, DicomSeries
 from medcontext.io.itk import itk_affine
-from medcontext.io.slices import arrange
+from medcontext.io.slices import Arrangement, arrange
 
 
 def load_series(series: DicomSeries, reporter: Reporter) -> Volume:
@@ -26,18 +26,38 @@ def load_series(series: DicomSeries, reporter: Reporter) -> Volume:
     """
     first = series.files[0]
     if first.size[2] > 1:
-        return _load_multiframe(first)
-    folder = first.path.parent
-    if first.axes is None or any(image.position is None for image in series.files):
-        raise InputError(f"{folder}: {series.title} does not say where its slices lie.", "Export it again.")
-    positions = np.array([image.position for image in series.files])
-    arranged = arrange(
-        positions, np.array(first.axes).reshape(2, 3), first.spacing, f"{folder}: {series.title}"
-    )
+        return load_multiframe(first)
+    arranged = arrange_series(series, f"{first.path.parent}: {series.title}")
     for remark in arranged.remarks:
         reporter.warning(remark)
+    return load_slices(series, arranged, reporter)
+
+
+def arrange_series(series: DicomSeries, name: str) -> Arrangement:
+    """How the slices of a series, one in each file, become a volume.
+
+    Args:
+        series: at least two slices.
+        name: what to call it in messages.
+
+    Raises:
+        InputError: places are missing or shared, or slices do not form a volume.
+    """
+    first = series.files[0]
+    if first.axes is None or any(image.position is None for image in series.files):
+        raise InputError(f"{name} does not say where its slices lie.", "Export it again.")
+    positions = np.array([image.position for image in series.files])
+    return arrange(positions, np.array(first.axes).reshape(2, 3), first.spacing, name)
+
+
+def load_slices(series: DicomSeries, arranged: Arrangement, reporter: Reporter) -> Volume:
+    """Read the slices, one in each file, onto the grid that was found for them.
+
+    Raises:
+        InputError: a file is damaged or holds colours.
+    """
     ordered = [series.files[index].path for index in arranged.order]
-    columns, rows, _ = first.size
+    columns, rows, _ = series.files[0].size
     array = np.empty((1, len(ordered), rows, columns), np.float32)
     for number, path in enumerate(ordered):
         reporter.check_cancelled()
@@ -48,8 +68,12 @@ def load_series(series: DicomSeries, reporter: Reporter) -> Volume:
     return Volume(array, Geometry((array.shape[1], rows, columns), arranged.affine))
 
 
-def _load_multiframe(image: DicomImage) -> Volume:
-    """One file that holds all slices (enhanced CT or MR), placed by ITK."""
+def load_multiframe(image: DicomImage) -> Volume:
+    """One file that holds all slices (enhanced CT or MR), placed by ITK.
+
+    Raises:
+        InputError: the file is damaged or holds colours.
+    """
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(image.path))
     reader.SetImageIO("GDCMImageIO")

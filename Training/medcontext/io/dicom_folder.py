@@ -139,6 +139,12 @@ def _should_hold_picture(path: Path) -> bool:
 
 def read_header(path: Path) -> DicomImage | None:
     """The header of a DICOM file, or None where it holds no picture that GDCM can read."""
+    reader = open_header(path)
+    return None if reader is None else image_of(path, reader)
+
+
+def open_header(path: Path) -> sitk.ImageFileReader | None:
+    """A reader that knows the header of a DICOM file, or None where it holds no picture that GDCM can read."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")
@@ -146,13 +152,20 @@ def read_header(path: Path) -> DicomImage | None:
         reader.ReadImageInformation()
     except RuntimeError:
         return None
+    return reader
 
-    def text(tag: str) -> str:
-        return reader.GetMetaData(tag).strip() if reader.HasMetaDataKey(tag) else ""
+
+def tag_text(reader: sitk.ImageFileReader, tag: str) -> str:
+    """What a header says under a tag such as ``"0010|0020"``; empty where it says nothing."""
+    return reader.GetMetaData(tag).strip() if reader.HasMetaDataKey(tag) else ""
+
+
+def image_of(path: Path, reader: sitk.ImageFileReader) -> DicomImage:
+    """What is needed of an open header to put pictures together."""
 
     def numbers(tag: str, count: int) -> tuple[float, ...] | None:
         try:
-            values = tuple(float(part) for part in text(tag).split("\\"))
+            values = tuple(float(part) for part in tag_text(reader, tag).split("\\"))
         except ValueError:
             return None
         return values if len(values) == count else None
@@ -161,10 +174,10 @@ def read_header(path: Path) -> DicomImage | None:
     size = (*reader.GetSize(), 1)
     return DicomImage(
         path=path,
-        uid=text("0020|000e"),
-        number=text("0020|0011"),
-        description=text("0008|103e"),
-        modality=text("0008|0060"),
+        uid=tag_text(reader, "0020|000e"),
+        number=tag_text(reader, "0020|0011"),
+        description=tag_text(reader, "0008|103e"),
+        modality=tag_text(reader, "0008|0060"),
         position=numbers("0020|0032", 3),
         axes=numbers("0020|0037", 6),
         spacing=(columns, rows),

@@ -26,13 +26,21 @@ class Arrangement:
         affine: ``(4, 4)`` matrix of the volume from ``(i, j, k, 1)`` to LPS mm.
         places: continuous index into the ordered slices of each slice of the volume, or None where they are
             the slices themselves.
-        remarks: sentences about what was found.
+        tilted: a sentence about the tilt of the gantry, which shears the grid; empty where there is none.
+        uneven: a sentence about uneven gaps; empty where there are none.
     """
 
     order: np.ndarray
     affine: np.ndarray
     places: np.ndarray | None
-    remarks: tuple[str, ...]
+    tilted: str = ""
+    uneven: str = ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about what was found."""
+        stay = ": its slices stay as they are, on a sheared grid that some programs cannot open as NIfTI."
+        return tuple(text for text in (self.tilted and self.tilted + stay, self.uneven) if text)
 
     def evened(self, array: np.ndarray) -> np.ndarray:
         """Interpolate ordered slices ``(1, K, J, I)`` linearly onto the volume's slices."""
@@ -77,27 +85,22 @@ def arrange(positions: np.ndarray, axes: np.ndarray, spacing: tuple[float, float
             f"{name} has slices shifted against each other by up to {sideways:.1f} mm.",
             "Reconstruct the series with one field of view.",
         )
-    places, remarks = _even_places(share, gaps, name)
+    places, uneven = _even_places(share, gaps, name)
     tilt = np.degrees(np.arccos(np.clip(course @ normal / np.linalg.norm(course), -1, 1)))
-    if tilt > _TILT_DEGREES:
-        remarks = (
-            f"{name} was taken with the gantry tilted by {tilt:.1f} degrees: its slices stay as they are, "
-            "on a sheared grid that some programs cannot open as NIfTI.",
-            *remarks,
-        )
+    tilted = f"{name} was taken with the gantry tilted by {tilt:.1f} degrees" if tilt > _TILT_DEGREES else ""
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * spacing[0]
     affine[:3, 1] = axes[1] * spacing[1]
     affine[:3, 2] = course / ((len(order) if places is None else len(places)) - 1)
     affine[:3, 3] = positions[0]
-    return Arrangement(order, affine, places, remarks)
+    return Arrangement(order, affine, places, tilted, uneven)
 
 
-def _even_places(share: np.ndarray, gaps: np.ndarray, name: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Where even slices lie among uneven ones, or None where they are even already."""
+def _even_places(share: np.ndarray, gaps: np.ndarray, name: str) -> tuple[np.ndarray | None, str]:
+    """Where even slices lie among uneven ones and a sentence on it, or None where they are even already."""
     count = len(share)
     if np.abs(share * (count - 1) - np.arange(count)).max() <= _UNEVEN:
-        return None, ()
+        return None, ""
     usual = float(np.median(gaps))
     if gaps.max() > _MISSING * usual:
         raise InputError(
@@ -108,5 +111,5 @@ def _even_places(share: np.ndarray, gaps: np.ndarray, name: str) -> tuple[np.nda
     places = np.interp(np.linspace(0, 1, wanted), share, np.arange(count))
     return places, (
         f"{name} has slices {gaps.min():.1f} to {gaps.max():.1f} mm apart: they were interpolated onto "
-        f"{wanted} even ones {gaps.sum() / (wanted - 1):.2f} mm apart, and so is the result.",
+        f"{wanted} even ones {gaps.sum() / (wanted - 1):.2f} mm apart, and so is the result."
     )
