@@ -16,13 +16,12 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.inference.certainty import CertaintyKind
-from medcontext.inference.checks import check_image, check_prepared
 from medcontext.inference.clock import Clock
 from medcontext.inference.focus import Box, Focus
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.plan import ExecutionPlan, default_plan
 from medcontext.inference.postprocess import keep_largest_component
-from medcontext.inference.region import check_box, prepare_region
+from medcontext.inference.prepare import PreparedImage, prepare
 from medcontext.inference.run import ModelRun, Targets
 from medcontext.inference.scratch import probability_map
 
@@ -61,6 +60,8 @@ class Predictor:
         overlap: share of a window that the next one repeats; the card's when None.
         masked_network: called with ``(windows, mask)`` for masked certainty; the first network with hidden
             voxels set to zero when None.
+        plan: how windows are computed; measured where that pays when None. Where memory runs out, other ways are
+            tried either way.
 
     Raises:
         InputError: there is no network, or the device has no such precision.
@@ -74,15 +75,15 @@ class Predictor:
         precision: str = "auto",
         overlap: float | None = None,
         masked_network: nn.Module | None = None,
+        plan: ExecutionPlan | None = None,
     ) -> None:
         if not networks:
             raise InputError(f"The model '{card.title}' has no weights.", "Import it again.")
-        default_plan(device, precision)
+        default_plan(device, precision if plan is None else plan.precision)
         self.card = card
         self.meaning = ScoreMeaning(card)
-        self._run = ModelRun(networks, card, self.meaning, device, precision, overlap, masked_network)
+        self._run = ModelRun(networks, card, self.meaning, device, precision, overlap, masked_network, plan)
 
-    @torch.inference_mode()
     def predict(
         self,
         image: Volume,
@@ -118,36 +119,72 @@ class Predictor:
             CancelledError: someone asked to stop.
             ResourceError: memory or disk space ran out.
         """
-        reporter, clock = reporter or Reporter(), Clock()
-        if box is not None and focus is not None:
-            raise InputError("A prediction is restricted to a box or to a mask, not to both.")
-        inside = focus.box(image) if focus is not None else check_box(image, box) if box is not None else None
-        check_image(image, self.card, inside, reporter)
-        channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
-        reporter.progress("preprocess", 0)
-        region = prepare_region(image, self.card, box, focus, part)
-        check_prepared(region.image)
-        reporter.progress("preprocess", 1)
-        clock.lap("preprocess")
+        # Before anything is prepared: a label that the model does not know is no reason to work first.
+        for value in probabilities_of:
+            self.meaning.channel_of(value)
+        prepared = self.prepare(image, box=box, focus=focus, part=part, reporter=reporter)
+        return self.segment(
+            prepared,
+            probabilities_of=probabilities_of,
+            certainty=certainty,
+            reporter=reporter,
+            scratch=scratch,
+            frugal=frugal,
+        )
 
-        maps = {value: probability_map(image.shape, value, scratch) for value in channels}
-        sure = np.zeros(image.shape, np.uint8) if certainty != "none" else None
-        labels = np.zeros(image.shape, np.uint8)
+    def prepare(
+        self,
+        image: Volume,
+        *,
+        box: Box | None = None,
+        focus: Focus | None = None,
+        part: Box | None = None,
+        reporter: Reporter | None = None,
+    ) -> PreparedImage:
+        """The first half of :meth:`predict`, which may run in another thread than the second."""
+        return prepare(image, self.card, box=box, focus=focus, part=part, reporter=reporter)
+
+    @torch.inference_mode()
+    def settle_plan(self, prepared: PreparedImage, images: int) -> ExecutionPlan:
+        """Measure once how to compute ``images`` images such as this one, and stay with it from now on.
+
+        Measuring pays over all of them together; results then no longer depend on which image came first.
+        """
+        return self._run.settle(prepared.region, images)
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        prepared: PreparedImage,
+        *,
+        probabilities_of: Sequence[int] = (),
+        certainty: CertaintyKind = "none",
+        reporter: Reporter | None = None,
+        scratch: Path | None = None,
+        frugal: bool = False,
+    ) -> Prediction:
+        """The second half of :meth:`predict`, from what :meth:`prepare` gave."""
+        reporter, clock = reporter or Reporter(), Clock({"preprocess": prepared.seconds})
+        shape, focus = prepared.geometry.shape, prepared.focus
+        channels = {value: self.meaning.channel_of(value) for value in probabilities_of}
+        maps = {value: probability_map(shape, value, scratch) for value in channels}
+        sure = np.zeros(shape, np.uint8) if certainty != "none" else None
+        labels = np.zeros(shape, np.uint8)
         targets = Targets(labels, {channels[value]: array for value, array in maps.items()}, sure, certainty)
         if frugal:
             reporter.info(
                 "Low-memory plan: one window at a time, intermediate results in main memory, nothing measured."
             )
-        execution, device_name = self._run(region, targets, reporter, clock, frugal)
+        execution, device_name = self._run(prepared.region, targets, reporter, clock, frugal)
 
         reporter.progress("label", 0)
-        if focus is None and part is None:
+        if prepared.whole:
             keep_largest_component(labels, self.card.inference.postprocess.largest_component)
         elif focus is not None:
             for array in (labels, *maps.values(), *(() if sure is None else (sure,))):
                 array[~focus.mask] = 0
         reporter.progress("label", 1)
         clock.lap("label")
-        labelmap = Volume(labels[None], image.geometry)
-        certainty_map = None if sure is None else Volume(sure[None], image.geometry)
+        labelmap = Volume(labels[None], prepared.geometry)
+        certainty_map = None if sure is None else Volume(sure[None], prepared.geometry)
         return Prediction(labelmap, maps, certainty_map, clock.seconds, execution, device_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -93,6 +93,7 @@ class ModelRun:
         precision: str,
         overlap: float | None,
         masked_network: nn.Module | None,
+        plan: ExecutionPlan | None = None,
     ) -> None:
         self._networks = [network.eval() for network in networks]
         self._card, self._meaning, self._device, self._precision = card, meaning, device, precision
@@ -100,6 +101,7 @@ class ModelRun:
         self._masked = masked_network
         self._built: tuple[torch.device, ExecutionPlan, Forward] | None = None
         self._measured: ExecutionPlan | None = None
+        self._settled = plan
 
     def __call__(
         self, region: Region, targets: Targets, reporter: Reporter, clock: Clock, frugal: bool = False
@@ -154,16 +156,12 @@ class ModelRun:
     def _attempt(
         self, setting: _Setting, region: Region, targets: Targets, reporter: Reporter, clock: Clock
     ) -> ExecutionPlan:
-        patch = self._card.input.patch_size
-        overlap = self._overlap if region.overlap is None else region.overlap
-        grid = WindowGrid.cover(region.image.shape[1:], patch, overlap)
+        grid = self._grid(region)
         blind = self._masked is not None and region.hidden is not None
         image = torch.from_numpy(_network_input(region, blind)).to(
             CPU if setting.slab_on_cpu else setting.device
         )
-        with torch.inference_mode(False):  # parameters moved in inference mode could not be trained any more
-            for network in self._networks:
-                network.to(setting.device)
+        self._move_to(setting.device)
         views = VIEWS if targets.certainty_kind == "masked" else 0
         plan = self._plan(setting, grid, image, views, blind)
         clock.lap("plan")
@@ -198,20 +196,62 @@ class ModelRun:
         reporter.progress("segment", 1)
         return plan
 
+    def _grid(self, region: Region) -> WindowGrid:
+        overlap = self._overlap if region.overlap is None else region.overlap
+        return WindowGrid.cover(region.image.shape[1:], self._card.input.patch_size, overlap)
+
+    def _move_to(self, device: torch.device) -> None:
+        with torch.inference_mode(False):  # parameters moved in inference mode could not be trained any more
+            for network in self._networks:
+                network.to(device)
+
     def _plan(
         self, setting: _Setting, grid: WindowGrid, image: Tensor, views: int, blind: bool
     ) -> ExecutionPlan:
         if setting.device != self._device.torch_device:
             return ExecutionPlan()
-        calls = grid.count * (len(self._networks) * 2 ** len(self._card.inference.flips) + views)
+        if self._settled is not None:
+            # Where memory ran out, one window at a time; the precision stays what all other images have.
+            return self._settled if setting.measured else replace(self._settled, batch=1)
+        calls = self._calls(grid, views)
         if blind or not setting.measured or calls < MINIMUM_CALLS:
             return default_plan(self._device, self._precision)
+        return self._measure(grid, image, calls)
+
+    def _calls(self, grid: WindowGrid, views: int = 0) -> int:
+        """How often a network is asked for an image."""
+        return grid.count * (len(self._networks) * 2 ** len(self._card.inference.flips) + views)
+
+    def _measure(self, grid: WindowGrid, image: Tensor, calls: int) -> ExecutionPlan:
         if self._measured is None:  # to find it among those measured takes a hash of all weights
             middle = [slice(n := s[len(s) // 2], n + p) for s, p in zip(grid.starts, grid.patch, strict=True)]
             window = grid.pad(image)[(slice(None), *middle)].contiguous()
             network, wanted = self._networks[0], self._precision
             self._measured = measured_plan(network, self._meaning, self._device, window, wanted, calls)
         return self._measured
+
+    def settle(self, region: Region, images: int) -> ExecutionPlan:
+        """Choose once how to compute ``images`` images such as ``region``; the plan given or settled before stays.
+
+        Raises:
+            InputError: the device has no such precision.
+        """
+        if self._settled is None:
+            self._settled = default_plan(self._device, self._precision)
+            grid = self._grid(region)
+            if self._calls(grid) * images >= MINIMUM_CALLS:
+                try:
+                    self._settled = self._measure_on_device(grid, region, images)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error):
+                        raise
+        return self._settled
+
+    def _measure_on_device(self, grid: WindowGrid, region: Region, images: int) -> ExecutionPlan:
+        device = self._device.torch_device
+        self._move_to(device)
+        image = torch.from_numpy(_network_input(region, blind=False)).to(device)
+        return self._measure(grid, image, self._calls(grid) * images)
 
     def _forward(self, device: torch.device, plan: ExecutionPlan) -> Forward:
         """Scores of windows from all networks and mirrored copies; kept for the next image."""

@@ -1,0 +1,106 @@
+"""The rows that become of a case."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medcontext.batch.case import BatchCase
+from medcontext.batch.identifiers import scrub
+from medcontext.batch.options import BatchOptions
+from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, Layout, Row
+from medcontext.errors import InputError, MedContextError
+
+MANY_FILES = 8
+"""Files of a case that are listed one by one; those of longer series are summed up."""
+
+
+def running(case: BatchCase, options: BatchOptions, model_sha256: str) -> Row:
+    """The row before anything of a case is written: what lies at its places from now on is of this batch."""
+    return {
+        "case": case.id,
+        "state": RUNNING,
+        "time": time.time(),
+        "attempt": 1,
+        "model_sha256": model_sha256,
+        "options_hash": options.hash(case.roi),
+        "shard": options.shard_name,
+    }
+
+
+def done(row: Row, facts: Mapping[str, Any]) -> Row:
+    """The row of a finished case."""
+    return {**row, "state": DONE, "time": time.time(), "error": None, **facts}
+
+
+def failed(row: Row, case: BatchCase, error: BaseException, facts: Mapping[str, Any]) -> Row:
+    """The row of a case that could not be finished."""
+    return {**row, "state": FAILED, "time": time.time(), "error": error_facts(error, case), **facts}
+
+
+def skipped(place: str, reason: str, shard: str) -> Row:
+    """The row of something that was found but is no case."""
+    error = {"kind": "skipped", "message": reason, "hint": ""}
+    return {"case": place, "state": SKIPPED, "time": time.time(), "error": error, "shard": shard}
+
+
+def error_facts(error: BaseException, case: BatchCase) -> dict[str, str]:
+    """An error as rows hold it, free of identifiers."""
+    if isinstance(error, MedContextError):
+        return {"kind": error.kind, "message": scrub(error.message, case), "hint": scrub(error.hint, case)}
+    return {"kind": "error", "message": scrub(f"{type(error).__name__}: {error}", case), "hint": ""}
+
+
+def input_facts(case: BatchCase) -> list[dict[str, Any]]:
+    """Size and time of the files of a case, as a row holds them; those of a DICOM series summed up.
+
+    Raises:
+        InputError: a file is missing or cannot be read.
+    """
+    states = [(file, *_state(file)) for file in _files(case)]
+    if not case.is_dicom and len(states) <= MANY_FILES:
+        return [{"name": file.name, "size": size, "mtime_ns": when} for file, size, when in states]
+    digest = hashlib.sha256("".join(f"{size} {when}\n" for _, size, when in states).encode())
+    return [
+        {
+            "name": f"{len(states)} files",
+            "size": sum(size for _, size, _ in states),
+            "mtime_ns": max((when for _, _, when in states), default=0),
+            "state": digest.hexdigest()[:16],
+        }
+    ]
+
+
+def output_facts(layout: Layout, files: Mapping[str, Sequence[Path]]) -> dict[str, list[dict[str, Any]]]:
+    """Size and time of what was written, by format."""
+    return {
+        form: [
+            {"path": layout.relative(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+            for path in paths
+            if (status := path.stat())
+        ]
+        for form, paths in files.items()
+    }
+
+
+def _files(case: BatchCase) -> list[Path]:
+    """The files of a case; of a folder that stands for a series those in it."""
+    return [
+        file
+        for path in case.files
+        for file in (sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
+    ]
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read: {error.strerror or error}.", "Check that it is there and may be read."
+        ) from error
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,295 @@
+"""One case in three stages: reading it, asking the network, writing what became of it.
+
+In one process each stage has a thread of its own; a worker of a cluster does all three in a row. A case that fails
+becomes a row that says why: only a request to stop, and an output disk without room, end the work on all cases.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from medcontext.batch import rows
+from medcontext.batch.case import BatchCase
+from medcontext.batch.exports import write_outputs
+from medcontext.batch.identifiers import scrub
+from medcontext.batch.options import BatchOptions
+from medcontext.batch.reading import read_case
+from medcontext.batch.thumbnail import write_thumbnail
+from medcontext.batch.voice import CaseReporter
+from medcontext.batch_ledger import Layout, Row
+from medcontext.card_schema import ModelCard
+from medcontext.data.hashing import files_hash
+from medcontext.devices import is_out_of_memory
+from medcontext.errors import CancelledError, MedContextError, ResourceError, is_disk_full
+from medcontext.events import Reporter
+from medcontext.geometry import Geometry, Volume
+from medcontext.inference.checks import check_contrast
+from medcontext.inference.predictor import Prediction, Predictor
+from medcontext.inference.prepare import PreparedImage, prepare
+from medcontext.io import read_labelmap
+from medcontext.labels import IGNORE, LabelSet
+from medcontext.library import LoadedModel
+from medcontext.resample import resample_to_grid
+from medcontext.workflows.roi import box_of
+from medcontext.workflows.segment import volumes_ml
+
+NOTHING_FOUND = "No structure was found in this image."
+LESS_MEMORY = "Memory ran out: tried again with nothing beside it and one window at a time."
+
+
+class OutputFullError(ResourceError):
+    """The disk that takes the results is full, so that no further case could be kept either."""
+
+
+@dataclass(frozen=True)
+class CaseInput:
+    """A case that was read.
+
+    Attributes:
+        image: ``(C, K, J, I)``, for the thumbnail.
+        native: the planes of the DICOM series where ``image`` lies on another grid; else None.
+        prepared: what the network sees.
+        facts: ``inputs`` and ``input_sha256`` of the row.
+        seconds: by stage.
+    """
+
+    image: Volume
+    native: Geometry | None
+    prepared: PreparedImage
+    facts: Mapping[str, Any]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A case that the network has seen."""
+
+    given: CaseInput
+    prediction: Prediction
+
+
+def read(case: BatchCase, card: ModelCard, options: BatchOptions, reporter: Reporter) -> CaseInput:
+    """Read a case, hash its files and bring it to the model's grid.
+
+    Raises:
+        InputError: a file is missing or damaged, or the image does not fit the model.
+    """
+    for remark in case.remarks:
+        reporter.warning(remark)
+    began = time.perf_counter()
+    reporter.progress("read", 0)
+    found = read_case(case, reporter, odd=options.odd)
+    reporter.progress("read", 1)
+    was_read = time.perf_counter()
+    facts = {"inputs": rows.input_facts(case), "input_sha256": files_hash(case.files)}
+    hashed = time.perf_counter()
+    check_contrast(found.image, card)
+    box = None if case.roi is None else box_of(case.roi, found.image.geometry, reporter)
+    prepared = prepare(found.image, card, box=box, reporter=reporter)
+    seconds = {
+        "read": was_read - began,
+        "hash": hashed - was_read,
+        "preprocess": time.perf_counter() - hashed,
+    }
+    return CaseInput(found.image, found.native, prepared, facts, seconds)
+
+
+def compute(
+    predictor: Predictor, given: CaseInput, options: BatchOptions, reporter: Reporter, *, frugal: bool = False
+) -> Computed:
+    """Ask the network.
+
+    Args:
+        frugal: the way that takes least memory.
+
+    Raises:
+        CancelledError: someone asked to stop.
+        ResourceError: memory ran out on every way.
+    """
+    prediction = predictor.segment(
+        given.prepared, certainty=options.certainty, reporter=reporter, frugal=frugal
+    )
+    return Computed(given, prediction)
+
+
+def export(
+    computed: Computed,
+    case: BatchCase,
+    layout: Layout,
+    options: BatchOptions,
+    model: LoadedModel,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Write the files of a case; what the row says of it.
+
+    Raises:
+        InputError: the place cannot be written, or nothing that was wanted can be had.
+        OutputFullError: the disk is full.
+    """
+    began = time.perf_counter()
+    given, prediction, labels = computed.given, computed.prediction, model.card.label_set
+    volumes = volumes_ml(prediction.labelmap, labels)
+    if not any(volumes.values()):
+        reporter.warning(NOTHING_FOUND)
+    scores = _scores(case, computed, labels, reporter)
+    try:
+        written = write_outputs(
+            layout,
+            case,
+            prediction.labelmap,
+            prediction.certainty if options.certainty_map else None,
+            model.card,
+            model.sha256,
+            options.formats,
+            given.native,
+            reporter,
+        )
+        write_thumbnail(layout.thumbnail(case.id), given.image, prediction.labelmap, labels)
+    except ResourceError as error:  # of what writes, only a disk without room says this
+        raise OutputFullError(error.message, error.hint) from error
+    facts = {
+        "device": prediction.device,
+        "volumes_ml": {name: round(value, 4) for name, value in volumes.items()},
+        "voxels": voxels(prediction.labelmap, labels),
+        "certainty": mean_certainty(prediction),
+        **scores,
+        **given.facts,
+        "outputs": rows.output_facts(layout, written),
+        "plan": vars(prediction.execution),
+        "text": case.text,
+    }
+    seconds = {**given.seconds, **prediction.seconds, "export": time.perf_counter() - began}
+    return {**facts, "seconds": {**_rounded(seconds), "total": round(sum(seconds.values()), 3)}}
+
+
+def process_case(
+    predictor: Predictor,
+    model: LoadedModel,
+    case: BatchCase,
+    layout: Layout,
+    options: BatchOptions,
+    reporter: Reporter,
+) -> Row:
+    """All three stages; gives the row, also of a case that failed. A row "running" must be in the ledger before.
+
+    Raises:
+        CancelledError: someone asked to stop.
+        OutputFullError: the disk that takes the results is full.
+    """
+    voice, row = CaseReporter(reporter, case), rows.running(case, options, model.sha256)
+    try:
+        try:
+            computed = _computed(predictor, model, case, options, voice, frugal=False)
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
+            voice.warning(LESS_MEMORY)
+            computed = None
+        if computed is None:  # only now is gone what the traceback held
+            computed = _computed(predictor, model, case, options, voice, frugal=True)
+        facts = export(computed, case, layout, options, model, voice)
+    except CancelledError:
+        raise
+    except Exception as error:  # one damaged scan must not end a run over thousands of others
+        raise_if_all_fail(error)
+        return rows.failed(row, case, tell_failure(error, case), {"warnings": voice.warnings})
+    return rows.done(row, {**facts, "warnings": voice.warnings})
+
+
+def _computed(
+    predictor: Predictor,
+    model: LoadedModel,
+    case: BatchCase,
+    options: BatchOptions,
+    reporter: Reporter,
+    frugal: bool,
+) -> Computed:
+    given = read(case, model.card, options, reporter)
+    return compute(predictor, given, options, reporter, frugal=frugal)
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether main memory, or that of a device, was not enough."""
+    out_of_room = isinstance(error, ResourceError) and not isinstance(error, OutputFullError)
+    return out_of_room or is_out_of_memory(error)
+
+
+def raise_if_all_fail(error: BaseException) -> None:
+    """Raise where the next cases would fail for the same reason.
+
+    Raises:
+        OutputFullError: the disk that takes the results is full.
+    """
+    if isinstance(error, OutputFullError):
+        raise error
+    if isinstance(error, OSError) and is_disk_full(error):
+        raise OutputFullError(
+            f"The disk is full: {error.filename or 'a result'} was not written.", "Free some space."
+        ) from error
+
+
+def tell_failure(error: BaseException, case: BatchCase) -> BaseException:
+    """Write what nobody foresaw into the log, with where it happened and without identifiers."""
+    if not isinstance(error, MedContextError):
+        lines = "".join(traceback.format_exception(error))
+        logging.getLogger(__name__).error("Case %s failed:\n%s", case.id, scrub(lines, case))
+    return error
+
+
+def voxels(labelmap: Volume, labels: LabelSet) -> dict[str, int]:
+    """Voxels of each label of a labelmap."""
+    counts = np.bincount(labelmap.array.ravel(), minlength=IGNORE + 1)
+    return {label.name: int(counts[label.value]) for label in labels}
+
+
+def mean_certainty(prediction: Prediction) -> float | None:
+    """Mean certainty, 0 to 1, over the voxels of the structures found (over all where none was); None unknown."""
+    if prediction.certainty is None:
+        return None
+    found, sure = prediction.labelmap.array > 0, prediction.certainty.array
+    inside = sure[found] if found.any() else sure
+    return round(float(inside.mean(dtype=np.float64)) / 255, 4)
+
+
+def dice(labelmap: Volume, reference: Volume, labels: LabelSet) -> dict[str, float | None]:
+    """Dice of each label where the reference is annotated; None where neither has it.
+
+    Args:
+        labelmap, reference: uint8 on the same grid; 255 in the reference was not annotated.
+    """
+    known = reference.array != IGNORE
+    pairs = np.bincount(
+        labelmap.array[known].astype(np.int64) * 256 + reference.array[known], minlength=1 << 16
+    ).reshape(256, 256)
+    sizes = {label: int(pairs[label.value].sum() + pairs[:, label.value].sum()) for label in labels}
+    return {
+        label.name: round(2 * int(pairs[label.value, label.value]) / size, 4) if size else None
+        for label, size in sizes.items()
+    }
+
+
+def _scores(
+    case: BatchCase, computed: Computed, labels: LabelSet, reporter: Reporter
+) -> dict[str, dict[str, float | None]]:
+    """Dice against the reference; one that cannot be used costs the case nothing but its Dice."""
+    if case.reference is None:
+        return {}
+    labelmap, native = computed.prediction.labelmap, computed.given.native
+    if native is not None:  # people paint on the planes as they were acquired
+        labelmap = resample_to_grid(labelmap, native, order=0)
+    try:
+        return {"dice": dice(labelmap, read_labelmap(case.reference, labelmap.geometry), labels)}
+    except MedContextError as error:
+        reporter.warning(f"No Dice: {error.message}")
+        return {}
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(value, 3) for stage, value in seconds.items()}
