@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import medcontext
 from medcontext.batch.case import BatchCase
 from medcontext.batch.surfaces import file_names, label_surfaces, require_surfaces, write_surface
+from medcontext.batch_ledger import Layout
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -17,15 +17,12 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.io.write import write_labelmap, write_volume
 from medcontext.resample import resample_to_grid
 
-if TYPE_CHECKING:
-    from medcontext.batch.layout import Layout
-
-LABELMAPS = ("nii.gz", "seg.nrrd")
-DICOM = "dicom-seg"
+LABELMAP, SEGMENTATION, DICOM = "nii.gz", "seg.nrrd", "dicom-seg"
 SURFACES = ("stl", "obj")
-FORMATS = (*LABELMAPS, DICOM, *SURFACES)
+FORMATS = (LABELMAP, SEGMENTATION, DICOM, *SURFACES)
 CERTAINTY = "certainty"
 """Key of the certainty map among the outputs of a case."""
+_SOFTWARE = f"medcontext {medcontext.__version__}"
 
 Outputs = dict[str, list[Path]]
 """Format, or ``certainty`` -> files."""
@@ -64,13 +61,14 @@ def targets(
     """
     found: Outputs = {}
     for name in formats:
-        if name in LABELMAPS:
-            found[name] = [layout.segmentation(case.id, name)]
+        if name == LABELMAP:
+            found[name] = [layout.labelmap(case.id)]
+        elif name == SEGMENTATION:
+            found[name] = [layout.segmentation(case.id)]
         elif name == DICOM:
             found[name] = [layout.dicom(case.id)] if case.is_dicom else []
         else:
-            names = file_names(card.label_set).values()
-            found[name] = [layout.surface(case.id, label, name) for label in names]
+            found[name] = list(_surface_files(layout, case, card, name).values())
     if certainty:
         found[CERTAINTY] = [layout.certainty(case.id)]
     return found
@@ -112,9 +110,12 @@ def write_outputs(
     """
     possible = targets(layout, case, card, formats, certainty is not None)
     written: Outputs = {name: [] for name in possible}
-    for name in formats:
-        if name in LABELMAPS:
-            written[name] = [_write_labelmap(possible[name][0], labelmap, card, model_sha)]
+    if LABELMAP in formats:
+        write_labelmap(possible[LABELMAP][0], labelmap)
+        written[LABELMAP] = possible[LABELMAP]
+    if SEGMENTATION in formats:
+        _write_segmentation(possible[SEGMENTATION][0], labelmap, card, model_sha)
+        written[SEGMENTATION] = possible[SEGMENTATION]
     if certainty is not None:
         write_volume(possible[CERTAINTY][0], certainty)
         written[CERTAINTY] = possible[CERTAINTY]
@@ -130,19 +131,17 @@ def write_outputs(
     return written
 
 
-def _write_labelmap(path: Path, labelmap: Volume, card: ModelCard, model_sha: str) -> Path:
+def _write_segmentation(path: Path, labelmap: Volume, card: ModelCard, model_sha: str) -> None:
     from medcontext.io.segmentation import write_segmentation
 
-    if path.name.endswith(".seg.nrrd"):
-        facts = {
-            "model": f"{card.id} {card.version}",
-            "model sha256": model_sha,
-            "software": f"medcontext {medcontext.__version__}",
-        }
-        write_segmentation(path, labelmap, card.label_set, facts)
-    else:
-        write_labelmap(path, labelmap)
-    return path
+    facts = {"model": f"{card.id} {card.version}", "model sha256": model_sha, "software": _SOFTWARE}
+    write_segmentation(path, labelmap, card.label_set, facts)
+
+
+def _surface_files(layout: Layout, case: BatchCase, card: ModelCard, form: str) -> dict[int, Path]:
+    """Label value -> file of its surface."""
+    folder = layout.surfaces(case.id)
+    return {value: folder / f"{name}.{form}" for value, name in file_names(card.label_set).items()}
 
 
 def _write_surfaces(
@@ -151,12 +150,11 @@ def _write_surfaces(
     wanted = [name for name in formats if name in SURFACES]
     if not wanted:
         return
-    names = file_names(card.label_set)
+    files = {name: _surface_files(layout, case, card, name) for name in wanted}
     for label, surface in label_surfaces(labelmap, card.label_set):
         for name in wanted:
-            path = layout.surface(case.id, names[label.value], name)
-            write_surface(path, surface)
-            yield name, path
+            write_surface(files[name][label.value], surface)
+            yield name, files[name][label.value]
 
 
 def _write_dicom(
@@ -176,7 +174,7 @@ def _write_dicom(
     if not labelmap.array.any():
         reporter.warning("No DICOM SEG was written: nothing was found, and DICOM has no empty segmentation.")
         return []
-    facts = {"model sha256": model_sha, "software": f"medcontext {medcontext.__version__}"}
+    facts = {"model sha256": model_sha, "software": _SOFTWARE}
     try:
         if not case.is_dicom:
             raise InputError(
