@@ -100,18 +100,18 @@ def json_lines(stream: TextIO) -> Sink:
     """A sink that writes one JSON object a line."""
 
     def write(event: Event) -> None:
-        stream.write(json.dumps(_plain(event)) + "\n")
+        stream.write(json.dumps(plain(event)) + "\n")
         stream.flush()
 
     return write
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON has it: numbers of numpy and torch as numbers, what is not finite as null, paths as text."""
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if hasattr(value, "item") and callable(value.item):
         value = value.item()
     if isinstance(value, float):

@@ -25,6 +25,7 @@ FLOORS = {
         "redo_forms",
         "correction_facts",
         "label_matching",
+        "batch_ledger",
         "case_list",
         "dataset_form",
     },

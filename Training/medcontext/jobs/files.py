@@ -31,11 +31,19 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     Raises:
         ResourceError: the disk is full.
     """
+    write_bytes(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As :func:`write_json`, of anything.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with scratch.open("w", encoding="utf-8") as stream:
-            json.dump(data, stream, indent=1)
-            stream.write("\n")
+        with scratch.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         _replace(scratch, path)

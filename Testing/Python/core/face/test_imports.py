@@ -22,6 +22,7 @@ FLOOR_0 = {
     "home",
     "exchange",
     "redo_forms",
+    "batch_ledger",
     "case_list",
     "correction_facts",
     "dataset_form",

@@ -1,0 +1,35 @@
+"""What a batch run leaves behind, as files: where they lie, who writes the ledger, how everybody else reads it.
+
+A batch folder holds ``ledger.jsonl`` (a JSON object a line, written by one process), ``reviews.jsonl`` (what
+people said of its cases) and what is made of both. Standard library only: the module in 3D Slicer reads it too.
+"""
+
+from medcontext.batch_ledger.layout import Layout
+from medcontext.batch_ledger.outliers import Outlier, find_outliers, outliers, review_order
+from medcontext.batch_ledger.reading import Tail, read_rows, volumes_of
+from medcontext.batch_ledger.reviews import Review, Verdict, append_review, read_reviews
+from medcontext.batch_ledger.rows import DONE, FAILED, RUNNING, SKIPPED, Row
+from medcontext.batch_ledger.table import write_csv
+from medcontext.batch_ledger.writing import LedgerWriter
+
+__all__ = [
+    "DONE",
+    "FAILED",
+    "RUNNING",
+    "SKIPPED",
+    "Layout",
+    "LedgerWriter",
+    "Outlier",
+    "Review",
+    "Row",
+    "Tail",
+    "Verdict",
+    "append_review",
+    "find_outliers",
+    "outliers",
+    "read_reviews",
+    "read_rows",
+    "review_order",
+    "volumes_of",
+    "write_csv",
+]
