@@ -33,7 +33,7 @@ FLOORS = {
     2: {"networks", "losses", "masking"},
     3: {"engine", "inference", "metrics"},
     4: {"methods"},
-    5: {"library", "workflows", "api", "cli", "worker", "__main__"},
+    5: {"library", "workflows", "batch", "api", "cli", "worker", "__main__"},
 }
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 APPLICATION = {"slicer", "vtk", "qt", "ctk"}
