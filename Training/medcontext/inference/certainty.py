@@ -16,7 +16,7 @@ from medcontext.inference.finish import Certainty
 from medcontext.inference.forward import Forward
 from medcontext.inference.labelling import ScoreMeaning, log_softmax
 from medcontext.inference.masked import Masked
-from medcontext.masking import MaskConfig, complementary_masks
+from medcontext.masking.cells import MaskConfig, complementary_masks
 from medcontext.plan import Size
 
 CertaintyKind = Literal["none", "entropy", "masked"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from medcontext.inference.certainty import (
     masked_certainty,
     masked_forward,
 )
+from medcontext.inference.choice import PlanChoice
 from medcontext.inference.clock import Clock
 from medcontext.inference.finish import Outputs, PlaneFinisher
 from medcontext.inference.forward import (
@@ -33,13 +34,7 @@ from medcontext.inference.forward import (
 )
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.masked import Masked, masked_once, with_hidden_input, with_mask_channel
-from medcontext.inference.plan import (
-    MINIMUM_CALLS,
-    ExecutionPlan,
-    default_plan,
-    measured_plan,
-    planned_forward,
-)
+from medcontext.inference.plan import ExecutionPlan, planned_forward
 from medcontext.inference.region import Region
 from medcontext.inference.windows import WindowGrid
 
@@ -96,12 +91,11 @@ class ModelRun:
         plan: ExecutionPlan | None = None,
     ) -> None:
         self._networks = [network.eval() for network in networks]
-        self._card, self._meaning, self._device, self._precision = card, meaning, device, precision
+        self._card, self._meaning, self._device = card, meaning, device
         self._overlap = card.inference.overlap if overlap is None else overlap
         self._masked = masked_network
         self._built: tuple[torch.device, ExecutionPlan, Forward] | None = None
-        self._measured: ExecutionPlan | None = None
-        self._settled = plan
+        self._choice = PlanChoice(self._networks, card, meaning, device, precision, plan)
 
     def __call__(
         self, region: Region, targets: Targets, reporter: Reporter, clock: Clock, frugal: bool = False
@@ -163,7 +157,8 @@ class ModelRun:
         )
         self._move_to(setting.device)
         views = VIEWS if targets.certainty_kind == "masked" else 0
-        plan = self._plan(setting, grid, image, views, blind)
+        may_measure = setting.measured and not blind
+        plan = self._choice.plan(setting.device, grid, image, views=views, may_measure=may_measure)
         clock.lap("plan")
         forward = self._blind_forward(setting.device, plan) if blind else self._forward(setting.device, plan)
         if targets.certainty_kind == "masked":
@@ -205,53 +200,18 @@ class ModelRun:
             for network in self._networks:
                 network.to(device)
 
-    def _plan(
-        self, setting: _Setting, grid: WindowGrid, image: Tensor, views: int, blind: bool
-    ) -> ExecutionPlan:
-        if setting.device != self._device.torch_device:
-            return ExecutionPlan()
-        if self._settled is not None:
-            # Where memory ran out, one window at a time; the precision stays what all other images have.
-            return self._settled if setting.measured else replace(self._settled, batch=1)
-        calls = self._calls(grid, views)
-        if blind or not setting.measured or calls < MINIMUM_CALLS:
-            return default_plan(self._device, self._precision)
-        return self._measure(grid, image, calls)
-
-    def _calls(self, grid: WindowGrid, views: int = 0) -> int:
-        """How often a network is asked for an image."""
-        return grid.count * (len(self._networks) * 2 ** len(self._card.inference.flips) + views)
-
-    def _measure(self, grid: WindowGrid, image: Tensor, calls: int) -> ExecutionPlan:
-        if self._measured is None:  # to find it among those measured takes a hash of all weights
-            middle = [slice(n := s[len(s) // 2], n + p) for s, p in zip(grid.starts, grid.patch, strict=True)]
-            window = grid.pad(image)[(slice(None), *middle)].contiguous()
-            network, wanted = self._networks[0], self._precision
-            self._measured = measured_plan(network, self._meaning, self._device, window, wanted, calls)
-        return self._measured
-
     def settle(self, region: Region, images: int) -> ExecutionPlan:
-        """Choose once how to compute ``images`` images such as ``region``; the plan given or settled before stays.
+        """Choose once how to compute ``images`` images such as this one, and stay with it.
 
         Raises:
             InputError: the device has no such precision.
         """
-        if self._settled is None:
-            self._settled = default_plan(self._device, self._precision)
-            grid = self._grid(region)
-            if self._calls(grid) * images >= MINIMUM_CALLS:
-                try:
-                    self._settled = self._measure_on_device(grid, region, images)
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-        return self._settled
 
-    def _measure_on_device(self, grid: WindowGrid, region: Region, images: int) -> ExecutionPlan:
-        device = self._device.torch_device
-        self._move_to(device)
-        image = torch.from_numpy(_network_input(region, blind=False)).to(device)
-        return self._measure(grid, image, self._calls(grid) * images)
+        def image() -> Tensor:
+            self._move_to(self._device.torch_device)
+            return torch.from_numpy(_network_input(region, blind=False)).to(self._device.torch_device)
+
+        return self._choice.settle(self._grid(region), image, images)
 
     def _forward(self, device: torch.device, plan: ExecutionPlan) -> Forward:
         """Scores of windows from all networks and mirrored copies; kept for the next image."""

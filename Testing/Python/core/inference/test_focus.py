@@ -188,7 +188,7 @@ def test_what_makes_no_sense_is_refused(make_card, threshold, cpu, noise, argume
 def test_the_frugal_plan_says_so_and_measures_nothing(make_card, threshold, cpu, noise, monkeypatch) -> None:
     monkeypatch.setattr("medcontext.inference.plan.MINIMUM_CALLS", 0)
     monkeypatch.setattr(
-        "medcontext.inference.run.measured_plan", lambda *_, **__: pytest.fail("it was measured")
+        "medcontext.inference.choice.measured_plan", lambda *_, **__: pytest.fail("it was measured")
     )
     events: list[dict] = []
     image = noise()
