@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from MedContextSegmentLib.Learn.LearningJob import (
-    CANCELLED,
-    FAILED,
-    FINISHED,
-    LOST,
-    PAUSED,
-    STOPPING,
-    LearningJob,
-)
+from MedContextSegmentLib.Learn.FollowedJob import CANCELLED, FAILED, FINISHED, LOST, PAUSED, STOPPING
+from MedContextSegmentLib.Learn.LearningJob import LearningJob
 from MedContextSegmentLib.Learn.LearningTask import WORSE
 from MedContextSegmentLib.Run.RunProgress import timeText
 

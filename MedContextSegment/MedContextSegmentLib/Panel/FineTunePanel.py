@@ -14,7 +14,8 @@ from slicer.i18n import tr as _
 from medcontext.cards import user_models
 from medcontext.errors import MedContextError
 from MedContextSegmentLib.Learn.FineTuneCommand import newModelId
-from MedContextSegmentLib.Learn.LearningJob import PAUSED, STOPPING, LearningJob
+from MedContextSegmentLib.Learn.FollowedJob import PAUSED, STOPPING
+from MedContextSegmentLib.Learn.LearningJob import LearningJob
 from MedContextSegmentLib.Learn.LearningJobs import findJobs, restartJob, startJob
 from MedContextSegmentLib.Learn.LearningTask import WORSE
 from MedContextSegmentLib.Learn.LearningTexts import runningText
@@ -58,7 +59,6 @@ class FineTunePanel:
         self._chosenAt = float("-inf")  # since when another model is not chosen without a person
         self._refreshing = self._unseen = self._followed = False
         self._timer = qt.QTimer()
-        self._timer.setInterval(FOLLOW_MS)
         self._timer.connect("timeout()", self._follow)
         ui.fineTuneButton.connect("clicked()", self._startOrStop)
         ui.pauseButton.connect("clicked()", self._pauseOrResume)

@@ -9,7 +9,8 @@ from typing import Any
 import qt
 
 from MedContextSegmentLib.Learn.Curve import Color
-from MedContextSegmentLib.Learn.LearningJob import STOPPING, LearningJob
+from MedContextSegmentLib.Learn.FollowedJob import STOPPING
+from MedContextSegmentLib.Learn.LearningJob import LearningJob
 from MedContextSegmentLib.Learn.LearningTexts import endedText
 from MedContextSegmentLib.Panel.CurveView import CurveView
 from MedContextSegmentLib.Panel.QtHelpers import showText

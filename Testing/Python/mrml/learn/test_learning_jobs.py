@@ -139,7 +139,8 @@ def test_a_curve_is_read_while_it_is_written_and_after_a_crash(own_home: Path) -
 
 
 def test_events_of_hours_are_read_in_pieces(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.LearningJob import PIECE_BYTES, LearningJob
+    from MedContextSegmentLib.Learn.FollowedJob import PIECE_BYTES
+    from MedContextSegmentLib.Learn.LearningJob import LearningJob
 
     folder = makeJob(own_home, "a", "train", "--data", "d", "-o", "o")
     events = ({"event": "metric", "step": step, "loss": {"l": 1.0}, "rate": 0.01} for step in range(10_000))
