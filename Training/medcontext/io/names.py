@@ -37,10 +37,11 @@ def case_id(path: Path) -> str:
     """The name without folder and ending, as far as file names allow it: ``a/b c.nii.gz`` is ``b_c``."""
     name = path.name
     ending = next((e for e in _ENDINGS if name.lower().endswith(e)), ".dcm" if path.suffix == ".dcm" else "")
-    return _safe(name[: len(name) - len(ending)])
+    return safe_name(name[: len(name) - len(ending)])
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """Letters, digits and ``_ . + -`` of a text, anything else as ``_``; ``case`` where nothing is left."""
     return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "case"
 
 
@@ -146,13 +147,13 @@ def _dicom_sources(folder: Path, reporter: Reporter) -> list[ImageSource]:
         below[:] = sorted(name for name in below if not name.startswith("."))
         place = Path(where)
         found = [series for series in scan_folder(place, reporter).series if series.slices > 1]
-        name = _safe("_".join(place.relative_to(folder).parts) or place.resolve().name)
+        name = safe_name("_".join(place.relative_to(folder).parts) or place.resolve().name)
         for series in found:
             first = series.files[0]
             if len(found) == 1:
                 sources.append(ImageSource(name, (place,)))
             else:
-                label = _safe(f"{first.number} {first.description}")
+                label = safe_name(f"{first.number} {first.description}")
                 sources.append(ImageSource(f"{name}_{label}", (first.path,)))
     return sources
 
