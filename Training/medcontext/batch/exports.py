@@ -61,10 +61,8 @@ def targets(
     """
     found: Outputs = {}
     for name in formats:
-        if name == LABELMAP:
-            found[name] = [layout.labelmap(case.id)]
-        elif name == SEGMENTATION:
-            found[name] = [layout.segmentation(case.id)]
+        if name in (LABELMAP, SEGMENTATION):
+            found[name] = [layout.segmentation(case.id, name)]
         elif name == DICOM:
             found[name] = [layout.dicom(case.id)] if case.is_dicom else []
         else:
@@ -140,8 +138,8 @@ def _write_segmentation(path: Path, labelmap: Volume, card: ModelCard, model_sha
 
 def _surface_files(layout: Layout, case: BatchCase, card: ModelCard, form: str) -> dict[int, Path]:
     """Label value -> file of its surface."""
-    folder = layout.surfaces(case.id)
-    return {value: folder / f"{name}.{form}" for value, name in file_names(card.label_set).items()}
+    names = file_names(card.label_set)
+    return {value: layout.surface(case.id, name, form) for value, name in names.items()}
 
 
 def _write_surfaces(

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 SMOOTHING_STEPS = 20
 SHRINK, GROW = 0.5, 0.53
 """Taubin's filter: steps that shrink and steps that grow in turn take steps of voxels away and keep the volume."""
-LONGEST_NAME = 80
+LONGEST_NAME = 120
+"""Bytes of a file's name; systems allow 255 with its ending and what a temporary name adds."""
 _PACKAGES = {"scikit-image": "skimage", "trimesh": "trimesh"}
 _STL_HEADER_BYTES = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -53,9 +54,11 @@ def file_names(labels: LabelSet) -> dict[int, str]:
     names: dict[int, str] = {}
     taken: set[str] = set()
     for label in labels:
-        text = unicodedata.normalize("NFC", label.name)
-        name = re.sub(r"[^\w.+-]+", "_", text)[:LONGEST_NAME].strip("_.") or f"label_{label.value}"
-        if _RESERVED.fullmatch(name) or name.casefold() in taken:
+        text = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", label.name)).strip("_.")
+        name = text.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip("_.")
+        if not name or _RESERVED.fullmatch(name):
+            name = f"label_{name or label.value}"
+        if name.casefold() in taken:
             name = f"{name}_{label.value}"
         while name.casefold() in taken:
             name += "_"
