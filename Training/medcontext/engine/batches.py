@@ -15,15 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medcontext.data.augment import (
-    apply_intensity,
-    apply_spatial,
-    coarse_axis,
-    draw,
-    draw_intensity,
-    left_right_axis,
-    mirror_known,
-)
+from medcontext.data.augment.draw import coarse_axis, draw, draw_intensity
+from medcontext.data.augment.intensity import apply_intensity
+from medcontext.data.augment.mirror import left_right_axis, mirror_known
+from medcontext.data.augment.spatial import apply_spatial
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.sampling import Patch, draw_case, draw_patch, generator_for, margin_of
 from medcontext.engine.config import EngineConfig

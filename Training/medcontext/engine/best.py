@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from medcontext.engine.method import Method
-from medcontext.masking import MaskToken
+from medcontext.masking.network import MaskToken
 
 
 class Best:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from medcontext.config import StrictModel
-from medcontext.data.augment import AugmentConfig
+from medcontext.data.augment.config import AugmentConfig
 from medcontext.data.sampling import FOREGROUND_SHARE
 
 

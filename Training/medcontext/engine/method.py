@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from medcontext.data.sampling import generator_for
-from medcontext.masking import MaskToken
+from medcontext.masking.network import MaskToken
 from medcontext.plan import Plan
 
 

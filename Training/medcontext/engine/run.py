@@ -12,7 +12,7 @@ from medcontext.data.preprocess import PreparedCase
 from medcontext.devices import Device
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Method
-from medcontext.masking import MaskToken
+from medcontext.masking.network import MaskToken
 from medcontext.networks import SegmentationNetwork
 from medcontext.plan import Plan
 

@@ -17,7 +17,7 @@ from medcontext.plan import Plan
 if TYPE_CHECKING:
     import torch
 
-    from medcontext.masking import MaskedNetwork
+    from medcontext.masking.network import MaskedNetwork
     from medcontext.networks import SegmentationNetwork
 
 _REPAIR = "Import the model again from where it came."
@@ -177,7 +177,7 @@ def load_masked(folder: Path, card: ModelCard, network: SegmentationNetwork) -> 
     Raises:
         InputError: the token is missing, was changed, or does not fit the network.
     """
-    from medcontext.masking import MaskToken
+    from medcontext.masking.network import MaskToken
 
     entry = card.mask_token
     if entry is None:

@@ -28,7 +28,7 @@ from medcontext.plan import Plan
 if TYPE_CHECKING:
     import torch
 
-    from medcontext.masking import MaskToken
+    from medcontext.masking.network import MaskToken
 
 State = Mapping[str, "torch.Tensor"]
 WeightsType = Literal["float32", "float16", "bfloat16"]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medcontext.losses.config import ConsistencyNorm
 from medcontext.losses.reduction import global_mean, global_sum
-
-ConsistencyNorm = Literal["relative", "frobenius", "mean", "prob", "kl"]
 
 
 def consistency(

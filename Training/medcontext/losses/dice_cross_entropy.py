@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcontext.config import StrictModel
 from medcontext.labels import IGNORE
+from medcontext.losses.config import DiceCrossEntropyConfig
 from medcontext.losses.reduction import global_sum
-
-
-class DiceCrossEntropyConfig(StrictModel):
-    """Which Dice; the defaults are nnU-Net's with the sums taken over the batch."""
-
-    include_background: bool = False
-    """Whether background counts as a class of the Dice term."""
-    squared: bool = False
-    """Squared probabilities and labels in the denominator (V-Net form)."""
-    batch: bool = True
-    """Dice of the whole batch instead of the mean over samples."""
-    smooth_numerator: float = 1e-5
-    smooth_denominator: float = 1e-5
-    dice_weight: float = Field(default=1.0, ge=0)
-    cross_entropy_weight: float = Field(default=1.0, ge=0)
 
 
 class DiceCrossEntropy:

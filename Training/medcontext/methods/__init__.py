@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcontext.config import StrictModel
-from medcontext.engine.method import Method
 from medcontext.errors import InputError
-from medcontext.masking import MaskToken
-from medcontext.methods.medcontext import MedContext, MedContextConfig
 from medcontext.methods.medcontext import presets as medcontext_presets
-from medcontext.methods.supervised import Supervised, SupervisedConfig
+from medcontext.methods.medcontext.config import MedContextConfig
+from medcontext.methods.supervised.config import SupervisedConfig
 
-_METHODS: dict[str, tuple[type[StrictModel], Callable[[Any], Method]]] = {
-    "medcontext": (MedContextConfig, MedContext),
-    "supervised": (SupervisedConfig, Supervised),
-}
+if TYPE_CHECKING:
+    from medcontext.engine.method import Method
+    from medcontext.masking.network import MaskToken
+
+_CONFIGS: dict[str, type[StrictModel]] = {"medcontext": MedContextConfig, "supervised": SupervisedConfig}
+"""Settings load without torch, so that a wrong one is said at once."""
 
 GENTLEST = 0.1
 """Share of the usual learning rate for a model that has nothing left to learn."""
@@ -24,7 +23,7 @@ GENTLEST = 0.1
 
 def names() -> list[str]:
     """The methods there are."""
-    return sorted(_METHODS)
+    return sorted(_CONFIGS)
 
 
 def make_config(name: str, preset: str = "default", ready: float = 0.0) -> StrictModel:
@@ -41,7 +40,7 @@ def make_config(name: str, preset: str = "default", ready: float = 0.0) -> Stric
     Raises:
         InputError: there is no such method or preset.
     """
-    config_class = _entry(name)[0]
+    config_class = _config_class(name)
     if preset == "default":
         config = config_class()
         return config.updated(_gently(config, max(GENTLEST, 1 - ready))) if ready > 0 else config
@@ -61,15 +60,21 @@ def _gently(config: Any, share: float) -> list[str]:
     return changes
 
 
-def make_method(name: str, config: StrictModel, token: MaskToken | None = None) -> Method:
+def make_method(name: str, config: Any, token: MaskToken | None = None) -> Method:
     """The method with its configuration; ``token`` is what the parent takes for hidden parts."""
-    method = _entry(name)[1](config)
-    if token is not None and isinstance(method, MedContext):
+    if _config_class(name) is SupervisedConfig:
+        from medcontext.methods.supervised.method import Supervised
+
+        return Supervised(config)
+    from medcontext.methods.medcontext.method import MedContext
+
+    method = MedContext(config)
+    if token is not None:
         method.first_token = token
     return method
 
 
-def _entry(name: str) -> tuple[type[StrictModel], Callable[[Any], Method]]:
-    if name not in _METHODS:
+def _config_class(name: str) -> type[StrictModel]:
+    if name not in _CONFIGS:
         raise InputError(f"There is no method '{name}'.", f"Known methods: {', '.join(names())}.")
-    return _METHODS[name]
+    return _CONFIGS[name]

@@ -12,21 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from medcontext.card_schema import ModelCard
-from medcontext.data.augment import (
-    AugmentConfig,
-    IntensityDraw,
-    apply_intensity,
-    coarse_axis,
-    draw_intensity,
-    mirror,
-)
+from medcontext.data.augment.config import AugmentConfig
+from medcontext.data.augment.draw import IntensityDraw, coarse_axis, draw_intensity
+from medcontext.data.augment.intensity import apply_intensity
+from medcontext.data.augment.mirror import mirror
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.sampling import cut, generator_for
 from medcontext.devices import Device, choose_precision, is_out_of_memory, torch_dtype
 from medcontext.errors import ResourceError, TrainingDivergedError
 from medcontext.events import Reporter
 from medcontext.labels import IGNORE
-from medcontext.losses import DiceCrossEntropy, consistency
+from medcontext.losses.consistency import consistency
+from medcontext.losses.dice_cross_entropy import DiceCrossEntropy
 from medcontext.workflows.correction import KEEP
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcontext.data.augment import AugmentConfig
+from medcontext.data.augment.config import AugmentConfig
 from medcontext.data.preprocess import PreparedCase
 from medcontext.engine.batches import BatchSource, Shard
 from medcontext.engine.config import EngineConfig

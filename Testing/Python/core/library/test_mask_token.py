@@ -11,7 +11,7 @@ import torch
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.library import export_archive, import_archive, load_model, save_model, verify
-from medcontext.masking import MaskedNetwork, MaskToken
+from medcontext.masking.network import MaskedNetwork, MaskToken
 from medcontext.networks import SegmentationNetwork
 
 IMAGE = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from medcontext.losses import consistency
+from medcontext.losses.consistency import consistency
 
 NORMS = ["relative", "frobenius", "mean", "prob", "kl"]
 

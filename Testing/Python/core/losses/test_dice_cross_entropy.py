@@ -4,7 +4,8 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from medcontext.losses import DiceCrossEntropy, DiceCrossEntropyConfig
+from medcontext.losses.config import DiceCrossEntropyConfig
+from medcontext.losses.dice_cross_entropy import DiceCrossEntropy
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from medcontext.engine.config import EngineConfig
 from medcontext.engine.ema import AveragedNetwork
 from medcontext.engine.method import Batch, Clock, Stage, Views
 from medcontext.engine.schedule import ema_momentum
-from medcontext.losses import DiceCrossEntropy
-from medcontext.masking import MaskConfig, MaskedNetwork
+from medcontext.losses.dice_cross_entropy import DiceCrossEntropy
+from medcontext.masking.cells import MaskConfig
+from medcontext.masking.network import MaskedNetwork
 from medcontext.methods import make_config, make_method
-from medcontext.methods.medcontext import MedContext, MedContextConfig
-from medcontext.methods.medcontext.config import TeacherConfig
+from medcontext.methods.medcontext.config import MedContextConfig, TeacherConfig
+from medcontext.methods.medcontext.method import MedContext
 from medcontext.methods.medcontext.mixing import by_origin, exchange, pseudo_labels
 from medcontext.methods.medcontext.presets import REPO_MOMENTUM
 from medcontext.methods.medcontext.teacher import momentum_at

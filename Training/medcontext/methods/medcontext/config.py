@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from medcontext.config import StrictModel
 from medcontext.engine.config import EngineConfig
-from medcontext.losses import ConsistencyNorm, DiceCrossEntropyConfig
-from medcontext.masking import MaskConfig
+from medcontext.losses.config import ConsistencyNorm, DiceCrossEntropyConfig
+from medcontext.masking.cells import MaskConfig
 
 
 class TeacherConfig(StrictModel):

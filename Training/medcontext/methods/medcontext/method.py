@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from medcontext.engine.ema import AveragedNetwork
 from medcontext.engine.method import Batch, Clock, Stage, Views
 from medcontext.labels import IGNORE
-from medcontext.losses import DiceCrossEntropy, consistency
-from medcontext.masking import MaskConfig, MaskedNetwork, MaskToken, draw_mask
+from medcontext.losses.consistency import consistency
+from medcontext.losses.dice_cross_entropy import DiceCrossEntropy
+from medcontext.masking.cells import MaskConfig, draw_mask
+from medcontext.masking.network import MaskedNetwork, MaskToken
 from medcontext.methods.medcontext.config import MedContextConfig
 from medcontext.methods.medcontext.mixing import by_origin, exchange, pseudo_labels
 from medcontext.methods.medcontext.teacher import momentum_at

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from medcontext.data.augment import AugmentConfig
+from medcontext.data.augment.config import AugmentConfig
 from medcontext.engine.config import EngineConfig, OptimiserConfig
-from medcontext.losses import DiceCrossEntropyConfig
-from medcontext.masking import MaskConfig
+from medcontext.losses.config import DiceCrossEntropyConfig
+from medcontext.masking.cells import MaskConfig
 from medcontext.methods.medcontext.config import MedContextConfig, TeacherConfig
 
 NAMES = ("default", "repo")

@@ -7,20 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from medcontext.config import StrictModel
-from medcontext.engine.config import EngineConfig
 from medcontext.engine.ema import AveragedNetwork
 from medcontext.engine.method import Batch, Clock, Stage
-from medcontext.losses import DiceCrossEntropy, DiceCrossEntropyConfig
-from medcontext.masking import MaskedNetwork
+from medcontext.losses.dice_cross_entropy import DiceCrossEntropy
+from medcontext.masking.network import MaskedNetwork
+from medcontext.methods.supervised.config import SupervisedConfig
 from medcontext.plan import Plan
-
-
-class SupervisedConfig(StrictModel):
-    """Settings of supervised training."""
-
-    engine: EngineConfig = EngineConfig()
-    segmentation: DiceCrossEntropyConfig = DiceCrossEntropyConfig()
 
 
 class Supervised:

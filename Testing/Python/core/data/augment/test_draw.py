@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from medcontext.data.augment import (
-    AugmentConfig,
-    AugmentDraw,
-    apply_intensity,
-    apply_spatial,
-    draw,
-    draw_spatial,
-)
-from medcontext.data.augment.spatial import sampling_grid
+from medcontext.data.augment.config import AugmentConfig
+from medcontext.data.augment.draw import AugmentDraw, draw, draw_spatial
+from medcontext.data.augment.intensity import apply_intensity
+from medcontext.data.augment.spatial import apply_spatial, sampling_grid
 from medcontext.errors import InputError
 
 PATCH = (20, 28, 20)

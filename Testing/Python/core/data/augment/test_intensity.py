@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from medcontext.data.augment import AugmentConfig, IntensityDraw, apply_intensity, draw_intensity
+from medcontext.data.augment.config import AugmentConfig
+from medcontext.data.augment.draw import IntensityDraw, draw_intensity
+from medcontext.data.augment.intensity import apply_intensity
 
 SIZE = (12, 14, 16)
 

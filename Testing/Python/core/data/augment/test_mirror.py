@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from medcontext.data.augment import (
+from medcontext.data.augment.mirror import (
     left_right_axis,
     mirror,
     mirror_classes,

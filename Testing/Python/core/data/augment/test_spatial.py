@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from medcontext.data.augment import SpatialDraw, apply_spatial
-from medcontext.data.augment.spatial import sampling_grid
+from medcontext.data.augment.draw import SpatialDraw
+from medcontext.data.augment.spatial import apply_spatial, sampling_grid
 from medcontext.labels import IGNORE
 
 PATCH = (10, 12, 14)
