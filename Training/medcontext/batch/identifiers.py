@@ -96,11 +96,14 @@ def pseudonym(series_uid: str) -> str:
     return f"series-{digest(series_uid)[:12]}"
 
 
-def private_strings(facts: Iterable[str], folders: Iterable[Path], root: Path | None) -> tuple[str, ...]:
+def private_strings(
+    persons: Iterable[str], facts: Iterable[str], folders: Iterable[Path], root: Path | None
+) -> tuple[str, ...]:
     """What must not be said of a case.
 
     Args:
-        facts: what the headers say: names as ``DOE^JOHN``, identifiers, dates, descriptions.
+        persons: names as headers hold them (``DOE^JOHN``); each word of them counts.
+        facts: what else headers say: identifiers, dates, descriptions; they count as a whole.
         folders: folders of its files.
         root: the folder that was searched; names of folders count from there. None: only the last name.
     """
@@ -109,15 +112,12 @@ def private_strings(facts: Iterable[str], folders: Iterable[Path], root: Path | 
         inner = root is not None and folder.is_relative_to(root)
         names = (root.name, *folder.relative_to(root).parts) if root is not None and inner else (folder.name,)
         found += [str(folder), *names]
+    for person in persons:
+        words = [word for word in re.split(r"[\^=,;\s]+", person) if word]
+        found += [person, " ".join(words), *words]
     for fact in facts:
-        found += [fact, " ".join(_words(fact)), *_words(fact)]
-        if re.fullmatch(r"\d{8}", fact):
-            found.append(f"{fact[:4]}-{fact[4:6]}-{fact[6:]}")
+        found += [fact, f"{fact[:4]}-{fact[4:6]}-{fact[6:]}"] if re.fullmatch(r"\d{8}", fact) else [fact]
     return tuple(dict.fromkeys(text for text in map(str.strip, found) if _tells(text)))
-
-
-def _words(fact: str) -> list[str]:
-    return [word for word in re.split(r"[\^=,;\s]+", fact) if word]
 
 
 def _tells(text: str) -> bool:

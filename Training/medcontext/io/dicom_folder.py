@@ -110,7 +110,7 @@ def scan_folder(folder: Path, reporter: Reporter | None = None) -> FolderScan:
         image = read_header(path)
         if image is not None and image.modality not in _NOT_SCANS:
             groups.setdefault(_group(image), []).append(image)
-        elif image is None and _should_hold_picture(path):
+        elif image is None and should_hold_picture(path):
             damaged.append(path)
         if done % 50 == 0:
             reporter.progress("reading DICOM headers", done / len(files))
@@ -125,7 +125,7 @@ def _group(image: DicomImage) -> tuple[object, ...]:
     return image.uid, axes, spacing, image.size, image.path if image.size[2] > 1 else None
 
 
-def _should_hold_picture(path: Path) -> bool:
+def should_hold_picture(path: Path) -> bool:
     """Whether a file that GDCM takes for no picture names a class of pictures, or none at all."""
     with path.open("rb") as stream:
         start = stream.read(4096)
