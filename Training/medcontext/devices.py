@@ -214,14 +214,18 @@ def tune_cpu(threads: int | None = None) -> int:
     """
     torch.set_flush_denormal(True)
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
+        threads = usable_cores()
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     return torch.get_num_threads()
 
 
+def usable_cores() -> int:
+    """Physical cores that this process may compute on: containers and schedulers allow fewer than there are."""
+    return min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
+
+
 def _allowed_cores() -> int:
-    """Cores this process may run on: containers and schedulers allow fewer than there are."""
     if platform.system() == "Linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
