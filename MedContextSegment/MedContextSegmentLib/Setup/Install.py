@@ -42,7 +42,7 @@ def missingPackages(purpose: str = SEGMENT) -> list[str]:
     """What is still needed, as pip writes it; nothing is imported and no network is used.
 
     Args:
-        purpose: "segment", "train" or "dicom".
+        purpose: see :func:`requirementsOf`.
     """
     return [str(requirement) for requirement in Packages().missing(requirementsOf(purpose))]
 
@@ -52,7 +52,7 @@ def ensureInstalled(ask: bool = True, purpose: str = SEGMENT) -> bool:
 
     Args:
         ask: whether the person is asked first. Scripts may do without.
-        purpose: "segment", "train" or "dicom".
+        purpose: see :func:`requirementsOf`.
 
     Returns:
         Whether everything is there. Where it is not, the person has been told why.
@@ -117,7 +117,7 @@ def install(purpose: str = SEGMENT, ask: bool = True) -> None:
     """Install what is missing.
 
     Args:
-        purpose: "segment", "train" or "dicom".
+        purpose: see :func:`requirementsOf`.
         ask: whether the person is asked first.
 
     Raises:

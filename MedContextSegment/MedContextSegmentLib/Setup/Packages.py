@@ -14,14 +14,25 @@ from slicer.i18n import tr as _
 
 RESOURCES = Path(__file__).resolve().parents[2] / "Resources"
 SEGMENT, TRAIN, DICOM = "segment", "train", "dicom"
+BATCH, SURFACES = "batch", "surfaces"
 TORCH = "torch"
 
-_LISTS = {SEGMENT: (SEGMENT,), TRAIN: (TRAIN,), DICOM: (SEGMENT, DICOM)}
+_LISTS = {
+    SEGMENT: (SEGMENT,),
+    TRAIN: (TRAIN,),
+    DICOM: (SEGMENT, DICOM),
+    BATCH: (SEGMENT, BATCH),
+    SURFACES: (SEGMENT, BATCH, SURFACES),
+}
 """Purpose -> the files ``requirements-*.txt`` that say what it needs."""
 
 
 def requirementsOf(purpose: str) -> list[Any]:
-    """What segmenting ("segment"), learning ("train") or writing DICOM SEG ("dicom") needs beside what Slicer ships.
+    """What a purpose needs beside what Slicer ships.
+
+    Args:
+        purpose: segmenting ("segment"), learning ("train"), writing DICOM SEG ("dicom"), a batch ("batch"), or one that
+            writes surfaces ("surfaces").
 
     Returns:
         ``packaging.requirements.Requirement`` objects, in the order of the file.

@@ -64,7 +64,18 @@ def test_dicom_needs_one_more_package() -> None:
     assert more - {str(requirement) for requirement in requirementsOf("segment")} == set(extra)
 
 
-@pytest.mark.parametrize("purpose", ["segment", "train"])
+def test_a_batch_needs_the_command_and_for_surfaces_their_extra() -> None:
+    from MedContextSegmentLib.Setup.Packages import requirementsOf
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    segment, run, drawn = (
+        {str(line) for line in requirementsOf(name)} for name in ("segment", "batch", "surfaces")
+    )
+    assert run - segment == {declared()["typer"], declared()["rich"]}
+    assert drawn - run == set(project["optional-dependencies"]["surfaces"])
+
+
+@pytest.mark.parametrize("purpose", ["segment", "train", "batch", "surfaces"])
 def test_the_lists_give_ranges_and_name_nothing_that_slicer_ships(purpose: str) -> None:
     text = (REPOSITORY / f"MedContextSegment/Resources/requirements-{purpose}.txt").read_text(
         encoding="utf-8"

@@ -29,7 +29,7 @@ PACK_FILE = "pack.json"
 SCHEMA_VERSION = 1
 SLICER_PYTHON = "3.12"
 
-SHIPPED = ("numpy", "scipy", "SimpleITK")
+SHIPPED = ("numpy", "pillow", "scipy", "SimpleITK")
 """What Slicer ships, built for it; never installed beside it."""
 
 TO_SEGMENT = ("einops", "monai", "psutil", "pydantic", "PyYAML", "safetensors", "torch")
