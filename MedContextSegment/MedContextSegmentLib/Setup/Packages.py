@@ -31,8 +31,8 @@ def requirementsOf(purpose: str) -> list[Any]:
     """What a purpose needs beside what Slicer ships.
 
     Args:
-        purpose: segmenting ("segment"), learning ("train"), writing DICOM SEG ("dicom"), a batch ("batch"), or one that
-            writes surfaces ("surfaces").
+        purpose: segmenting ("segment"), learning ("train"), writing DICOM SEG ("dicom"), a batch ("batch"), or a batch
+            with surfaces ("surfaces").
 
     Returns:
         ``packaging.requirements.Requirement`` objects, in the order of the file.
