@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medcontext.batch_ledger.reading import volumes_of
@@ -76,14 +76,16 @@ def outliers(rows: Mapping[str, Row]) -> dict[str, list[str]]:
     return {case: [outlier.text for outlier in found] for case, found in find_outliers(rows).items()}
 
 
-def review_order(rows: Mapping[str, Row]) -> list[str]:
+def review_order(rows: Mapping[str, Row], found: Mapping[str, Sequence[Outlier]] | None = None) -> list[str]:
     """The finished cases, those first that need a person: the farthest outliers, then the least certain ones.
 
     Args:
         rows: the newest row of each case, see :func:`read_rows`.
+        found: what :func:`find_outliers` gave for these rows, where that was asked already.
     """
     done = {case: row for case, row in rows.items() if row.get("state") == DONE}
-    distance = {case: found[0].distance for case, found in find_outliers(done).items()}
+    unusual = find_outliers(done) if found is None else found
+    distance = {case: reasons[0].distance for case, reasons in unusual.items()}
     sure = certainties(done)
     return sorted(done, key=lambda case: (-distance.get(case, 0.0), sure.get(case, math.inf), case))
 
