@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from medcontext.case_list import CaseSummary, StoreSummary
+from MedContextSegmentLib.Learn.NaturalOrder import natural
 from MedContextSegmentLib.Panel.Later import Later
 from MedContextSegmentLib.Panel.QtHelpers import quiet
 
@@ -179,7 +179,7 @@ class CaseTable:
             lambda: len(self._labelNames(case)),
             lambda: len(self._models.get(case.id, ())),
         )
-        return keys[self._order](), _natural(case.id)
+        return keys[self._order](), natural(case.id)
 
     def _sortBy(self, column: int) -> None:
         self._descending = not self._descending if column == self._order else False
@@ -247,9 +247,3 @@ def finishedText(case: CaseSummary) -> str:
         count = len(case.slices)
         return _("1 slice") if count == 1 else _("{count} slices").format(count=count)
     return _("a region") if case.region == "mask" else _("whole")
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts case 2 before case 10."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts)]
