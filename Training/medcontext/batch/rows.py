@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +75,19 @@ def input_facts(case: BatchCase) -> list[dict[str, Any]]:
 
 
 def output_facts(layout: Layout, files: Mapping[str, Sequence[Path]]) -> dict[str, list[dict[str, Any]]]:
-    """Size and time of what was written, by format."""
-    return {
-        form: [
+    """Place, size and time of what was written, by format."""
+    return {form: file_facts(layout, paths) for form, paths in files.items()}
+
+
+def file_facts(layout: Layout, paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Place, size and time of files below the output folder."""
+    found = []
+    for path in paths:
+        status = path.stat()
+        found.append(
             {"path": layout.relative(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-            for path in paths
-            if (status := path.stat())
-        ]
-        for form, paths in files.items()
-    }
+        )
+    return found
 
 
 def _files(case: BatchCase) -> list[Path]:
@@ -98,7 +101,7 @@ def _files(case: BatchCase) -> list[Path]:
 
 def _state(file: Path) -> tuple[int, int]:
     try:
-        status = os.stat(file)
+        status = file.stat()
     except OSError as error:
         raise InputError(
             f"{file} cannot be read: {error.strerror or error}.", "Check that it is there and may be read."

@@ -69,10 +69,18 @@ class CaseInput:
 
 @dataclass(frozen=True)
 class Computed:
-    """A case that the network has seen."""
+    """A case that the network has seen; what only the network needed is gone.
 
-    given: CaseInput
+    Attributes:
+        prediction: labels and certainty on the grid of ``image``.
+        image, native, facts, seconds: as of :class:`CaseInput`.
+    """
+
     prediction: Prediction
+    image: Volume
+    native: Geometry | None
+    facts: Mapping[str, Any]
+    seconds: Mapping[str, float]
 
 
 def read(case: BatchCase, card: ModelCard, options: BatchOptions, reporter: Reporter) -> CaseInput:
@@ -116,7 +124,7 @@ def compute(
     prediction = predictor.segment(
         given.prepared, certainty=options.certainty, reporter=reporter, frugal=frugal
     )
-    return Computed(given, prediction)
+    return Computed(prediction, given.image, given.native, given.facts, given.seconds)
 
 
 def export(
@@ -134,7 +142,7 @@ def export(
         OutputFullError: the disk is full.
     """
     began = time.perf_counter()
-    given, prediction, labels = computed.given, computed.prediction, model.card.label_set
+    prediction, labels = computed.prediction, model.card.label_set
     volumes = volumes_ml(prediction.labelmap, labels)
     if not any(volumes.values()):
         reporter.warning(NOTHING_FOUND)
@@ -148,10 +156,10 @@ def export(
             model.card,
             model.sha256,
             options.formats,
-            given.native,
+            computed.native,
             reporter,
         )
-        write_thumbnail(layout.thumbnail(case.id), given.image, prediction.labelmap, labels)
+        write_thumbnail(layout.thumbnail(case.id), computed.image, prediction.labelmap, labels)
     except ResourceError as error:  # of what writes, only a disk without room says this
         raise OutputFullError(error.message, error.hint) from error
     facts = {
@@ -160,12 +168,12 @@ def export(
         "voxels": voxels(prediction.labelmap, labels),
         "certainty": mean_certainty(prediction),
         **scores,
-        **given.facts,
+        **computed.facts,
         "outputs": rows.output_facts(layout, written),
         "plan": vars(prediction.execution),
         "text": case.text,
     }
-    seconds = {**given.seconds, **prediction.seconds, "export": time.perf_counter() - began}
+    seconds = {**computed.seconds, **prediction.seconds, "export": time.perf_counter() - began}
     return {**facts, "seconds": {**_rounded(seconds), "total": round(sum(seconds.values()), 3)}}
 
 
@@ -176,8 +184,13 @@ def process_case(
     layout: Layout,
     options: BatchOptions,
     reporter: Reporter,
+    *,
+    frugal: bool = False,
 ) -> Row:
     """All three stages; gives the row, also of a case that failed. A row "running" must be in the ledger before.
+
+    Args:
+        frugal: begin with the way that takes least memory.
 
     Raises:
         CancelledError: someone asked to stop.
@@ -186,14 +199,14 @@ def process_case(
     voice, row = CaseReporter(reporter, case), rows.running(case, options, model.sha256)
     try:
         try:
-            computed = _computed(predictor, model, case, options, voice, frugal=False)
+            computed = _computed(predictor, model, case, options, voice, frugal)
         except Exception as error:
-            if not ran_out_of_memory(error):
+            if frugal or not ran_out_of_memory(error):
                 raise
             voice.warning(LESS_MEMORY)
             computed = None
         if computed is None:  # only now is gone what the traceback held
-            computed = _computed(predictor, model, case, options, voice, frugal=True)
+            computed = _computed(predictor, model, case, options, voice, True)
         facts = export(computed, case, layout, options, model, voice)
     except CancelledError:
         raise
@@ -281,7 +294,7 @@ def _scores(
     """Dice against the reference; one that cannot be used costs the case nothing but its Dice."""
     if case.reference is None:
         return {}
-    labelmap, native = computed.prediction.labelmap, computed.given.native
+    labelmap, native = computed.prediction.labelmap, computed.native
     if native is not None:  # people paint on the planes as they were acquired
         labelmap = resample_to_grid(labelmap, native, order=0)
     try:

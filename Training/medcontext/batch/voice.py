@@ -26,16 +26,17 @@ class CaseReporter(Reporter):
     Args:
         reporter: where events go on to.
         case: what it speaks of.
+        warnings: those until now, where another one spoke of this case before.
 
     Attributes:
         warnings: the warnings until now, each once.
     """
 
-    def __init__(self, reporter: Reporter, case: BatchCase) -> None:
+    def __init__(self, reporter: Reporter, case: BatchCase, warnings: list[str] | None = None) -> None:
         super().__init__(self._pass_on, lambda: reporter.cancelled, reporter.run_id)
         self._onward, self._of = reporter, case
         self.case = case.id
-        self.warnings: list[str] = []
+        self.warnings = [] if warnings is None else warnings
 
     def _pass_on(self, event: Event) -> None:
         if "message" in event:

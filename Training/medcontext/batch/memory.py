@@ -1,0 +1,144 @@
+"""How much memory cases may take together: estimated from headers, stated before anything is read, and kept to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from medcontext.batch.case import BatchCase
+from medcontext.card_schema import ModelCard
+
+STAGES = 5
+"""Cases that can be somewhere between the first byte read and the last one written: one is read, one computed, one
+written, and one waits between each two of them."""
+
+SHARE = 0.6
+"""Of the free memory that cases may take; the rest is for the network, for libraries and for other programs."""
+
+UNPACKED = 8
+"""Times that an image is larger in memory than its file, where no header tells its size."""
+
+LOOKED_AT = 16
+"""Cases whose headers are read to state a plan."""
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a run states before it begins.
+
+    Attributes:
+        budget: bytes that all cases in work may take together.
+        case: bytes that the largest case looked at takes.
+        at_once: cases in work at the same time at most.
+    """
+
+    budget: int
+    case: int
+    at_once: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        cases = "1 case" if self.at_once == 1 else f"{self.at_once} cases"
+        return (
+            f"Memory: up to {cases} at once, together at most {self.budget / 1e9:.1f} GB; a case takes about "
+            f"{self.case / 1e9:.2g} GB."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``batch.json`` holds it."""
+        return {"budget_bytes": self.budget, "case_bytes": self.case, "cases_at_once": self.at_once}
+
+
+def plan_memory(
+    cases: Sequence[BatchCase], card: ModelCard, free: int, limit_gb: float | None = None
+) -> MemoryPlan:
+    """Divide the memory that is there.
+
+    Args:
+        cases: what is to be done; some of them are looked at.
+        card: the model.
+        free: bytes of main memory that are free now.
+        limit_gb: what the user allows, in GB.
+    """
+    budget = int(SHARE * free if limit_gb is None else limit_gb * 1e9)
+    step = max(1, len(cases) // LOOKED_AT)
+    largest = max((case_bytes(case, card) for case in cases[::step]), default=0)
+    at_once = max(1, min(STAGES, budget // largest if largest else STAGES))
+    return MemoryPlan(budget, largest, at_once)
+
+
+def case_bytes(case: BatchCase, card: ModelCard) -> int:
+    """Bytes that a case takes at most while it is read, computed and written, by its headers."""
+    try:
+        voxels, cubic_mm = _extent(case)
+    except (OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
+        return UNPACKED * sum(file.stat().st_size for file in case.image_files if file.is_file())
+    spacing, patch = card.input.spacing, card.input.patch_size
+    channels = len(card.input.channels)
+    scores = card.classes
+    inside = int(cubic_mm / (spacing[0] * spacing[1] * spacing[2]))  # voxels on the model's grid
+    side = max(1.0, inside ** (1 / 3))
+    slab = 4 * scores * inside * min(1.0, max(patch) / side)
+    # The image as float32 is kept for the thumbnail, and once more while it is normalised; on the model's grid it
+    # exists three times for a moment. Labels, certainty and what is packed take a few bytes a voxel.
+    return int(voxels * (8 * channels + 8) + inside * 12 * channels + slab)
+
+
+def _extent(case: BatchCase) -> tuple[int, float]:
+    """Voxels of the first channel, and how many cubic millimetres they fill."""
+    file = case.image_files[0]
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(_first_file(file)))
+    reader.ReadImageInformation()
+    size, spacing = reader.GetSize(), reader.GetSpacing()
+    voxels, volume = 1, 1.0
+    for count, width in zip(size[:3], spacing[:3], strict=True):
+        voxels, volume = voxels * count, volume * count * width
+    slices = max(1, len(case.series)) if case.is_dicom and size[2] == 1 else 1
+    return voxels * slices, volume * slices
+
+
+def _first_file(path: Path) -> Path:
+    return next((file for file in sorted(path.iterdir()) if file.is_file()), path) if path.is_dir() else path
+
+
+class MemoryGate:
+    """Lets cases in as long as they fit together; one that never fits is let in alone.
+
+    Args:
+        plan: the budget and how many cases at once.
+    """
+
+    def __init__(self, plan: MemoryPlan) -> None:
+        self._plan = plan
+        self._inside: list[int] = []
+        self._changed = threading.Condition()
+
+    def enter(self, size: int, given_up: Callable[[], bool]) -> bool:
+        """Wait until a case of ``size`` bytes fits; False where the run is given up before."""
+        with self._changed:
+            while not self._fits(size):
+                if given_up():
+                    return False
+                self._changed.wait(_POLL_S)
+            self._inside.append(size)
+        return True
+
+    def leave(self, size: int) -> None:
+        """A case of ``size`` bytes is finished."""
+        with self._changed:
+            self._inside.remove(size)
+            self._changed.notify_all()
+
+    def _fits(self, size: int) -> bool:
+        if not self._inside:
+            return True
+        return len(self._inside) < self._plan.at_once and sum(self._inside) + size <= self._plan.budget

@@ -1,0 +1,166 @@
+"""``batch.json``: what a run is, written when it begins, and how windows are computed, as soon as that is known."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+import medcontext
+from medcontext.batch.memory import MemoryPlan
+from medcontext.batch.options import BatchOptions, FixedPlan
+from medcontext.batch_ledger import Layout
+from medcontext.card_schema import ModelCard
+from medcontext.config import StrictModel
+from medcontext.io.atomic import replacing
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("torch", "numpy", "SimpleITK", "monai", "pydicom", "highdicom")
+
+
+class RunModel(StrictModel):
+    """The model of a run."""
+
+    id: str
+    version: str
+    sha256: str
+    labels: list[dict[str, Any]]
+    """Value, name, colour and terminology of each."""
+
+
+class Execution(StrictModel):
+    """How windows are computed, and on what that was measured."""
+
+    device: str
+    """Name of the device."""
+    plan: FixedPlan
+
+
+class RunRecord(StrictModel):
+    """``batch.json``."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    created: float
+    """Unix time of the first run into this folder."""
+    started: float
+    """Unix time of the newest run."""
+    input: list[str]
+    """What was given; empty where it names patients (it then stands in sources.json alone)."""
+    model: RunModel
+    options: BatchOptions
+    options_hash: str
+    software: dict[str, str]
+    execution: Execution | None = None
+    memory: dict[str, int] = Field(default_factory=dict)
+    shard: str = ""
+    overwriting_since: float | None = None
+    """Unix time from which finished cases count, while a run with --overwrite is not at its end."""
+
+    @classmethod
+    def begin(
+        cls, inputs: Sequence[str], card: ModelCard, options: BatchOptions, earlier: RunRecord | None
+    ) -> RunRecord:
+        """The record of a run that begins, or goes on from an earlier one."""
+        now = time.time()
+        since = None
+        if options.overwrite:
+            going_on = earlier is not None and earlier.matches(card, options)
+            since = earlier.overwriting_since if earlier is not None and going_on else None
+            since = now if since is None else since
+        return cls(
+            created=now if earlier is None else earlier.created,
+            started=now,
+            input=list(inputs),
+            model=RunModel(id=card.id, version=card.version, sha256=card.weights[0].sha256, labels=card.labels),
+            options=options,
+            options_hash=options.hash(),
+            software=software(),
+            execution=None if earlier is None else earlier.execution,
+            shard=options.shard_name,
+            overwriting_since=since,
+        )
+
+    def matches(self, card: ModelCard, options: BatchOptions) -> bool:
+        """Whether model and options would give the same results."""
+        return self.model.sha256 == card.weights[0].sha256 and self.options_hash == options.hash()
+
+    def plan_on(self, device: str, precision: str) -> FixedPlan | None:
+        """The plan to go on with, where it was chosen on such a device for such a precision; else None."""
+        wanted = self.options.precision == precision and self.execution is not None
+        return self.execution.plan if wanted and self.execution and self.execution.device == device else None
+
+    def with_memory(self, plan: MemoryPlan) -> RunRecord:
+        """With the memory plan."""
+        return self.model_copy(update={"memory": plan.to_json()})
+
+    def with_execution(self, device: str, plan: FixedPlan) -> RunRecord:
+        """With how windows are computed."""
+        return self.model_copy(update={"execution": Execution(device=device, plan=plan)})
+
+    def at_its_end(self) -> RunRecord:
+        """Of a run that looked at all of its cases."""
+        return self.model_copy(update={"overwriting_since": None})
+
+
+def record_place(layout: Layout, options: BatchOptions) -> Path:
+    """Where the record of a run lies: each part of a shared run has its own."""
+    return layout.run if not options.shard_name else layout.root / f"batch.{options.shard_name}.json"
+
+
+def read_record(layout: Layout, options: BatchOptions) -> RunRecord | None:
+    """The record of an earlier run into this folder; that of the whole where a part has none yet.
+
+    Raises:
+        InputError: it is broken, or of a newer version.
+    """
+    for place in dict.fromkeys([record_place(layout, options), layout.run]):
+        if place.is_file():
+            return RunRecord.read(place)
+    return None
+
+
+def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> None:
+    """Write the record; the first part of a shared run writes that of the whole as well.
+
+    Raises:
+        InputError: the folder cannot be written.
+        ResourceError: its disk is full.
+    """
+    _write_json(record_place(layout, options), record.model_dump(mode="json"))
+    if not layout.run.exists():
+        _write_json(layout.run, record.model_dump(mode="json"))
+
+
+def write_sources(layout: Layout, sources: dict[str, Any]) -> None:
+    """Write ``sources.json``, the only file with paths of inputs, unless it says the same already.
+
+    Raises:
+        InputError: the folder cannot be written.
+        ResourceError: its disk is full.
+    """
+    _write_json(layout.sources, sources)
+
+
+def software() -> dict[str, str]:
+    """Versions of what results depend on."""
+    found = {"medcontext": medcontext.__version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
