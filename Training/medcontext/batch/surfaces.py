@@ -6,8 +6,6 @@ the first comment of an OBJ.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import medcontext
+from medcontext.batch.identifiers import safe_id
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 from medcontext.io.atomic import replacing
@@ -27,12 +26,8 @@ if TYPE_CHECKING:
 SMOOTHING_STEPS = 20
 SHRINK, GROW = 0.5, 0.53
 """Taubin's filter: steps that shrink and steps that grow in turn take steps of voxels away and keep the volume."""
-LONGEST_NAME = 120
-"""Bytes of a file's name; systems allow 255 with its ending and what a temporary name adds."""
 _PACKAGES = {"scikit-image": "skimage", "trimesh": "trimesh"}
 _STL_HEADER_BYTES = 80
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for devices, whatever their ending."""
 
 
 def require_surfaces() -> None:
@@ -54,10 +49,7 @@ def file_names(labels: LabelSet) -> dict[int, str]:
     names: dict[int, str] = {}
     taken: set[str] = set()
     for label in labels:
-        text = re.sub(r"[^\w.+-]+", "_", unicodedata.normalize("NFC", label.name)).strip("_.")
-        name = text.encode()[:LONGEST_NAME].decode(errors="ignore").rstrip("_.")
-        if not name or _RESERVED.fullmatch(name):
-            name = f"label_{name or label.value}"
+        name = safe_id(label.name if any(map(str.isalnum, label.name)) else f"label {label.value}")
         if name.casefold() in taken:
             name = f"{name}_{label.value}"
         while name.casefold() in taken:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import medcontext
+from medcontext.cli.batch import batch
 from medcontext.cli.data import app as data
 from medcontext.cli.demo import demo
 from medcontext.cli.doctor import doctor
@@ -49,6 +50,7 @@ def options(
 
 app.command("demo", rich_help_panel=EVERY_DAY)(demo)
 app.command("segment", rich_help_panel=EVERY_DAY)(segment)
+app.command("batch", rich_help_panel=EVERY_DAY)(batch)
 app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate)
 app.command("train", rich_help_panel=LEARN)(train)
 app.command("finetune", rich_help_panel=LEARN)(finetune)

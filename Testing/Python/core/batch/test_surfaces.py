@@ -120,7 +120,7 @@ def test_names_of_labels_become_names_of_files_on_every_system() -> None:
     assert files[7] == "label_7"
     assert len({name.casefold() for name in files.values()}) == len(names)
     assert not {name.partition(".")[0].casefold() for name in files.values()} & {"con", "com1"}
-    assert all(len(name.encode()) < 250 and not set(name) & set('/\\:*?"<>|') for name in files.values())
+    assert all(len(name.encode()) < 200 and not set(name) & set('/\\:*?"<>|') for name in files.values())
 
 
 def test_a_missing_package_is_one_sentence_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

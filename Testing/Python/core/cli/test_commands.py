@@ -16,7 +16,7 @@ from medcontext import jobs
 from medcontext.cli.app import app
 
 COMMANDS = [
-    ["segment"], ["train"], ["finetune"], ["evaluate"], ["next"], ["plan"], ["demo"], ["doctor"], ["pack"],
+    ["segment"], ["batch"], ["train"], ["finetune"], ["evaluate"], ["next"], ["plan"], ["demo"], ["doctor"], ["pack"],
     ["data", "add"], ["data", "check"], ["data", "split"],
     ["model", "list"], ["model", "show"], ["model", "verify"], ["model", "import"], ["model", "export"],
     ["model", "remove"], ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"],
@@ -60,6 +60,13 @@ def test_the_version() -> None:
         (["model", "import", "nothing.zip"], "nothing.zip"),
         (["jobs", "show", "nothing"], "There is no job 'nothing'."),
         (["segment", "--channel", "FLAIR", "-m", "x", "-o", "out"], "NAME=VALUE"),
+        (["batch", "missing", "-m", "nothing", "-o", "out"], "There is no model 'nothing'."),
+        (["batch", "missing", "-m", "hippocampus", "-o", "out"], "missing"),
+        (
+            ["batch", ".", "-m", "hippocampus", "-o", "out", "--shard", "17/16"],
+            "'17/16' is no part of a run.",
+        ),
+        (["batch", ".", "-m", "hippocampus", "-o", "out", "--cluster", "moon"], "'moon' is no cluster."),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_code_2(
