@@ -78,7 +78,11 @@ class Layout:
 
     def surface(self, case: str, label: str, form: str) -> Path:
         """The surface of one label as ``stl`` or ``obj``; the label's name must be fit for a file name."""
-        return self.root / "surfaces" / case / f"{label}.{form}"
+        return self.surfaces(case) / f"{label}.{form}"
+
+    def surfaces(self, case: str) -> Path:
+        """The folder of all surfaces of a case."""
+        return self.root / "surfaces" / case
 
     def certainty(self, case: str) -> Path:
         """The certainty map, 0..255."""
