@@ -32,6 +32,24 @@ class RunModel(StrictModel):
     sha256: str
     labels: list[dict[str, Any]]
     """Value, name, colour and terminology of each."""
+    channels: list[str] = Field(default_factory=list)
+    """Names of the input channels, in order."""
+    title: str = ""
+    license: str = ""
+    """Of the weights."""
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """What is recorded of a model."""
+        return cls(
+            id=card.id,
+            version=card.version,
+            sha256=card.weights[0].sha256,
+            labels=card.labels,
+            channels=[channel.name for channel in card.input.channels],
+            title=card.title,
+            license=card.license,
+        )
 
 
 class Execution(StrictModel):
@@ -77,7 +95,7 @@ class RunRecord(StrictModel):
             created=now if earlier is None else earlier.created,
             started=now,
             input=list(inputs),
-            model=RunModel(id=card.id, version=card.version, sha256=card.weights[0].sha256, labels=card.labels),
+            model=RunModel.of(card),
             options=options,
             options_hash=options.hash(),
             software=software(),
