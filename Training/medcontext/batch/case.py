@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
+
+from medcontext.dataset_form import DETACHED_HEADERS
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class BatchCase:
         paths: one file for each channel of the model; or one path that stands for a DICOM series (see ``series``).
         series: all files of the DICOM series of the (first) channel, by place where that is known; empty for
             other formats.
-        more_series: the files of the DICOM series of further channels, where those are DICOM.
+        more_series: the same for each further channel, where one of them is DICOM.
         roi: region of interest as :func:`medcontext.workflows.roi.box_of` takes it, or None.
         reference: a labelmap to score the result against, or None.
         text: what a model with text reads; goes into the ledger as it is.
@@ -24,7 +27,7 @@ class BatchCase:
             the headers say of the patient. Empty where identifiers are to be kept.
         trouble: a sentence why the case cannot be read, known before reading (a file of a manifest is missing);
             reading it raises InputError with this sentence. Free of identifiers.
-        remarks: sentences for the ledger's warnings, known before reading. Free of identifiers.
+        remarks: warnings for the ledger, known before reading, which does not tell them. Free of identifiers.
     """
 
     id: str
@@ -46,9 +49,16 @@ class BatchCase:
     @property
     def image_files(self) -> tuple[Path, ...]:
         """The files that hold the voxels; some may be missing."""
-        if not self.is_dicom:
-            return self.paths
-        return self.series + tuple(file for series in self.more_series for file in series)
+        return tuple(file for files in self.channel_files for file in files)
+
+    @property
+    def channel_files(self) -> tuple[tuple[Path, ...], ...]:
+        """The files of each channel: all of a DICOM series, else the image and what its header refers to."""
+        series = (self.series, *self.more_series)
+        return tuple(
+            series[index] if index < len(series) and series[index] else _with_data(path)
+            for index, path in enumerate(self.paths)
+        )
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -56,6 +66,13 @@ class BatchCase:
         region = (Path(self.roi),) if self.roi is not None and Path(self.roi).is_file() else ()
         reference = (self.reference,) if self.reference is not None else ()
         return self.image_files + region + reference
+
+
+def _with_data(path: Path) -> tuple[Path, ...]:
+    """An image file and, where it is a header only (MHD, NHDR), the files beside it that may hold its voxels."""
+    if path.suffix.lower() not in DETACHED_HEADERS:
+        return (path,)
+    return (path, *sorted(p for p in path.parent.glob(f"{glob.escape(path.stem)}.*") if p != path))
 
 
 @dataclass(frozen=True)

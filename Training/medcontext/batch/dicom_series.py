@@ -24,6 +24,7 @@ _ALIKE = 1e-3
 _RESULTS = {"SEG", "RTDOSE", "RTSTRUCT"}
 _FILMS = tuple(f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("3.", "6.1", "12.1", "12.2", "77.1."))
 """Classes whose frames follow each other in time: ultrasound, angiography, fluoroscopy, visible light."""
+LOCALISER = "It is a localiser."
 _LOCALISER = re.compile(
     r"(?<![a-z])(locali[sz]er|scout|topogram|surview|scanogram|survey)(?![a-z])", re.IGNORECASE
 )
@@ -71,6 +72,11 @@ class FoundSeries:
     reason: str
     copies: tuple[Path, ...]
     fingerprint: str
+
+    @property
+    def is_named_scan(self) -> bool:
+        """Whether it can be worked on if somebody asks for just it: a scan, or a localiser of several slices."""
+        return not self.reason or (self.reason == LOCALISER and self.slices > 1)
 
     def name(self) -> str:
         """What the series is known by: its UID or, where it has none, a hash of its files' contents."""
@@ -242,7 +248,7 @@ def _reason(pictures: Sequence[Picture]) -> str:
     if first.coloured:
         return "It holds colour pictures; grey values are needed."
     if _is_localiser(first):
-        return "It is a localiser."
+        return LOCALISER
     if slices < 2:
         return "It is a single 2D picture; a volume is needed."
     if first.image.size[2] > 1 and first.sop_class.startswith(_FILMS):

@@ -62,25 +62,26 @@ def _ending(name: str, end: str) -> str:
     return f"{name[: LONGEST - len(end) - 1].encode()[:room].decode(errors='ignore').rstrip('_.')}-{end}"
 
 
-def unique_ids(names: Sequence[Names]) -> list[str]:
+def unique_ids(names: Sequence[Names], taken: Iterable[str] = ()) -> list[str]:
     """An id for each case: its first wish that no other case has, else one that ends with a hash of its key.
 
-    Who is called what depends on the names only, not on their order.
+    Who is called what depends on the names only, not on their order. Ids ``taken`` are given to nobody.
     """
+    fixed = {name.casefold() for name in taken}
     ids = [safe_id(name.wishes[0]) for name in names]
     for level in range(1, max((len(name.wishes) for name in names), default=0)):
-        for index in _shared(ids):
+        for index in _shared(ids, fixed):
             wishes = names[index].wishes
             ids[index] = safe_id(wishes[min(level, len(wishes) - 1)])
-    while shared := _shared(ids):
+    while shared := _shared(ids, fixed):
         for index in shared:
             ids[index] = _ending(ids[index], digest(names[index].key)[:8])
     return ids
 
 
-def _shared(ids: Sequence[str]) -> list[int]:
+def _shared(ids: Sequence[str], fixed: Iterable[str]) -> list[int]:
     """Indices of the ids that others have too, whatever the letter case."""
-    count: dict[str, int] = {}
+    count = dict.fromkeys(fixed, 1)
     for name in ids:
         count[name.casefold()] = count.get(name.casefold(), 0) + 1
     return [index for index, name in enumerate(ids) if count[name.casefold()] > 1]

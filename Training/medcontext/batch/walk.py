@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
 
 from medcontext.batch.case import Skipped
 from medcontext.batch_ledger.layout import LEDGERS
@@ -23,6 +24,13 @@ _NOTICE = 1000  # files between two looks at whether to stop
 Identity = tuple[int, int]
 
 
+class Placed(NamedTuple):
+    """A file, and the folder whose search found it."""
+
+    path: Path
+    root: Path
+
+
 @dataclass
 class Tree:
     """What a search has found.
@@ -34,10 +42,15 @@ class Tree:
         others: how many files of which ending are no images.
     """
 
-    images: list[Path] = field(default_factory=list)
-    dicom: list[Path] = field(default_factory=list)
+    images: list[Placed] = field(default_factory=list)
+    dicom: list[Placed] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+
+
+def absolute(path: Path) -> Path:
+    """The same place from the root; links keep their names, which those of cases come from."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def identity(path: Path) -> Identity | None:
@@ -65,7 +78,7 @@ class Walk:
         self._output = identity(output)
         self._reporter = reporter
         self._seen: set[Identity] = set()
-        self._files = 0
+        self._known: set[Path] = set()
 
     def search(self, root: Path) -> None:
         """Search a folder and those below; links to folders come last, so that what is real keeps its name."""
@@ -75,19 +88,21 @@ class Walk:
             self._below(links.pop(0), root, links)
 
     def add_file(self, path: Path, root: Path) -> None:
-        """Sort one file."""
-        self._files += 1
-        if self._files % _NOTICE == 0:
+        """Sort one file, where it was not met before."""
+        if path in self._known:
+            return
+        self._known.add(path)
+        if len(self._known) % _NOTICE == 0:
             self._reporter.check_cancelled()
-            self._reporter.progress("searching", None, files=self._files)
+            self._reporter.progress("searching", None, files=len(self._known))
         name = path.name.lower()
         if name.endswith(SEGMENTATION) or name == "dicomdir":
             return
         try:
             if format_of(path):
-                self.tree.images.append(path)
+                self.tree.images.append(Placed(path, root))
             elif looks_like_dicom(path):
-                self.tree.dicom.append(path)
+                self.tree.dicom.append(Placed(path, root))
             else:
                 self.tree.others[path.suffix.lower() or "no ending"] += 1
         except OSError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
-from medcontext.io.slices import arrange
+from medcontext.io.slices import Arrangement, arrange
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FIT_VOXELS = 0.1
 """A labelmap lies on the planes when no corner is off by more than this share of a voxel (headers are rounded)."""
 
+_PARALLEL = 1e-3
+"""Directions of parallel planes differ by less than this."""
 _NEEDED = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -140,6 +142,46 @@ def _frame_plane(image: Any, number: int) -> Plane | None:
     )
 
 
+def arrange_frames(path: Path, name: str) -> Arrangement | None:
+    """How the frames of a file that holds all slices become a volume; None where it does not place each frame.
+
+    GDCM and ITK take frames for evenly spaced, in order and not sheared, whatever their places are.
+
+    Args:
+        path: the file.
+        name: what to call it in messages.
+
+    Raises:
+        InputError: pydicom is not installed, the file cannot be read, frames differ in direction or have a scale
+            each, or they do not form a volume.
+    """
+    try:
+        image = _read_header(path)
+    except ImportError as error:
+        raise InputError(
+            f"{name} holds all slices in one file; reading their places needs the package pydicom.",
+            "Install it with: pip install 'medcontext[dicom]'.",
+        ) from error
+    count = int(image.get("NumberOfFrames", 1) or 1)
+    planes = [_frame_plane(image, number) for number in range(count)]
+    placed = [plane for plane in planes if plane is not None]
+    if not placed:
+        return None
+    _, axes, spacing = placed[0]
+    if len(placed) < count or any(np.abs(plane[1] - axes).max() > _PARALLEL for plane in placed):
+        raise InputError(f"{name} has slices that are not parallel or have no place.", "Export it again.")
+    if len({_scale(frame) for frame in image.get("PerFrameFunctionalGroupsSequence") or []}) > 1:
+        raise InputError(
+            f"{name} scales the grey values of each slice in its own way.", "Export one file for each slice."
+        )
+    return arrange(np.array([plane[0] for plane in placed]), axes, spacing, name)
+
+
+def _scale(frame: Any) -> tuple[str, str]:
+    values = (frame.get("PixelValueTransformationSequence") or [{}])[0]
+    return str(values.get("RescaleSlope")), str(values.get("RescaleIntercept"))
+
+
 def _grid(frames: Sequence[Plane], images: Sequence[Any], title: str) -> tuple[Geometry, np.ndarray]:
     """The grid of the planes, and the index of the plane at each of its places."""
     if len(frames) < 2:
@@ -147,7 +189,7 @@ def _grid(frames: Sequence[Plane], images: Sequence[Any], title: str) -> tuple[G
             f"{title} is a single image.", "A DICOM segmentation needs a scan of several slices."
         )
     _, axes, spacing = frames[0]
-    if any(np.abs(frame[1] - axes).max() > 1e-3 for frame in frames):
+    if any(np.abs(frame[1] - axes).max() > _PARALLEL for frame in frames):
         raise InputError(f"{title} has slices that are not parallel.", "Save as .seg.nrrd instead.")
     arranged = arrange(np.array([frame[0] for frame in frames]), axes, spacing, title)
     if arranged.places is not None:

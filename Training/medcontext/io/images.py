@@ -43,13 +43,18 @@ def read_volume(path: Path, reporter: Reporter | None = None, series: str | None
     for remark in loaded.remarks:
         reporter.warning(remark)
     array = loaded.volume.array.astype(np.float32, copy=False)
+    check_finite(array, str(path))
+    return Volume(array, loaded.volume.geometry)
+
+
+def check_finite(array: np.ndarray, name: str) -> None:
+    """Raise InputError where voxels of the image called ``name`` are NaN or infinite."""
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
         raise InputError(
-            f"{path} holds {bad} voxels that are not finite numbers (NaN or infinity).",
+            f"{name} holds {bad} voxels that are not finite numbers (NaN or infinity).",
             "Replace them, for example by the background value, and try again.",
         )
-    return Volume(array, loaded.volume.geometry)
 
 
 def read_image(paths: Sequence[Path], reporter: Reporter | None = None) -> Volume:
