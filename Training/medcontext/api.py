@@ -7,10 +7,10 @@ For example::
     results = api.segment("scan.nii.gz", "hippocampus", Path("out"))
     api.train(api.TrainRequest(data=Path("store"), output=Path("model"), minutes=10))
 
-``segment``, ``train`` (with ``TrainRequest``), ``evaluate``, ``demo``, ``make_pack`` (with ``PackRequest``) and
-``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look at data;
-``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What
-takes time has a ``Reporter`` for progress and for stopping. Errors are of
+``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``evaluate``, ``demo``,
+``make_pack`` (with ``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore``
+and ``make_plan`` look at data; ``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a
+``Volume`` in memory. What takes time has a ``Reporter`` for progress and for stopping. Errors are of
 :class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
@@ -22,6 +22,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medcontext.batch.options import BatchOptions
+    from medcontext.batch.run import run_batch
     from medcontext.cards import list_cards as list_models
     from medcontext.data.store import CaseStore
     from medcontext.devices import choose_device
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from medcontext.workflows.train import train
 
 _HOMES = {
+    "BatchOptions": "medcontext.batch.options",
     "CaseStore": "medcontext.data.store",
     "Geometry": "medcontext.geometry",
     "PackRequest": "medcontext.workflows.pack",
@@ -62,6 +65,7 @@ _HOMES = {
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
     "redo": "medcontext.workflows.redo",
+    "run_batch": "medcontext.batch.run",
     "segment": "medcontext.workflows.segment",
     "suggest": "medcontext.workflows.suggest",
     "train": "medcontext.workflows.train",
@@ -69,6 +73,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchOptions",
     "CaseStore",
     "Geometry",
     "PackRequest",
@@ -88,6 +93,7 @@ __all__ = [
     "read_image",
     "read_labelmap",
     "redo",
+    "run_batch",
     "segment",
     "suggest",
     "train",

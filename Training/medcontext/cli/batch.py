@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -155,13 +156,13 @@ def batch(
             "precision": precision.value,
         }
         options = BatchOptions.parse(chosen, "The command")
+        began = time.time()
         summary = run_batch(inputs, output, options, console.reporter, console.control)
-        _tell(console, summary, output)
+        _tell(console, summary, output, _failures(output, options.shard_name, began))
 
 
-def _tell(console: Console, summary: BatchSummary, output: Path) -> None:
+def _tell(console: Console, summary: BatchSummary, output: Path, failures: list[tuple[str, str]]) -> None:
     """The end of a run: counts, what failed and why, where the results are."""
-    failures = _failures(output)
     if failures:
         console.table(["Failed", "Why"], failures[:FAILURES_SHOWN])
         if len(failures) > FAILURES_SHOWN:
@@ -187,13 +188,16 @@ def _tell(console: Console, summary: BatchSummary, output: Path) -> None:
         )
 
 
-def _failures(output: Path) -> list[tuple[str, str]]:
-    """Name and reason of the cases that failed, by name."""
+def _failures(output: Path, shard: str, since: float) -> list[tuple[str, str]]:
+    """Name and reason of the cases that failed in this run, by name."""
     from medcontext.batch_ledger import FAILED, read_rows
 
-    rows = read_rows(output)
-    found = {case: row.get("error") or {} for case, row in rows.items() if row.get("state") == FAILED}
-    return [(case, str(found[case].get("message", ""))) for case in sorted(found)]
+    rows = [
+        row
+        for row in read_rows(output).values()
+        if row["state"] == FAILED and row.get("shard", "") == shard and row.get("time", 0) >= since
+    ]
+    return sorted((row["case"], str((row.get("error") or {}).get("message", ""))) for row in rows)
 
 
 def _counts(summary: BatchSummary) -> str:
