@@ -1,7 +1,7 @@
 """Reading the next case, asking the network about this one and writing the last one, all at the same time.
 
-A thread reads, this one computes, a third one writes. Cases in work are bounded by the memory plan. A case that ran out
-of memory is tried again at the end, with nothing beside it.
+A thread reads, this one computes, a third one writes. Cases in work are bounded by the memory plan. A case that ran
+out of memory is tried again at the end, with nothing beside it.
 """
 
 from __future__ import annotations
@@ -197,9 +197,7 @@ class Pipeline:
             assert item.computed is not None
             self._outcomes.sync()
             try:
-                facts = export(
-                    item.computed, item.case, self._layout, self._options, self._model, item.voice
-                )
+                facts = export(item.computed, item.case, self._layout, self._options, self._model, item.voice)
             except Exception as error:
                 self._fail(item, error)
                 continue

@@ -13,6 +13,7 @@ from typing import Any, Self
 from pydantic import Field
 
 import medcontext
+from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.memory import MemoryPlan
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch_ledger import Layout
@@ -108,11 +109,6 @@ class RunRecord(StrictModel):
         """Whether model and options would give the same results."""
         return self.model.sha256 == card.weights[0].sha256 and self.options_hash == options.hash()
 
-    def plan_on(self, device: str, precision: str) -> FixedPlan | None:
-        """The plan to go on with, where it was chosen on such a device for such a precision; else None."""
-        wanted = self.options.precision == precision and self.execution is not None
-        return self.execution.plan if wanted and self.execution and self.execution.device == device else None
-
     def with_memory(self, plan: MemoryPlan) -> RunRecord:
         """With the memory plan."""
         return self.model_copy(update={"memory": plan.to_json()})
@@ -155,14 +151,34 @@ def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> No
         _write_json(layout.run, record.model_dump(mode="json"))
 
 
-def write_sources(layout: Layout, sources: dict[str, Any]) -> None:
-    """Write ``sources.json``, the only file with paths of inputs, unless it says the same already.
+def write_sources(
+    layout: Layout, given: Sequence[Path | str], cases: Sequence[BatchCase], skipped: Sequence[Skipped]
+) -> None:
+    """Write ``sources.json``, the only file with paths of DICOM inputs: a case a line, with the files it is read from.
+
+    Under the empty name stands what was given, and of which files no case was made.
 
     Raises:
         InputError: the folder cannot be written.
         ResourceError: its disk is full.
     """
-    _write_json(layout.sources, sources)
+    entries: dict[str, Any] = {case.id: _files_of(case) for case in cases}
+    left_out = {entry.place: [str(file.absolute()) for file in entry.files] for entry in skipped}
+    entries[""] = {"input": [str(Path(place).absolute()) for place in given], "skipped": left_out}
+    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
+    _write_text(layout.sources, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _files_of(case: BatchCase) -> dict[str, Any]:
+    """Where a case was read from, without what is empty."""
+    entry: dict[str, Any] = {
+        "paths": [str(path.absolute()) for path in case.paths],
+        "series": [str(path.absolute()) for path in case.series],
+        "more_series": [[str(path.absolute()) for path in series] for series in case.more_series],
+        "roi": case.roi,
+        "reference": None if case.reference is None else str(case.reference.absolute()),
+    }
+    return {name: value for name, value in entry.items() if value}
 
 
 def software() -> dict[str, str]:
@@ -177,8 +193,12 @@ def software() -> dict[str, str]:
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    _write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file unless it says the same already."""
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode())

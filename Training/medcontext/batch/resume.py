@@ -138,7 +138,12 @@ def sweep(layout: Layout, names: set[str], alone: bool) -> int:
 
 def _folders(layout: Layout) -> list[Path]:
     example = "case"
-    places = [layout.run, layout.thumbnail(example), layout.labelmap(example), layout.dicom(example)]
+    places = [
+        layout.run,
+        layout.thumbnail(example),
+        layout.segmentation(example, "nii.gz"),
+        layout.dicom(example),
+    ]
     folders = {place.parent for place in [*places, layout.certainty(example)]}
     return [*sorted(folders), *_listed(layout.surfaces(example).parent)]
 
@@ -198,7 +203,9 @@ def _is_ours(path: Path, row: Row | None, layout: Layout) -> bool:
         return True
     key = {DONE: row.get("outputs"), FAILED: {"": row.get("left")}}.get(row["state"])
     place = layout.relative(path)
-    return any(entry.get("path") == place and _as_recorded(layout, entry, by_time=True) for entry in _entries(key))
+    return any(
+        entry.get("path") == place and _as_recorded(layout, entry, by_time=True) for entry in _entries(key)
+    )
 
 
 def _entries(groups: Any) -> list[dict[str, Any]]:
@@ -212,4 +219,6 @@ def _as_recorded(layout: Layout, entry: Mapping[str, Any], by_time: bool) -> boo
         status = layout.absolute(str(entry.get("path"))).stat()
     except (OSError, InputError):
         return False
-    return status.st_size == entry.get("size") and (not by_time or status.st_mtime_ns == entry.get("mtime_ns"))
+    return status.st_size == entry.get("size") and (
+        not by_time or status.st_mtime_ns == entry.get("mtime_ns")
+    )

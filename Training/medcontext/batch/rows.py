@@ -62,7 +62,7 @@ def input_facts(case: BatchCase) -> list[dict[str, Any]]:
     """
     states = [(file, *_state(file)) for file in _files(case)]
     if not case.is_dicom and len(states) <= MANY_FILES:
-        return [{"name": file.name, "size": size, "mtime_ns": when} for file, size, when in states]
+        return [{"name": _name(file), "size": size, "mtime_ns": when} for file, size, when in states]
     digest = hashlib.sha256("".join(f"{size} {when}\n" for _, size, when in states).encode())
     return [
         {
@@ -84,10 +84,13 @@ def file_facts(layout: Layout, paths: Iterable[Path]) -> list[dict[str, Any]]:
     found = []
     for path in paths:
         status = path.stat()
-        found.append(
-            {"path": layout.relative(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        )
+        found.append({"path": layout.relative(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns})
     return found
+
+
+def _name(file: Path) -> str:
+    """The name as text; names may hold bytes that are none."""
+    return file.name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _files(case: BatchCase) -> list[Path]:

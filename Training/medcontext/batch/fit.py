@@ -1,0 +1,57 @@
+"""Whether model and cases can have to do with each other, as far as it can be told without loading either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medcontext.batch.case import BatchCase
+from medcontext.card_schema import ModelCard
+from medcontext.cards import resolve
+from medcontext.errors import InputError, MedContextError
+from medcontext.io.headers import look_at
+from medcontext.library.read import read_card
+
+LOOKED_AT = 16
+"""Cases whose headers are read; a wrong model is wrong for all of them."""
+
+
+def read_model_card(model: str) -> ModelCard:
+    """The card of a model that segments images.
+
+    Raises:
+        InputError: there is no such model, it is broken, or of another kind.
+    """
+    card = read_card(resolve(model))
+    if card.kind != "segmentation":
+        raise InputError(
+            f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.",
+            "Choose another with 'medcontext model list'.",
+        )
+    return card
+
+
+def check_fit(cases: Sequence[BatchCase], card: ModelCard) -> None:
+    """Refuse a model that takes another number of channels than all cases have whose headers can be read.
+
+    Raises:
+        InputError: it does; single cases that do not fit fail for themselves.
+    """
+    needed = len(card.input.channels)
+    step = max(1, len(cases) // LOOKED_AT)
+    counts = [count for case in cases[::step] if (count := _channels(case)) is not None]
+    if counts and needed not in counts:
+        names = ", ".join(f"{channel.name} ({channel.modality})" for channel in card.input.channels)
+        raise InputError(
+            f"The cases have {counts[0]} channel(s), the model '{card.title}' needs {needed}: {names}.",
+            "Choose another model, or give one file for each channel: NAME_0000, NAME_0001, or a manifest.",
+        )
+
+
+def _channels(case: BatchCase) -> int | None:
+    """Channels by the headers; None where they cannot be read."""
+    if case.is_dicom:
+        return len(case.paths) + len(case.more_series) if case.more_series else len(case.paths)
+    try:
+        return sum(look_at(path).channels for path in case.paths)
+    except (MedContextError, OSError):
+        return None

@@ -1,0 +1,291 @@
+"""The door of a batch: what is wrong is said first, what is finished is kept, the rest is worked on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medcontext.batch import rows
+from medcontext.batch.case import BatchCase, Skipped
+from medcontext.batch.exports import check_formats, targets, without_dicom_seg
+from medcontext.batch.find import find_cases
+from medcontext.batch.fit import check_fit, read_model_card
+from medcontext.batch.layout import open_output
+from medcontext.batch.options import BatchOptions
+from medcontext.batch.outcomes import Outcomes
+from medcontext.batch.record import RunRecord, read_record, write_record, write_sources
+from medcontext.batch.resume import Earlier, look_back, refusal, sweep
+from medcontext.batch.shard import cases_of
+from medcontext.batch.voice import shared
+from medcontext.batch_ledger import DONE, SKIPPED, Layout, LedgerWriter, read_rows, write_csv
+from medcontext.card_schema import ModelCard
+from medcontext.errors import CancelledError, InputError, ResourceError
+from medcontext.events import Reporter
+
+Control = Callable[[], str | None]
+
+_GO_ON = "Start the same command again: it goes on with the rest."
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What became of a run.
+
+    Attributes:
+        done: cases finished by this run.
+        reused: cases that an earlier run had finished.
+        failed: cases that failed.
+        skipped: what was found but is no case.
+        seconds: wall time.
+        ledger: the table with a row for each case.
+        report: the page with a picture of each case.
+    """
+
+    done: int
+    reused: int
+    failed: int
+    skipped: int
+    seconds: float
+    ledger: Path
+    report: Path
+
+
+def run_batch(
+    inputs: Path | str | Sequence[Path | str],
+    output: Path,
+    options: BatchOptions,
+    reporter: Reporter | None = None,
+    control: Control = lambda: None,
+) -> BatchSummary:
+    """Segment many scans; the same call again finishes what an earlier one left.
+
+    Args:
+        inputs: folders, globs, files or a manifest.
+        output: folder of the results, see docs/batch.md.
+        options: model, formats and everything else.
+        reporter: told of progress and of each case.
+        control: asked for "stop", "pause" or None.
+
+    Raises:
+        InputError: model, options, inputs or the output folder cannot be used; nothing was computed.
+        CancelledError: someone asked to stop; what was finished is kept, table and report are written.
+        ResourceError: the disk of the output folder is full; likewise.
+    """
+    began = time.monotonic()
+    reporter = shared(reporter or Reporter())
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    # Before torch is asked for anything: a wrong path should not cost ten seconds.
+    card = read_model_card(options.model)
+    check_formats(options.formats)
+    _check_cluster(options)
+    layout = open_output(Path(output))
+    found, skipped = find_cases(
+        given, card, output=layout.root, keep_identifiers=options.keep_identifiers, reporter=reporter
+    )
+    cases = cases_of(found, options.shard)
+    check_fit(cases, card)
+    with LedgerWriter(layout.ledger(options.shard), warn=reporter.warning) as writer:
+        run = _Run(given, cases, card, layout, options, writer, reporter, control)
+        run.prepare(found, skipped)
+        with run.finishing():
+            run.work()
+    return BatchSummary(
+        done=run.outcomes.done,
+        reused=len(run.earlier.done),
+        failed=run.outcomes.failed,
+        skipped=len(skipped),
+        seconds=round(time.monotonic() - began, 1),
+        ledger=layout.table,
+        report=layout.report,
+    )
+
+
+def _check_cluster(options: BatchOptions) -> None:
+    if options.cluster is None:
+        return
+    from medcontext.batch.cluster_config import read_target
+
+    if options.shard is not None:
+        raise InputError(
+            "A run is divided by --shard or by --cluster, not by both.", "Leave out one of them."
+        )
+    read_target(options.cluster)
+
+
+class _Run:
+    """A run from what was found to its summary."""
+
+    def __init__(
+        self,
+        given: Sequence[Path | str],
+        cases: Sequence[BatchCase],
+        card: ModelCard,
+        layout: Layout,
+        options: BatchOptions,
+        writer: LedgerWriter,
+        reporter: Reporter,
+        control: Control,
+    ) -> None:
+        self._given, self._cases, self._card, self._layout = given, cases, card, layout
+        self._options, self._writer, self._reporter, self._control = options, writer, reporter, control
+        self._targets = {case.id: self._places(case) for case in cases}
+        self._ledger = read_rows(layout.root)
+        before = read_record(layout, options)
+        self._check_same(before)
+        self.record = RunRecord.begin(self._told(cases), card, options, before)
+        self.earlier = Earlier()
+        self.outcomes = Outcomes(writer, layout, {}, self._targets, reporter, 0)
+
+    def _places(self, case: BatchCase) -> list[Path]:
+        options = self._options
+        found = targets(self._layout, case, self._card, options.formats, options.certainty_map)
+        return [path for paths in found.values() for path in paths]
+
+    def _told(self, cases: Sequence[BatchCase]) -> list[str]:
+        """What was given, as far as it may be told."""
+        private = any(case.private for case in cases)
+        return [] if private else [str(place) for place in self._given]
+
+    def _check_same(self, before: RunRecord | None) -> None:
+        """Refuse to replace what another model or other options gave.
+
+        Raises:
+            InputError: that is what would happen.
+        """
+        if before is None or self._options.overwrite or before.matches(self._card, self._options):
+            return
+        made = sum(row["state"] == DONE for case in self._cases if (row := self._ledger.get(case.id)))
+        if made:
+            same = before.model.sha256 == self._card.weights[0].sha256
+            by = (
+                "with other options"
+                if same
+                else f"by another model ({before.model.id} {before.model.version})"
+            )
+            raise InputError(
+                f"{self._layout.root} holds the results of {made} of these cases made {by}.",
+                "Choose another output folder, or add --overwrite to compute them anew.",
+            )
+
+    def prepare(self, found: Sequence[BatchCase], skipped: Sequence[Skipped]) -> None:
+        """Look at what is done, say what will be done, and write down what this run is.
+
+        Raises:
+            InputError: the output folder cannot be written.
+            ResourceError: its disk is full.
+        """
+        options, layout = self._options, self._layout
+        self.earlier = look_back(
+            self._cases,
+            self._ledger,
+            self._targets,
+            layout,
+            options,
+            self.record.model.sha256,
+            self._reporter,
+            self.record.overwriting_since,
+        )
+        names = {path.name for paths in self._targets.values() for path in paths}
+        names |= {layout.thumbnail(case.id).name for case in self._cases}
+        sweep(layout, names, alone=options.shard is None)
+        write_record(self.record, layout, options)
+        write_sources(layout, self._given, found, skipped)
+        self._skip(skipped)
+        refused = {} if options.overwrite else self.earlier.foreign
+        todo = [case for case in self.earlier.todo if case.id not in refused]
+        self._todo = todo[: options.limit]
+        self._limited = len(self._todo) < len(todo)
+        self.outcomes = Outcomes(
+            self._writer,
+            layout,
+            self.earlier.attempts,
+            self._targets,
+            self._reporter,
+            len(self._todo) + len(refused),
+        )
+        self._say()
+        self.outcomes.begin()
+        for case in self.earlier.todo:
+            if case.id in refused:
+                self._refuse(case, refused[case.id])
+
+    def _skip(self, skipped: Sequence[Skipped]) -> None:
+        for entry in skipped:
+            row = rows.skipped(entry.place, entry.reason, self._options.shard_name)
+            known = self._ledger.get(entry.place)
+            if known is None or known["state"] != SKIPPED or known.get("error") != row["error"]:
+                self._writer.append(row)
+            self._reporter.emit("case", case=entry.place, status="skipped", message=entry.reason)
+
+    def _refuse(self, case: BatchCase, foreign: Sequence[Path]) -> None:
+        row = rows.running(case, self._options, self.record.model.sha256)
+        ours = [path for path in self._targets[case.id] if path.exists() and path not in foreign]
+        facts = {"left": rows.file_facts(self._layout, ours), "warnings": []}
+        self.outcomes.append(rows.failed(row, case, refusal(foreign, self._layout), facts))
+
+    def _say(self) -> None:
+        options, earlier, tell = self._options, self.earlier, self._reporter
+        if options.overwrite:
+            files = sum(len(paths) for paths in earlier.foreign.values())
+            tell.info(
+                f"--overwrite: {len(earlier.again)} finished cases are computed anew, and {files} files that were "
+                "changed since or that this batch did not write are replaced."
+            )
+        for case in earlier.done:
+            tell.emit("case", case=case, status="reused")
+        part = "" if options.shard is None else f" (part {options.shard[0]} of {options.shard[1]})"
+        left = "" if not self._limited else f", {len(self._todo)} of them now"
+        tell.info(
+            f"{len(self._cases)} cases{part}: {len(earlier.done)} are finished, {len(earlier.todo)} to do{left}."
+        )
+        if any(case.text for case in self._cases) and self._card.text_encoder is None:
+            tell.warning(
+                "This model reads no text: the text of the cases is kept in the ledger and not used."
+            )
+        if lacking := without_dicom_seg(self._todo, options.formats):
+            named = ", ".join(case.id for case in lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+            tell.warning(f"{len(lacking)} cases are no DICOM and can have no DICOM SEG: {named}.")
+
+    def work(self) -> None:
+        """Do what is to do."""
+        if self._todo:
+            from medcontext.batch.start import Engine
+
+            engine = Engine(self._options, self._layout, self.outcomes, self._reporter, self._control)
+            engine.work(self._todo, self.record)
+        if not self._limited:
+            now = read_record(self._layout, self._options) or self.record
+            write_record(now.at_its_end(), self._layout, self._options)
+
+    @contextlib.contextmanager
+    def finishing(self) -> Iterator[None]:
+        """However the run ends, table and report tell what is done.
+
+        Raises:
+            CancelledError, ResourceError: with how many cases are finished.
+        """
+        try:
+            yield
+        except Exception as error:
+            with contextlib.suppress(InputError, ResourceError):  # the error that led here matters more
+                self._write_summary()
+            raise self._explained(error) from error
+        self._write_summary()
+
+    def _write_summary(self) -> None:
+        from medcontext.batch.report import write_report
+
+        write_csv(self._layout.root)
+        write_report(self._layout.root)
+
+    def _explained(self, error: Exception) -> Exception:
+        count = len(self.earlier.done) + self.outcomes.done
+        state = f"{count} of {len(self._cases)} cases are finished."
+        if isinstance(error, CancelledError):
+            return CancelledError(f"Stopped on request: {state}", _GO_ON)
+        if isinstance(error, ResourceError):
+            return ResourceError(f"{error.message} {state}", f"{error.hint} {_GO_ON}".strip())
+        return error
