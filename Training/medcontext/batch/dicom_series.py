@@ -265,7 +265,8 @@ def _is_localiser(picture: Picture) -> bool:
 
 def _joined(found: Iterable[FoundSeries]) -> list[FoundSeries]:
     """What is no scan told once for each series, such as the many single pictures of a radial series."""
-    scans, others = [], {}
+    scans: list[FoundSeries] = []
+    others: dict[tuple[object, ...], list[FoundSeries]] = {}
     for series in found:
         if not series.reason:
             scans.append(series)
