@@ -107,7 +107,7 @@ class WorkerChild:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(environment),
-            **_ownGroup(),
+            **ownGroup(),
         )
         self.pid = self._process.pid
         self.hello: Event = {}
@@ -226,7 +226,7 @@ class WorkerChild:
         return WorkerEnd(self._process.returncode, self._reason, tuple(self.log))
 
 
-def _ownGroup() -> dict[str, Any]:
+def ownGroup() -> dict[str, Any]:
     """Options that make the process leader of a group, so that it and its children can be ended together."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}

@@ -19,6 +19,7 @@ FOREIGN = {"PySide2", "PySide6", "PyQt5", "PyQt6", "shiboken6", "imp"}
 AT_FILE_SCOPE = set(sys.stdlib_module_names) - {"imp"} | {"numpy", "vtk", "slicer", "qt", "ctk"}
 # Of medcontext.
 FLOOR_0 = {
+    "batch_ledger",
     "case_list",
     "cards",
     "correction_facts",

@@ -24,6 +24,7 @@ HANDLERS = {
     "doctor": "medcontext.worker.handlers:doctor",
     "suggest": "medcontext.worker.suggesting:suggest",
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
+    "batch_case": "medcontext.worker.batch_cases:batch_case",
     "import_model": "medcontext.worker.library:import_model",
     "create_store": "medcontext.worker.cases:create_store",
     "add_case": "medcontext.worker.cases:add_case",

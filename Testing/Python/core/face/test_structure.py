@@ -15,7 +15,8 @@ BELOW = {
     "Export": {"Worker", "Scene"},
     "Run": {"Worker", "Scene", "Setup"},
     "Learn": {"Worker", "Scene", "Setup", "Run"},
-    "Panel": {"Worker", "Scene", "Export", "Run", "Setup", "Learn"},
+    "Batch": {"Worker", "Scene", "Export", "Run", "Setup", "Learn"},
+    "Panel": {"Worker", "Scene", "Export", "Run", "Setup", "Learn", "Batch"},
 }
 """Which folders each folder may import from, besides itself."""
 

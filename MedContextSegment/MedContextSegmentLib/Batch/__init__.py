@@ -1,0 +1,1 @@
+"""Many scans at once: the run, its results, and the review of them; no Qt."""
