@@ -61,7 +61,6 @@ def test_the_version() -> None:
         (["jobs", "show", "nothing"], "There is no job 'nothing'."),
         (["segment", "--channel", "FLAIR", "-m", "x", "-o", "out"], "NAME=VALUE"),
         (["batch", "missing", "-m", "nothing", "-o", "out"], "There is no model 'nothing'."),
-        (["batch", "missing", "-m", "hippocampus", "-o", "out"], "missing"),
         (
             ["batch", ".", "-m", "hippocampus", "-o", "out", "--shard", "17/16"],
             "'17/16' is no part of a run.",
