@@ -13,7 +13,7 @@ import medcontext
 from medcontext import io
 from medcontext.card_schema import ModelCard
 from medcontext.events import Event, Reporter
-from medcontext.geometry import Volume
+from medcontext.geometry import Geometry, Volume
 from medcontext.library import read_card
 from medcontext.plan import Channel
 
@@ -193,3 +193,59 @@ def write_report() -> Callable[..., Path]:
 def secrets() -> dict[str, str]:
     """DICOM fields of a patient who does not exist."""
     return dict(SECRETS)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of one MR channel and two labels that takes milliseconds a case."""
+    import torch
+
+    from medcontext import networks
+    from medcontext.card_schema import InputRange, InputSpec
+    from medcontext.library import save_model
+    from medcontext.plan import NetworkSpec
+
+    patch, ones = (16, 16, 16), (1.0, 1.0, 1.0)
+    kwargs = networks.default_kwargs("dynunet", patch, ones, "small") | {
+        "filters": [4, 8, 8],
+        "deep_heads": 1,
+    }
+    kwargs |= {key: kwargs[key][:3] for key in ("strides", "kernels")}
+    spec = InputSpec(
+        channels=[Channel(name="T1", modality="MRI")],
+        spacing=ones,
+        orientation="LPS",
+        patch_size=patch,
+        range=InputRange(spacing=((0.5, 0.5, 0.5), (4, 4, 4)), field_of_view=((5, 5, 5), (100, 100, 100))),
+    )
+    labels = [{"value": 1, "name": "Front"}, {"value": 4, "name": "Back"}]
+    card = ModelCard(
+        id="tiny",
+        title="Tiny",
+        method="supervised",
+        network=NetworkSpec(name="dynunet", kwargs=kwargs),
+        input=spec,
+        labels=labels,
+    )
+    torch.manual_seed(1)
+    network = networks.build(card.network, in_channels=1, classes=3)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, card, [network.state_dict()])
+    return folder
+
+
+@pytest.fixture
+def write_scans() -> Callable[..., list[Path]]:
+    """``write_scans(folder, count, start=0, shape=(9, 10, 11))``: NIfTI files of noise, ``scan_0.nii.gz`` and on."""
+
+    def write(
+        folder: Path, count: int, start: int = 0, shape: tuple[int, int, int] = (9, 10, 11)
+    ) -> list[Path]:
+        paths = []
+        for number in range(start, start + count):
+            array = np.random.default_rng(number).normal(size=(1, *shape)).astype(np.float32)
+            paths.append(folder / f"scan_{number}.nii.gz")
+            io.write_volume(paths[-1], Volume(array, Geometry.from_spacing(shape)))
+        return paths
+
+    return write
