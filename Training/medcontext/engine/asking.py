@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from accelerate import Accelerator
-
-from medcontext.engine.processes import largest_of_all
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 PAUSE, STOP, CANCEL = 1, 2, 3
 _CODES = {None: 0, "pause": PAUSE, "stop": STOP}
@@ -70,6 +71,9 @@ class Requests:
         Raises:
             CancelledError: someone asked to stop at once.
         """
+        # Only a training needs accelerate; a batch can be paused without it.
+        from medcontext.engine.processes import largest_of_all
+
         asked = largest_of_all(self._accelerator, self._mine())
         if asked == CANCEL:
             raise CancelledError("Stopped on request.")

@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 
+from harness.only_packages import blocked_without, blocker
 from medcontext.workflows.pack import SHIPPED, TO_SEGMENT
 
-BLOCKER = """
-import sys
-BLOCKED = set({blocked!r})
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Blocker())
-"""
 
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def with_dependencies(names: Iterable[str]) -> set[str]:
-    """The packages and all that pip installs with them."""
-    found: set[str] = set()
-    waiting = [canonical(name) for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        try:
-            needs = [Requirement(line) for line in metadata.requires(name) or []]
-        except metadata.PackageNotFoundError:
-            continue  # for another system
-        waiting += [
-            canonical(need.name)
-            for need in needs
-            if need.marker is None or need.marker.evaluate({"extra": ""})
-        ]
-    return found
-
-
-def blocker(*names: str) -> str:
-    """Code after which only these packages and what comes with them can be imported."""
-    kept = with_dependencies(names)
-    blocked = [
-        module
-        for module, owners in metadata.packages_distributions().items()
-        if not {canonical(owner) for owner in owners} & kept
-        and not module.startswith(("medcontext", "__editable"))
-    ]
-    assert "typer" in blocked
-    return BLOCKER.format(blocked=blocked)
+def test_the_command_is_not_among_what_segmenting_needs() -> None:
+    assert "typer" in blocked_without(*TO_SEGMENT, *SHIPPED)
 
 
 def test_a_worker_segments_examines_imports_models_and_keeps_cases(
