@@ -52,24 +52,38 @@ class StrictModel(BaseModel):
         """A copy with ``key=value`` assignments applied (``a.b=3`` reaches inside; values are YAML).
 
         Raises:
-            InputError: an assignment has no ``=`` or the result is not valid.
+            InputError: an assignment has no ``=``, there is no such setting, or the result is not valid.
         """
         data = self.model_dump(mode="json")
         for assignment in assignments:
-            key, separator, text = assignment.partition("=")
-            if not separator:
-                raise InputError(
-                    f"'{assignment}' is not of the form key=value.", "Example: --set mask_ratio=0.4"
-                )
+            *parents, leaf = keys = self.keys_of(assignment)
             target: Any = data
-            *parents, leaf = key.strip().split(".")
             for parent in parents:
                 target = target.get(parent) if isinstance(target, dict) else None
-            if not isinstance(target, dict) or (leaf not in target and not parents):
-                known = ", ".join(type(self).model_fields)
-                raise InputError(f"There is no setting '{key}'.", f"Known settings: {known}.")
-            target[leaf] = yaml.safe_load(text)
+            if not isinstance(target, dict):
+                raise self._no_setting(keys)
+            target[leaf] = yaml.safe_load(assignment.partition("=")[2])
         return type(self).parse(data, "--set")
+
+    @classmethod
+    def keys_of(cls, assignment: str) -> list[str]:
+        """The keys of a ``key=value`` assignment, from the outermost, which is a setting.
+
+        Raises:
+            InputError: it has no ``=`` or there is no such setting.
+        """
+        key, separator, _ = assignment.partition("=")
+        if not separator:
+            raise InputError(f"'{assignment}' is not of the form key=value.", "Example: --set mask.ratio=0.4")
+        keys = key.strip().split(".")
+        if keys[0] not in cls.model_fields:
+            raise cls._no_setting(keys)
+        return keys
+
+    @classmethod
+    def _no_setting(cls, keys: list[str]) -> InputError:
+        known = ", ".join(cls.model_fields)
+        return InputError(f"There is no setting '{'.'.join(keys)}'.", f"Known settings: {known}.")
 
     def merged(self, changes: Any, source: str) -> Self:
         """A copy with nested ``changes`` applied; what they do not name stays.

@@ -20,10 +20,12 @@ from medcontext.cli.pack import pack
 from medcontext.cli.plan import plan
 from medcontext.cli.segment import segment
 from medcontext.cli.train import finetune, train
+from medcontext.cli.usage import Commands
 
 EVERY_DAY, LEARN, MANAGE = "Segment", "Learn", "Look after"
 
 app = typer.Typer(
+    cls=Commands,
     help="Segment 3D medical images, and teach the program new structures from a few annotated scans.",
     epilog="Start with: medcontext demo",
     no_args_is_help=True,

@@ -24,6 +24,9 @@ WORDS = {
 }
 """What stands in the table for each reason."""
 
+ONLY = "no other to choose from"
+"""What stands there where one scan was looked at: nothing can set it apart."""
+
 SKIPPED_SHOWN = 5
 
 
@@ -49,10 +52,13 @@ def next_case(
 ) -> None:
     """Say which unlabelled scan to annotate next: where the model is unsure, and what it has not seen yet."""
     with session(as_json, gentle=True) as console:
+        from medcontext.io.atomic import check_folder
         from medcontext.workflows.suggest import suggest
 
-        if output is not None and output.suffix.lower() not in (".json", ".csv"):
-            raise InputError(f"--output {output} must end in .json or .csv.")
+        if output is not None:
+            if output.suffix.lower() not in (".json", ".csv"):
+                raise InputError(f"--output takes a file that ends in .json or .csv, not '{output}'.")
+            check_folder(output.parent)
         found = suggest(
             data,
             model,
@@ -68,7 +74,7 @@ def next_case(
                 entry.score,
                 entry.uncertainty,
                 "-" if entry.novelty is None else entry.novelty,
-                ", ".join(WORDS[reason] for reason in entry.reasons),
+                ", ".join(WORDS[reason] for reason in entry.reasons) or ONLY,
             )
             for entry in found.ranking[:count]
         ]

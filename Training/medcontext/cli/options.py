@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,32 @@ class SizeName(StrEnum):
 
 
 COMPUTING = "Computing"
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def checked_device(name: str) -> str:
+    """The name of a device, as far as it can be one.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not DEVICES.fullmatch(name):
+        raise InputError(f"--device takes auto, cpu, mps, cuda or cuda:NUMBER, not '{name}'.", "Try auto.")
+    return name
+
+
+def checked_network(name: str | None) -> str | None:
+    """The name of a registered network, or None.
+
+    Raises:
+        InputError: there is no such network; the hint names the closest one.
+    """
+    from medcontext.networks.registry import check_name
+
+    if name is not None:
+        check_name(name)
+    return name
+
 
 Model = Annotated[
     str,
@@ -43,6 +70,7 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        callback=checked_device,
         help="auto (graphics card where one works, else the processor), cuda, cuda:1, mps or cpu.",
         rich_help_panel=COMPUTING,
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medcontext.cli.console import session
-from medcontext.cli.options import COMPUTING, Device, Json, Seed, SizeName, Store
+from medcontext.cli.options import COMPUTING, Device, Json, Seed, SizeName, Store, checked_network
 
 if TYPE_CHECKING:
     from medcontext.plan import Plan
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def plan(
     data: Store,
-    network: Annotated[str, typer.Option(help="Network, such as dynunet.")] = "dynunet",
+    network: Annotated[
+        str, typer.Option(help="Network, such as dynunet.", callback=checked_network)
+    ] = "dynunet",
     size: Annotated[SizeName, typer.Option(help="How large a network and patch.")] = SizeName.SMALL,
     out: Annotated[Path, typer.Option("--output", "-o", help="File to write the plan to.")] = Path(
         "plan.json"

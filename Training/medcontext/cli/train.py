@@ -9,7 +9,7 @@ import typer
 
 from medcontext.cli.console import Console, session
 from medcontext.cli.learning import METHOD, LearningOptions, with_learning_options
-from medcontext.cli.options import SizeName
+from medcontext.cli.options import SizeName, checked_network
 from medcontext.events import Reporter
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
+            callback=checked_network,
             help="dynunet (the default), segresnet, mednext, unetr, swin_unetr or nnformer.",
             rich_help_panel=METHOD,
             show_default=False,
@@ -50,10 +51,8 @@ def train(
     checkpoint; the same command with --resume goes on from it.
     """
     with session(options.as_json, gentle=True) as console:
-        if options.detach:
-            _detach(console, f"Train {options.output.name}")
-            return
-        _run(console, options.request(network=network, size=size.value, init_from=init_from))
+        request = options.request(network=network, size=size.value, init_from=init_from)
+        _begin(console, request, f"Train {options.output.name}" if options.detach else None)
 
 
 @with_learning_options
@@ -71,13 +70,21 @@ def finetune(
     that only it knows are kept, see --keep.
     """
     with session(options.as_json, gentle=True) as console:
-        if options.detach:
-            _detach(console, f"Fine-tune {options.output.name}")
-            return
         request = options.request(init_from=model)
         if not request.has_end_of_its_own:
             request = options.request(init_from=model, minutes=FINETUNE_MINUTES)
+        _begin(console, request, f"Fine-tune {options.output.name}" if options.detach else None)
+
+
+def _begin(console: Console, request: TrainRequest, job: str | None) -> None:
+    """Train here, or where ``job`` is a title, in the background; what is wrong is said here either way."""
+    if job is None:
         _run(console, request)
+        return
+    from medcontext.workflows.beforehand import check_training
+
+    check_training(request)
+    _detach(console, job)
 
 
 def _run(console: Console, request: TrainRequest) -> None:

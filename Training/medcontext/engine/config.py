@@ -10,6 +10,12 @@ from medcontext.config import StrictModel
 from medcontext.data.augment.config import AugmentConfig
 from medcontext.data.sampling import FOREGROUND_SHARE
 
+CHECKPOINT = "checkpoint.pt"
+"""File in a run's folder from which a stopped run goes on."""
+
+MONITORED = 3
+"""Held-out cases that are segmented while training; more would cost time that training needs."""
+
 
 class OptimiserConfig(StrictModel):
     """Optimiser and learning-rate schedule."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from medcontext.engine.checkpoint import save_checkpoint
 from medcontext.errors import InputError, ResourceError, is_disk_full
 from medcontext.events import Reporter
+from medcontext.io.atomic import explained
 
 LOCK = ".lock"
 FIRST_SECONDS = 5.0
@@ -74,6 +74,8 @@ class Checkpoints:
 
     def save(self, state: Callable[[], dict[str, Any]]) -> bool:
         """Save; whether it worked. The older checkpoint stays until the new one is complete."""
+        from medcontext.engine.checkpoint import save_checkpoint
+
         began = time.monotonic()
         with self._troubles.borne("checkpoint"):
             save_checkpoint(self._path, state())
@@ -105,18 +107,21 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; a folder that is made here and stays empty is gone afterwards.
 
     Raises:
-        InputError: another process trains there.
+        InputError: another process trains there, or nothing can be written there.
+        ResourceError: the disk is full.
     """
     made = [path for path in (folder, folder.parent) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise InputError(
             f"Another training writes to {folder.parent} at this moment.",
             "Wait until it has ended, stop it with 'medcontext jobs stop', or choose another output folder.",
         ) from error
+    except OSError as error:
+        raise explained(error, folder.parent) from error
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,16 +10,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.state import AcceleratorState
 
 from medcontext.devices import Device
-
-
-def is_main_process() -> bool:
-    """Whether this process writes and speaks: the only one, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def process_count() -> int:
-    """How many processes torchrun started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+from medcontext.engine.ranks import process_count
 
 
 @contextmanager

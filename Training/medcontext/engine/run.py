@@ -16,9 +16,6 @@ from medcontext.masking.network import MaskToken
 from medcontext.networks import SegmentationNetwork
 from medcontext.plan import Plan
 
-MONITORED = 3
-"""Held-out cases that are segmented while training; more would cost time that training needs."""
-
 
 @dataclass(frozen=True)
 class Run:

@@ -10,10 +10,11 @@ import numpy as np
 from torch import nn
 
 from medcontext.data.preprocess import PreparedCase, class_locations
+from medcontext.engine.config import MONITORED
 from medcontext.engine.keeping import Troubles
 from medcontext.engine.log import TrainingLog
 from medcontext.engine.preview import Preview, best_slice
-from medcontext.engine.run import MONITORED, Run
+from medcontext.engine.run import Run
 from medcontext.engine.validation import OVERLAP, validate
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter

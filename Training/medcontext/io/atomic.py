@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,10 +36,25 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
     finally:
         with contextlib.suppress(OSError):  # the error that led here matters more than the leftover
             temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written; what of it is not there yet is not made.
+
+    Raises:
+        ResourceError, InputError: as :func:`replacing`.
+    """
+    whole = folder.absolute()
+    place = next(path for path in (whole, *whole.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise explained(error, folder) from error
 
 
 def _flush(path: Path) -> None:
@@ -49,7 +65,8 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: OSError, path: Path) -> MedContextError:
+def explained(error: OSError, path: Path) -> MedContextError:
+    """What a disk refused, as an error for a person: no room, or ``path`` cannot be written."""
     if error.errno in _DISK_FULL:
         folder = next((p for p in path.parents if p.exists()), Path())
         free = shutil.disk_usage(folder).free / 1e6

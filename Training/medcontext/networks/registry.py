@@ -31,8 +31,8 @@ def names() -> list[str]:
     return list(_CLASSES)
 
 
-def find(name: str) -> type[SegmentationNetwork]:
-    """The class of a registered network.
+def check_name(name: str) -> None:
+    """Refuse a network that is not registered, without loading any.
 
     Raises:
         InputError: there is no such network; the hint names the closest one.
@@ -41,6 +41,15 @@ def find(name: str) -> type[SegmentationNetwork]:
         close = difflib.get_close_matches(name.casefold().replace("-", "_"), _CLASSES, n=1, cutoff=0.5)
         guess = f"Did you mean {close[0]}? " if close else ""
         raise InputError(f"There is no network '{name}'.", f"{guess}Known networks: {', '.join(_CLASSES)}.")
+
+
+def find(name: str) -> type[SegmentationNetwork]:
+    """The class of a registered network.
+
+    Raises:
+        InputError: there is no such network; the hint names the closest one.
+    """
+    check_name(name)
     module = importlib.import_module(f"medcontext.networks.{name}")
     network: type[SegmentationNetwork] = getattr(module, _CLASSES[name])
     return network

@@ -16,7 +16,6 @@ from medcontext.geometry import Volume
 from medcontext.label_matching import match_labels
 from medcontext.labels import IGNORE, Label, LabelSet
 from medcontext.metrics import LabelScore, score_case
-from medcontext.workflows.predictor import make_predictor
 
 
 def values_between(model: LabelSet, data: LabelSet) -> tuple[np.ndarray, LabelSet]:
@@ -97,6 +96,8 @@ class Side:
     def __init__(
         self, model: str | Path, store: CaseStore, device: str, precision: str, reporter: Reporter
     ) -> None:
+        from medcontext.workflows.predictor import make_predictor
+
         self._predictor, loaded = make_predictor(model, device, precision, reporter)
         self.card = loaded.card
         self._values, self.shared = values_between(loaded.card.label_set, store.labels)

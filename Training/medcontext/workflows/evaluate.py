@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from medcontext.card_schema import ModelCard
+from medcontext.cards import resolve
 from medcontext.data.cache import files_hash
 from medcontext.data.case import Case
 from medcontext.data.store import CaseStore
@@ -16,11 +18,12 @@ from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io import read_labelmap
+from medcontext.io.atomic import check_folder
 from medcontext.labels import LabelSet
-from medcontext.library import LoadedModel
+from medcontext.library import read_card
 from medcontext.metrics import LabelScore, summarise, write_scores
 from medcontext.workflows.comparison import score_annotated, values_between
-from medcontext.workflows.predictor import make_predictor
+from medcontext.workflows.inputs import check_segments
 
 ENDINGS = (".nii.gz", ".seg.nrrd", ".nrrd", ".mha", ".nii")
 """How a labelmap's name may end, the one taken first where there are several."""
@@ -109,6 +112,8 @@ def evaluate(
     reporter = reporter or Reporter()
     if (model is None) == (predictions is None):
         raise InputError("Give either a model (-m MODEL) or a folder of labelmaps, and not both.")
+    if output is not None:
+        check_folder(output)
     store = CaseStore.open(data)
     cases = choose_cases(store, split)
     if predictions is not None:
@@ -189,7 +194,9 @@ def _reader(store: CaseStore, folder: Path) -> Compare:
         reference = store.read_labels(case)
         path = _labelmap_of(folder, case)
         if path is None:
-            raise InputError(f"The labelmap of {case.id} has gone from {folder}.")
+            raise InputError(
+                f"The labelmap of {case.id} has gone from {folder}.", "Put it back and score once more."
+            )
         return read_labelmap(path, like=reference.geometry), reference
 
     return compare
@@ -199,9 +206,14 @@ def _runner(
     model: str, store: CaseStore, cases: Sequence[Case], device: str, precision: str, reporter: Reporter
 ) -> tuple[Compare, LabelSet]:
     """Run a model; its labels take the values that the data set gives to the same names."""
-    predictor, loaded = make_predictor(model, device, precision, reporter)
-    _warn_of_known_cases(loaded, cases, reporter)
-    values, labels = _common_labels(loaded.card.label_set, store.labels, reporter)
+    card = read_card(resolve(model))
+    check_segments(card)
+    values, labels = _common_labels(card.label_set, store.labels, reporter)
+    # Only now: a wrong path should not cost the seconds that torch takes to load.
+    from medcontext.workflows.predictor import make_predictor
+
+    predictor, _ = make_predictor(model, device, precision, reporter)
+    _warn_of_known_cases(card, cases, reporter)
 
     def compare(case: Case) -> tuple[Volume, Volume]:
         image = store.read_image(case)
@@ -221,7 +233,10 @@ def _common_labels(model: LabelSet, data: LabelSet, reporter: Reporter) -> tuple
     values, shared = values_between(model, data)
     names = [", ".join(label.name for label in labels) for labels in (model, data)]
     if not shared:
-        raise InputError(f"Model and data share no label: the model knows {names[0]}, the data {names[1]}.")
+        raise InputError(
+            f"Model and data share no label: the model knows {names[0]}, the data {names[1]}.",
+            "Choose another model, or call the same structure by the same name in dataset.json.",
+        )
     if len(shared) < max(len(model), len(data)):
         reporter.warning(
             f"Only {', '.join(label.name for label in shared)} can be scored: the model knows {names[0]}, "
@@ -230,9 +245,9 @@ def _common_labels(model: LabelSet, data: LabelSet, reporter: Reporter) -> tuple
     return values, shared
 
 
-def _warn_of_known_cases(model: LoadedModel, cases: Sequence[Case], reporter: Reporter) -> None:
+def _warn_of_known_cases(card: ModelCard, cases: Sequence[Case], reporter: Reporter) -> None:
     """Scores on scans that a model learnt from say little about others."""
-    learnt = model.card.seen
+    learnt = card.seen
     seen = [
         case.id for case in cases if learnt and (case.voxels in learnt or files_hash(case.images) in learnt)
     ]

@@ -1,4 +1,5 @@
-"""Which images a person means: files, DICOM folders, folders of images, or one file for each channel."""
+"""Which images a person means (files, DICOM folders, folders of images, a file for each channel), and whether a model
+can segment any."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.reading import shortened
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.io import FORMATS, ImageSource, case_id, find_images
+
+NAMED = 20
+"""Of more paths that are missing only the first are named."""
 
 
 def find_sources(
@@ -33,12 +38,13 @@ def find_sources(
         return [_one_case(channels, card)]
     if not inputs:
         raise InputError("No image was given.", f"Name a file or a folder; allowed are {FORMATS}.")
+    _check_existence([Path(given) for given in inputs])
     sources: list[ImageSource] = []
     for given in map(Path, inputs):
         if given.is_dir():
             sources += find_images(given, len(card.input.channels), reporter)
         else:
-            sources.append(ImageSource(case_id(_existing(given)), (given,)))
+            sources.append(ImageSource(case_id(given), (given,)))
     by_name: dict[str, ImageSource] = {}
     for source in sources:
         other = by_name.setdefault(source.id.casefold(), source)
@@ -59,11 +65,31 @@ def _one_case(channels: Mapping[str, Path], card: ModelCard) -> ImageSource:
             f"Channels {', '.join(channels)} were given; the model needs {', '.join(names)}.",
             "Name each of them once: --channel NAME=FILE.",
         )
-    paths = tuple(_existing(given[name.casefold()]) for name in names)
+    paths = tuple(given[name.casefold()] for name in names)
+    _check_existence(paths)
     return ImageSource(case_id(paths[0]), paths)
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", "Check the path.")
-    return path
+def _check_existence(paths: Sequence[Path]) -> None:
+    """Name every path that is missing: who corrects one wants to know of the others."""
+    missing = [path for path in paths if not path.exists()]
+    if len(missing) == 1:
+        raise InputError(f"{missing[0]} does not exist.", "Check the path.")
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(paths)} paths do not exist: {shortened(missing, NAMED)}.",
+            "Check these paths; nothing was done.",
+        )
+
+
+def check_segments(card: ModelCard) -> None:
+    """Refuse a model that gives no labels.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if card.kind != "segmentation":
+        raise InputError(
+            f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.",
+            "Choose another with 'medcontext model list'.",
+        )

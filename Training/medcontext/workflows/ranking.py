@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from medcontext.data.case import Case
-from medcontext.inference.second_look import Look
+
+if TYPE_CHECKING:
+    from medcontext.inference.second_look import Look
 
 Reason = Literal["unsure", "unlike", "stands_for_many", "nothing_found"]
 

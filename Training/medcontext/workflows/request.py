@@ -1,13 +1,17 @@
-"""What a training is asked to do, and the cases it got."""
+"""What a training is asked to do, the cases it got, and what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from medcontext.card_schema import ModelCard
 from medcontext.data.preprocess import PreparedCase
+
+if TYPE_CHECKING:
+    from medcontext.workflows.verdict import Verdict
 
 Keep = Literal["auto", "all", "none"]
 """What becomes of the parent's structures that are not learnt."""
@@ -89,3 +93,20 @@ class PreparedData:
     validation: list[PreparedCase]
     unlabelled: list[PreparedCase]
     monitor: list[PreparedCase] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came out.
+
+    Attributes:
+        folder: of the model.
+        card: of the model.
+        dice: per label, on the cases that chose the weights; empty where none were set apart.
+        verdict: what held-out cases say; None where nobody asked them.
+    """
+
+    folder: Path
+    card: ModelCard
+    dice: dict[str, float] = field(default_factory=dict)
+    verdict: Verdict | None = None

@@ -37,17 +37,28 @@ def box_of(roi: str | Path, geometry: Geometry, reporter: Reporter | None = None
         numbers = [int(text) if text else None for text in match.groups()]
         stops = [n if stop is None else stop for stop, n in zip(numbers[1::2], geometry.shape, strict=True)]
         return _checked([start or 0 for start in numbers[::2]], stops, roi, geometry, reporter)
+    check_roi(roi)
     path = Path(roi)
-    if not path.exists() and path.suffix:
-        raise InputError(f"The region file {path} does not exist.", f"Allowed: {_FORMS}.")
-    if not path.exists():
-        raise InputError(f"The region '{roi}' is no file and no box of voxels.", f"Allowed: {_FORMS}.")
     corners = _markup_corners(path) if path.name.endswith(".json") else _label_corners(path)
     index = geometry.lps_to_index(corners)
     # Voxel n reaches from n - 0.5 to n + 0.5; a millionth of a voxel is rounding, not a further voxel.
     start = np.floor(index.min(0) + 0.5 + 1e-6).astype(int)
     stop = np.ceil(index.max(0) + 0.5 - 1e-6).astype(int)
     return _checked(start.tolist(), stop.tolist(), roi, geometry, reporter)
+
+
+def check_roi(roi: str | Path) -> None:
+    """Refuse what is neither a box of voxels nor a file.
+
+    Raises:
+        InputError: as above.
+    """
+    path = Path(roi)
+    if _VOXELS.fullmatch(str(roi)) or path.exists():
+        return
+    if path.suffix:
+        raise InputError(f"The region file {path} does not exist.", f"Allowed: {_FORMS}.")
+    raise InputError(f"The region '{roi}' is no file and no box of voxels.", f"Allowed: {_FORMS}.")
 
 
 def _checked(

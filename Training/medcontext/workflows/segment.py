@@ -9,23 +9,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import medcontext
+from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
-from medcontext.inference.checks import check_contrast
-from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.io import ImageSource, read_image, write_labelmap, write_segmentation, write_volume
+from medcontext.io.atomic import check_folder
 from medcontext.labels import IGNORE, LabelSet
 from medcontext.library import LoadedModel, read_card
-from medcontext.workflows.inputs import find_sources
-from medcontext.workflows.predictor import make_predictor
-from medcontext.workflows.roi import box_of
+from medcontext.workflows.inputs import check_segments, find_sources
+from medcontext.workflows.roi import box_of, check_roi
+
+if TYPE_CHECKING:
+    from medcontext.inference.predictor import Prediction, Predictor
 
 FORMATS = ("nii.gz", "nrrd", "mha", "seg.nrrd")
 Certainty = Literal["none", "entropy", "masked"]
@@ -109,42 +111,76 @@ def segment(
         ResourceError: the only image needs more memory or disk space than there is.
     """
     reporter = reporter or Reporter()
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise InputError(f"There is no format '{unknown[0]}'.", f"Allowed: {', '.join(FORMATS)}.")
+    card = read_card(resolve(model))
+    check_segments(card)
+    wanted = _wanted(card, Path(output), roi, formats, certainty, probabilities, overwrite)
     given = [inputs] if isinstance(inputs, str | Path) else inputs
-    # Before torch is asked for anything: a wrong path should not cost ten seconds.
-    sources = find_sources(given, channels or {}, read_card(resolve(model)), reporter)
+    sources = find_sources(given, channels or {}, card, reporter)
+    alone = len(sources) == 1
+    if alone:
+        _check_targets(wanted.targets(sources[0].id), sources[0], overwrite)
+    # Only now: a wrong path should not cost the seconds that torch takes to load.
+    from medcontext.workflows.predictor import make_predictor
+
     predictor, loaded = make_predictor(model, device, precision, reporter)
-    job = _Job(
-        predictor=predictor,
-        model=loaded,
-        output=Path(output),
-        roi=roi,
-        formats=("nii.gz", *(name for name in dict.fromkeys(formats) if name != "nii.gz")),
-        certainty=certainty,
-        wanted={name: loaded.card.label_set.named(name).value for name in probabilities},
-        overwrite=overwrite,
-    )
-    _make_folder(job.output)
+    job = _Job(predictor, loaded, wanted)
+    wanted.output.mkdir(parents=True, exist_ok=True)
     results = []
     for index, source in enumerate(sources):
         reporter.check_cancelled()
-        if len(sources) > 1:
+        if not alone:
             reporter.progress("scans", index / len(sources))
-        results.append(_attempt(job, source, reporter, alone=len(sources) == 1))
-    if len(sources) > 1:
+        results.append(_attempt(job, source, reporter, alone))
+    if not alone:
         reporter.progress("scans", 1)
     return results
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} cannot be made: {error.strerror or error}.", "Choose another output folder."
-        ) from error
+def _wanted(
+    card: ModelCard,
+    output: Path,
+    roi: str | Path | None,
+    formats: Sequence[str],
+    certainty: Certainty,
+    probabilities: Sequence[str],
+    overwrite: bool,
+) -> _Wanted:
+    """What a run is to write; arguments of :func:`segment` that cannot be followed are refused."""
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise InputError(f"There is no format '{unknown[0]}'.", f"Allowed: {', '.join(FORMATS)}.")
+    if roi is not None:
+        check_roi(roi)
+    check_folder(output)
+    return _Wanted(
+        output=output,
+        roi=roi,
+        formats=("nii.gz", *(name for name in dict.fromkeys(formats) if name != "nii.gz")),
+        certainty=certainty,
+        probabilities={name: card.label_set.named(name).value for name in probabilities},
+        overwrite=overwrite,
+    )
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be written of each image, and how."""
+
+    output: Path
+    roi: str | Path | None
+    formats: tuple[str, ...]
+    certainty: Certainty
+    probabilities: dict[str, int]
+    overwrite: bool
+
+    def targets(self, case: str) -> dict[str, Path]:
+        """The files a case will give."""
+        files = {form: self.output / f"{case}.{form}" for form in self.formats}
+        if self.certainty != "none":
+            files["certainty"] = self.output / f"{case}.certainty.nii.gz"
+        for name in self.probabilities:
+            files[f"probability {name}"] = self.output / f"{case}.probability.{_file_part(name)}.nii.gz"
+        return files
 
 
 @dataclass(frozen=True)
@@ -153,21 +189,7 @@ class _Job:
 
     predictor: Predictor
     model: LoadedModel
-    output: Path
-    roi: str | Path | None
-    formats: tuple[str, ...]
-    certainty: Certainty
-    wanted: dict[str, int]
-    overwrite: bool
-
-    def targets(self, case: str) -> dict[str, Path]:
-        """The files a case will give."""
-        files = {form: self.output / f"{case}.{form}" for form in self.formats}
-        if self.certainty != "none":
-            files["certainty"] = self.output / f"{case}.certainty.nii.gz"
-        for name in self.wanted:
-            files[f"probability {name}"] = self.output / f"{case}.probability.{_file_part(name)}.nii.gz"
-        return files
+    wanted: _Wanted
 
 
 def _attempt(job: _Job, source: ImageSource, reporter: Reporter, alone: bool) -> SegmentResult:
@@ -198,21 +220,24 @@ def _attempt(job: _Job, source: ImageSource, reporter: Reporter, alone: bool) ->
 
 
 def _segment_one(job: _Job, source: ImageSource, reporter: Reporter) -> SegmentResult:
-    targets = job.targets(source.id)
-    _check_targets(targets, source, job.overwrite)
+    from medcontext.inference.checks import check_contrast
+
+    wanted = job.wanted
+    targets = wanted.targets(source.id)
+    _check_targets(targets, source, wanted.overwrite)
     began = time.perf_counter()
     reporter.progress("read", 0)
     image = read_image(source.paths, reporter=reporter)
     reporter.progress("read", 1)
     check_contrast(image, job.model.card)
     read = time.perf_counter()
-    scratch = Path(tempfile.mkdtemp(prefix=".medcontext-", dir=job.output))
+    scratch = Path(tempfile.mkdtemp(prefix=".medcontext-", dir=wanted.output))
     try:
         prediction = job.predictor.predict(
             image,
-            box=None if job.roi is None else box_of(job.roi, image.geometry, reporter),
-            probabilities_of=list(job.wanted.values()),
-            certainty=job.certainty,
+            box=None if wanted.roi is None else box_of(wanted.roi, image.geometry, reporter),
+            probabilities_of=list(wanted.probabilities.values()),
+            certainty=wanted.certainty,
             reporter=reporter,
             scratch=scratch,
         )
@@ -255,7 +280,7 @@ def _write(job: _Job, targets: Mapping[str, Path], prediction: Prediction, image
         elif name == "certainty" and prediction.certainty is not None:
             write_volume(path, prediction.certainty)
         elif name.startswith("probability "):
-            value = job.wanted[name.removeprefix("probability ")]
+            value = job.wanted.probabilities[name.removeprefix("probability ")]
             array = prediction.probabilities[value].astype(np.float32)
             write_volume(path, Volume(array[None], image.geometry))
         else:

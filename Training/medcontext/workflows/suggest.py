@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medcontext.card_schema import ModelCard
+from medcontext.cards import resolve
 from medcontext.data.case import Case
 from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
-from medcontext.devices import choose_device, tune_cpu
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
-from medcontext.inference.second_look import Look, SecondLook
-from medcontext.library import LoadedModel, check_state, load_model, load_state
+from medcontext.library import LoadedModel, check_state, load_model, load_state, read_card
 from medcontext.library.read import build_network
-from medcontext.networks import SegmentationNetwork
+from medcontext.workflows.inputs import check_segments
 from medcontext.workflows.ranking import Suggestion, rank
+
+if TYPE_CHECKING:
+    from medcontext.inference.second_look import Look, SecondLook
+    from medcontext.networks import SegmentationNetwork
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,9 @@ def suggest(
         raise InputError(f"At least one scan has to be looked at, not {limit}.", "Leave the limit out.")
     store = CaseStore.open(data)
     pool, skipped = _pool(store, candidates)
+    _check_fit(model.card if isinstance(model, LoadedModel) else read_card(resolve(model)), store)
+    # Loaded only now: a wrong path should not cost the seconds that torch takes.
     loaded = model if isinstance(model, LoadedModel) else _load(model, reporter)
-    _check_fit(loaded, store)
     chosen = _drawn(pool, limit, seed)
     if len(chosen) < len(pool):
         reporter.info(f"Looking at {len(chosen)} of {len(pool)} unlabelled scans, drawn at random.")
@@ -143,14 +148,9 @@ def _load(model: str | Path, reporter: Reporter) -> LoadedModel:
     return loaded
 
 
-def _check_fit(loaded: LoadedModel, store: CaseStore) -> None:
+def _check_fit(card: ModelCard, store: CaseStore) -> None:
     """Refuse a model that could not look at any scan of the store."""
-    card = loaded.card
-    if card.kind != "segmentation":
-        raise InputError(
-            f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.",
-            "Choose another with 'medcontext model list'.",
-        )
+    check_segments(card)
     if len(card.input.channels) != len(store.channels):
         names = ", ".join(channel.name for channel in card.input.channels)
         raise InputError(
@@ -161,6 +161,9 @@ def _check_fit(loaded: LoadedModel, store: CaseStore) -> None:
 
 
 def _second_look(loaded: LoadedModel, device: str, precision: str, reporter: Reporter) -> SecondLook:
+    from medcontext.devices import choose_device, tune_cpu
+    from medcontext.inference.second_look import SecondLook
+
     chosen = choose_device(device, reporter)
     if chosen.kind == "cpu":
         tune_cpu()

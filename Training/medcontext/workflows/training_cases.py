@@ -10,7 +10,7 @@ from medcontext.data.case import Case
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.splits import Split, select
 from medcontext.data.store import CaseStore
-from medcontext.engine.run import MONITORED
+from medcontext.engine.config import MONITORED
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.plan import Plan
@@ -60,12 +60,8 @@ def prepare(
         reporter: told of the progress.
 
     Raises:
-        InputError: a case cannot be read, or the method cannot learn from scans without labels.
+        InputError: a case cannot be read.
     """
-    if request.unlabelled is not None and request.method == "supervised":
-        raise InputError(
-            "Method supervised cannot learn from scans without labels.", "Use --method medcontext."
-        )
     unlabelled: list[Case] = []
     if begun is not None:
         unlabelled = begun.scans(store, reporter)

@@ -12,7 +12,6 @@ from medcontext.data.store import CaseStore
 from medcontext.devices import Device
 from medcontext.engine.laterality import flip_pairs, reason_against_flips
 from medcontext.engine.planner import Wishes, make_plan
-from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.plan import NetworkSpec, Plan
 from medcontext.workflows.inheritance import Inheritance
@@ -30,11 +29,11 @@ def plan_for_data(
     """The plan for all labels of the data set.
 
     Raises:
-        InputError: data, options and parent do not fit one another.
+        InputError: the data or the settings do not fit.
         ResourceError: not even the smallest patch fits into the memory.
     """
     if parent is not None:
-        _check_parent(request, store, parent, reporter)
+        _warn_of_other_modality(request, store, parent, reporter)
     if request.plan is not None:
         plan = Plan.read(request.plan)
     else:
@@ -88,20 +87,10 @@ def with_settings(plan: Plan, request: TrainRequest) -> Plan:
     return plan
 
 
-def _check_parent(request: TrainRequest, store: CaseStore, parent: ModelCard, reporter: Reporter) -> None:
-    if request.network not in (None, parent.network.name):
-        raise InputError(
-            f"{request.init_from} is a {parent.network.name}, not a {request.network}.",
-            "Leave --network out.",
-        )
-    channels = parent.input.channels
-    if len(store.channels) != len(channels):
-        names = ", ".join(channel.name for channel in channels)
-        raise InputError(
-            f"{request.init_from} takes {len(channels)} channel(s) ({names}); the data have {len(store.channels)}.",
-            "Choose another model to start from, or train from scratch.",
-        )
-    for (name, modality), channel in zip(store.channels, channels, strict=True):
+def _warn_of_other_modality(
+    request: TrainRequest, store: CaseStore, parent: ModelCard, reporter: Reporter
+) -> None:
+    for (name, modality), channel in zip(store.channels, parent.input.channels, strict=True):
         kinds = {kind_of(modality), kind_of(channel.modality)}
         if len(kinds) > 1 and "" not in kinds:
             reporter.warning(

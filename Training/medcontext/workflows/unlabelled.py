@@ -32,13 +32,11 @@ def unlabelled_cases(
         reporter: told how many scans were left out.
 
     Raises:
-        InputError: the folder is none or holds no image.
+        InputError: the folder holds no image.
     """
     cases = list(split.unlabelled)
     if folder is None:
         return cases
-    if not folder.is_dir():
-        raise InputError(f"--unlabelled {folder} is not a folder.")
     if folder.resolve() == store.folder.resolve():
         return [*cases, *split.unused]
     if (folder / "dataset.json").exists():

@@ -250,4 +250,4 @@ def test_the_command_names_what_is_broken(pool: CaseStore, a_model: Path) -> Non
     assert "Not looked at: plain_20" in result.stdout
     wrong = CliRunner().invoke(app, [*arguments, "-o", "ranking.txt"])
     assert wrong.exit_code == 2
-    assert "must end in .json or .csv" in wrong.stderr
+    assert "ends in .json or .csv" in wrong.stderr
