@@ -54,7 +54,7 @@ class Outcomes:
         """
         case = str(row["case"])
         row = {**row, "attempt": self._attempts.get(case, 0) + 1}
-        if row["state"] == FAILED:
+        if row["state"] == FAILED and "left" not in row:
             # What lies at the places of the case is of this batch, else it had not begun; it may be replaced.
             row["left"] = file_facts(self._layout, [p for p in self._targets.get(case, []) if p.exists()])
         self._writer.append(row)

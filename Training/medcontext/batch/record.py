@@ -19,6 +19,7 @@ from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch_ledger import Layout
 from medcontext.card_schema import ModelCard
 from medcontext.config import StrictModel
+from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 
 SCHEMA_VERSION = 1
@@ -128,27 +129,40 @@ def record_place(layout: Layout, options: BatchOptions) -> Path:
 
 
 def read_record(layout: Layout, options: BatchOptions) -> RunRecord | None:
-    """The record of an earlier run into this folder; that of the whole where a part has none yet.
+    """The record of an earlier run into this folder; a part takes from that of the whole what its own lacks.
 
     Raises:
         InputError: it is broken, or of a newer version.
     """
-    for place in dict.fromkeys([record_place(layout, options), layout.run]):
-        if place.is_file():
-            return RunRecord.read(place)
-    return None
+    places = dict.fromkeys([record_place(layout, options), layout.run])
+    found = [RunRecord.read(place) for place in places if place.is_file()]
+    execution = next((record.execution for record in found if record.execution is not None), None)
+    return found[0].model_copy(update={"execution": execution}) if found else None
+
+
+def plan_in(path: Path) -> FixedPlan:
+    """How the run that wrote a ``batch.json`` computed.
+
+    Raises:
+        InputError: there is no such file, it is broken, or that run had not begun to compute.
+    """
+    execution = RunRecord.read(path).execution
+    if execution is None:
+        raise InputError(f"{path} does not say how windows were computed.", "That run computed nothing yet.")
+    return execution.plan
 
 
 def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> None:
-    """Write the record; the first part of a shared run writes that of the whole as well.
+    """Write the record. A part writes that of the whole as well, as long as nobody has said how to compute.
 
     Raises:
         InputError: the folder cannot be written.
         ResourceError: its disk is full.
     """
-    _write_json(record_place(layout, options), record.model_dump(mode="json"))
-    if not layout.run.exists():
-        _write_json(layout.run, record.model_dump(mode="json"))
+    data = record.model_dump(mode="json")
+    _write_json(record_place(layout, options), data)
+    if not layout.run.exists() or RunRecord.read(layout.run).execution is None:
+        _write_json(layout.run, data)
 
 
 def write_sources(

@@ -27,6 +27,7 @@ def running(case: BatchCase, options: BatchOptions, model_sha256: str) -> Row:
         "attempt": 1,
         "model_sha256": model_sha256,
         "options_hash": options.hash(case.roi),
+        "worker": "",
         "shard": options.shard_name,
     }
 

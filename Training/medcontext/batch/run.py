@@ -166,7 +166,7 @@ class _Run:
                 else f"by another model ({before.model.id} {before.model.version})"
             )
             raise InputError(
-                f"{self._layout.root} holds the results of {made} of these cases made {by}.",
+                f"{self._layout.root} holds results of these cases made {by}: {made} of {len(self._cases)}.",
                 "Choose another output folder, or add --overwrite to compute them anew.",
             )
 
@@ -231,15 +231,15 @@ class _Run:
         if options.overwrite:
             files = sum(len(paths) for paths in earlier.foreign.values())
             tell.info(
-                f"--overwrite: {len(earlier.again)} finished cases are computed anew, and {files} files that were "
-                "changed since or that this batch did not write are replaced."
+                f"--overwrite: finished cases that are computed anew: {len(earlier.again)}; files that were changed "
+                f"since, or that this batch did not write, and are replaced: {files}."
             )
         for case in earlier.done:
             tell.emit("case", case=case, status="reused")
         part = "" if options.shard is None else f" (part {options.shard[0]} of {options.shard[1]})"
-        left = "" if not self._limited else f", {len(self._todo)} of them now"
+        left = "" if not self._limited else f" ({len(self._todo)} of them now)"
         tell.info(
-            f"{len(self._cases)} cases{part}: {len(earlier.done)} are finished, {len(earlier.todo)} to do{left}."
+            f"Cases{part}: {len(self._cases)}; finished: {len(earlier.done)}; to do: {len(earlier.todo)}{left}."
         )
         if any(case.text for case in self._cases) and self._card.text_encoder is None:
             tell.warning(
@@ -247,7 +247,7 @@ class _Run:
             )
         if lacking := without_dicom_seg(self._todo, options.formats):
             named = ", ".join(case.id for case in lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-            tell.warning(f"{len(lacking)} cases are no DICOM and can have no DICOM SEG: {named}.")
+            tell.warning(f"Cases that are no DICOM and can have no DICOM SEG: {len(lacking)} ({named}).")
 
     def work(self) -> None:
         """Do what is to do."""
@@ -283,7 +283,7 @@ class _Run:
 
     def _explained(self, error: Exception) -> Exception:
         count = len(self.earlier.done) + self.outcomes.done
-        state = f"{count} of {len(self._cases)} cases are finished."
+        state = f"{count} of {len(self._cases)} cases finished."
         if isinstance(error, CancelledError):
             return CancelledError(f"Stopped on request: {state}", _GO_ON)
         if isinstance(error, ResourceError):

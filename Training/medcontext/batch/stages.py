@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.exports import write_outputs
 from medcontext.batch.identifiers import scrub
+from medcontext.batch.numbers import mean_certainty, scores, voxels
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.reading import read_case
 from medcontext.batch.thumbnail import write_thumbnail
@@ -33,15 +32,15 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.inference.checks import check_contrast
 from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.inference.prepare import PreparedImage, prepare
-from medcontext.io import read_labelmap
-from medcontext.labels import IGNORE, LabelSet
 from medcontext.library import LoadedModel
-from medcontext.resample import resample_to_grid
 from medcontext.workflows.roi import box_of
 from medcontext.workflows.segment import volumes_ml
 
 NOTHING_FOUND = "No structure was found in this image."
 LESS_MEMORY = "Memory ran out: tried again with nothing beside it and one window at a time."
+
+
+_ITK_RAN_OUT = "Failed to allocate memory"
 
 
 class OutputFullError(ResourceError):
@@ -146,7 +145,7 @@ def export(
     volumes = volumes_ml(prediction.labelmap, labels)
     if not any(volumes.values()):
         reporter.warning(NOTHING_FOUND)
-    scores = _scores(case, computed, labels, reporter)
+    against = scores(case, prediction.labelmap, computed.native, labels, reporter)
     try:
         written = write_outputs(
             layout,
@@ -167,7 +166,7 @@ def export(
         "volumes_ml": {name: round(value, 4) for name, value in volumes.items()},
         "voxels": voxels(prediction.labelmap, labels),
         "certainty": mean_certainty(prediction),
-        **scores,
+        **against,
         **computed.facts,
         "outputs": rows.output_facts(layout, written),
         "plan": vars(prediction.execution),
@@ -230,8 +229,9 @@ def _computed(
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether main memory, or that of a device, was not enough."""
-    out_of_room = isinstance(error, ResourceError) and not isinstance(error, OutputFullError)
-    return out_of_room or is_out_of_memory(error)
+    if isinstance(error, ResourceError):
+        return not isinstance(error, OutputFullError)
+    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and _ITK_RAN_OUT in str(error))
 
 
 def raise_if_all_fail(error: BaseException) -> None:
@@ -254,54 +254,6 @@ def tell_failure(error: BaseException, case: BatchCase) -> BaseException:
         lines = "".join(traceback.format_exception(error))
         logging.getLogger(__name__).error("Case %s failed:\n%s", case.id, scrub(lines, case))
     return error
-
-
-def voxels(labelmap: Volume, labels: LabelSet) -> dict[str, int]:
-    """Voxels of each label of a labelmap."""
-    counts = np.bincount(labelmap.array.ravel(), minlength=IGNORE + 1)
-    return {label.name: int(counts[label.value]) for label in labels}
-
-
-def mean_certainty(prediction: Prediction) -> float | None:
-    """Mean certainty, 0 to 1, over the voxels of the structures found (over all where none was); None unknown."""
-    if prediction.certainty is None:
-        return None
-    found, sure = prediction.labelmap.array > 0, prediction.certainty.array
-    inside = sure[found] if found.any() else sure
-    return round(float(inside.mean(dtype=np.float64)) / 255, 4)
-
-
-def dice(labelmap: Volume, reference: Volume, labels: LabelSet) -> dict[str, float | None]:
-    """Dice of each label where the reference is annotated; None where neither has it.
-
-    Args:
-        labelmap, reference: uint8 on the same grid; 255 in the reference was not annotated.
-    """
-    known = reference.array != IGNORE
-    pairs = np.bincount(
-        labelmap.array[known].astype(np.int64) * 256 + reference.array[known], minlength=1 << 16
-    ).reshape(256, 256)
-    sizes = {label: int(pairs[label.value].sum() + pairs[:, label.value].sum()) for label in labels}
-    return {
-        label.name: round(2 * int(pairs[label.value, label.value]) / size, 4) if size else None
-        for label, size in sizes.items()
-    }
-
-
-def _scores(
-    case: BatchCase, computed: Computed, labels: LabelSet, reporter: Reporter
-) -> dict[str, dict[str, float | None]]:
-    """Dice against the reference; one that cannot be used costs the case nothing but its Dice."""
-    if case.reference is None:
-        return {}
-    labelmap, native = computed.prediction.labelmap, computed.native
-    if native is not None:  # people paint on the planes as they were acquired
-        labelmap = resample_to_grid(labelmap, native, order=0)
-    try:
-        return {"dice": dice(labelmap, read_labelmap(case.reference, labelmap.geometry), labels)}
-    except MedContextError as error:
-        reporter.warning(f"No Dice: {error.message}")
-        return {}
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -125,6 +125,15 @@ def batch(
             rich_help_panel=COMPUTING,
         ),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BATCH.JSON",
+            help="Compute exactly as the run that wrote this batch.json, for results that are equal to the bit.",
+            show_default="measured on the first case",
+            rich_help_panel=COMPUTING,
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = PrecisionName.AUTO,
     as_json: Json = False,
@@ -136,6 +145,7 @@ def batch(
     """
     with session(as_json, gentle=True) as console:
         from medcontext.batch.options import BatchOptions
+        from medcontext.batch.record import plan_in
         from medcontext.batch.run import run_batch
         from medcontext.batch.shard import parse_shard
 
@@ -154,6 +164,7 @@ def batch(
             "memory_limit_gb": memory_limit,
             "device": device,
             "precision": precision.value,
+            "plan": None if plan is None else plan_in(plan),
         }
         options = BatchOptions.parse(chosen, "The command")
         began = time.time()

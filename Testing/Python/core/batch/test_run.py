@@ -178,7 +178,7 @@ def test_a_stop_keeps_what_is_finished_and_says_how_to_go_on(
         if event["event"] == "case":
             finished.append(event["case"])
 
-    with pytest.raises(CancelledError, match=r"Stopped on request: \d of 6 cases are finished\.") as stopped:
+    with pytest.raises(CancelledError, match=r"Stopped on request: \d of 6 cases finished\.") as stopped:
         run(tmp_path / "in", out, Reporter(sink), lambda: "stop" if finished else None)
     assert "Start the same command again" in stopped.value.hint
     done = [case for case, row in read_rows(out).items() if row["state"] == "done"]
@@ -214,7 +214,7 @@ def test_a_full_disk_ends_the_run_and_fails_no_case(tmp_path: Path, write_scans:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
 
     try:
-        with pytest.raises(ResourceError, match=r"no room.* 1 of 4 cases are finished\.") as ended:
+        with pytest.raises(ResourceError, match=r"no room.* 1 of 4 cases finished\.") as ended:
             run(tmp_path / "in", out, Reporter(sink))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -240,12 +240,13 @@ def test_a_model_for_other_channels_is_refused_before_torch_is_loaded(
     (scan,) = write_scans(tmp_path / "in", 1)
     image = io.read_volume(scan)
     io.write_volume(scan, Volume(np.concatenate([image.array, image.array]), image.geometry))
+    tiny, asked = str(tiny_model), str(scan)
     program = f"""
 import sys
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.run import run_batch
 from medcontext.errors import InputError
-for scan, model in (({str(scan)!r}, {str(tiny_model)!r}), ({str(scan)!r}, "no-such-model"), ("missing", {str(tiny_model)!r})):
+for scan, model in (({asked!r}, {tiny!r}), ({asked!r}, "no-such-model"), ("missing", {tiny!r})):
     try:
         run_batch(scan, {str(tmp_path / "out")!r}, BatchOptions(model=model))
     except InputError as error:
