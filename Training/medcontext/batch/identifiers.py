@@ -24,7 +24,22 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names of devices, which Windows allows no file to have."""
 _HARMLESS = {
     *("dicom", "dcm", "image", "images", "scan", "scans", "series", "study", "studies", "slice", "slices"),
-    *("data", "export", "exports", "input", "patient", "patients", "file", "files", "case", "cases"),
+    *(
+        "ct",
+        "mr",
+        "mri",
+        "pet",
+        "data",
+        "export",
+        "exports",
+        "input",
+        "patient",
+        "patients",
+        "file",
+        "files",
+        "case",
+        "cases",
+    ),
 }
 """Names of folders that many exports have; taking them out of sentences would only garble them."""
 _LIBRARIES = ("pydicom", "highdicom")
