@@ -86,7 +86,7 @@ def write_outputs(
     """Write all files of a case. Existing ones are replaced, and removed where the new result has none.
 
     A DICOM SEG that would be empty is left out with a warning; so is one that the scan cannot have (it is no DICOM,
-    lacks identifiers, has no even slices), as long as the case has another output.
+    lacks identifiers), as long as the case has another output.
 
     Args:
         layout: where files lie.
@@ -179,9 +179,8 @@ def _write_dicom(
                 "The scan is no DICOM series, which a DICOM SEG must refer to.", "Add --format nii.gz."
             )
         on_planes = labelmap if native is None else resample_to_grid(labelmap, native, order=0)
-        encoded = encode_dicom_seg(
-            on_planes, card.label_set, case.series, Algorithm(card.title, card.version, facts)
-        )
+        algorithm = Algorithm(card.title, card.version, facts)
+        encoded = encode_dicom_seg(on_planes, card.label_set, case.series, algorithm, uneven=True)
     except InputError as error:
         if alone:
             raise

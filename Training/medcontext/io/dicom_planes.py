@@ -40,23 +40,30 @@ class SourcePlanes:
 
     Attributes:
         images: headers, one for each plane from the first place to the last, or one that holds all planes.
-        geometry: the grid of the planes; sheared where the gantry was tilted.
-        order: place of each plane of ``images`` on the grid.
+        geometry: the grid of the planes; sheared where the gantry was tilted. Of uneven planes the even grid onto
+            which reading interpolates them.
+        order: place of each plane of ``images`` among the planes.
         title: how a person would name the series.
+        nearest: of uneven planes the slice of ``geometry`` next to each place; None where planes are its slices.
     """
 
     images: tuple[Dataset, ...]
     geometry: Geometry
     order: np.ndarray
     title: str
+    nearest: np.ndarray | None = None
 
 
-def read_planes(files: Sequence[Path]) -> SourcePlanes:
+def read_planes(files: Sequence[Path], uneven: bool = False) -> SourcePlanes:
     """Read the headers of one series.
+
+    Args:
+        files: one for each plane, or one that holds all of them.
+        uneven: whether planes may have uneven gaps.
 
     Raises:
         InputError: a file cannot be read, identifiers or places are missing, the files are of several series, or
-            the planes are not parallel, evenly spaced and one to a place.
+            the planes are not parallel, evenly spaced (unless ``uneven``) and one to a place.
     """
     if not files:
         raise InputError("No DICOM file of the scan was given.", "Give the files of its series.")
@@ -69,14 +76,20 @@ def read_planes(files: Sequence[Path]) -> SourcePlanes:
         frames = [_plane(image, image, image) for image in images]
     if any(frame is None for frame in frames):
         raise InputError(f"{title} does not say where its slices lie.", "Choose the series of the CT or MR.")
-    geometry, order = _grid([frame for frame in frames if frame is not None], images, title)
-    _state_spacing(images, geometry)
+    arranged = _arranged([frame for frame in frames if frame is not None], title, uneven)
+    count, order = len(frames), arranged.order
+    even = count if arranged.places is None else len(arranged.places)
+    geometry = Geometry((even, int(images[0].Rows), int(images[0].Columns)), arranged.affine)
+    nearest = None
+    if arranged.places is not None:
+        nearest = np.rint(np.interp(np.arange(count), arranged.places, np.arange(even))).astype(int)
+    _state_spacing(images, geometry, nearest is None)
     if len(images) > 1:
         images = [images[number] for number in order]
-        return SourcePlanes(tuple(images), geometry, np.arange(len(images)), title)
-    places = np.empty(len(order), int)
-    places[order] = np.arange(len(order))
-    return SourcePlanes(tuple(images), geometry, places, title)
+        return SourcePlanes(tuple(images), geometry, np.arange(count), title, nearest)
+    places = np.empty(count, int)
+    places[order] = np.arange(count)
+    return SourcePlanes(tuple(images), geometry, places, title, nearest)
 
 
 def _read_header(path: Path) -> Any:
@@ -182,8 +195,8 @@ def _scale(frame: Any) -> tuple[str, str]:
     return str(values.get("RescaleSlope")), str(values.get("RescaleIntercept"))
 
 
-def _grid(frames: Sequence[Plane], images: Sequence[Any], title: str) -> tuple[Geometry, np.ndarray]:
-    """The grid of the planes, and the index of the plane at each of its places."""
+def _arranged(frames: Sequence[Plane], title: str, uneven: bool) -> Arrangement:
+    """How the planes lie."""
     if len(frames) < 2:
         raise InputError(
             f"{title} is a single image.", "A DICOM segmentation needs a scan of several slices."
@@ -192,17 +205,19 @@ def _grid(frames: Sequence[Plane], images: Sequence[Any], title: str) -> tuple[G
     if any(np.abs(frame[1] - axes).max() > _PARALLEL for frame in frames):
         raise InputError(f"{title} has slices that are not parallel.", "Save as .seg.nrrd instead.")
     arranged = arrange(np.array([frame[0] for frame in frames]), axes, spacing, title)
-    if arranged.places is not None:
+    if arranged.places is not None and not uneven:
         raise InputError(
             f"{title} has unevenly spaced slices, on which the segmentation does not lie.",
             "Save as .seg.nrrd instead.",
         )
-    shape = (len(frames), int(images[0].Rows), int(images[0].Columns))
-    return Geometry(shape, arranged.affine), arranged.order
+    return arranged
 
 
-def _state_spacing(images: Sequence[Any], geometry: Geometry) -> None:
-    """Put the true distance of the planes into the headers: many scans state none, or the slice thickness."""
+def _state_spacing(images: Sequence[Any], geometry: Geometry, even: bool) -> None:
+    """Put the true distance of the planes into the headers: many scans state none, or the slice thickness.
+
+    Uneven planes have no such distance; each says its place.
+    """
     i, j, k = geometry.affine[:3, :3].T
     normal = np.cross(i, j)
     distance = float(abs(k @ normal) / np.linalg.norm(normal))
@@ -213,13 +228,18 @@ def _state_spacing(images: Sequence[Any], geometry: Geometry) -> None:
         ]
         measures = [group.PixelMeasuresSequence[0] for group in groups if group.get("PixelMeasuresSequence")]
         for target in measures or [image]:
-            target.SpacingBetweenSlices = round(distance, 6)
+            if even:
+                target.SpacingBetweenSlices = round(distance, 6)
+            elif "SpacingBetweenSlices" in target:
+                del target.SpacingBetweenSlices
             if not target.get("SliceThickness"):
                 target.SliceThickness = round(distance, 6)
 
 
 def on_planes(labelmap: Volume, planes: SourcePlanes) -> np.ndarray:
-    """The labelmap on the grid of the planes, ``(C, K, J, I)``: axes reordered, flipped, cropped and padded.
+    """The labelmap on the planes, ``(C, K, J, I)``: axes reordered, flipped, cropped and padded.
+
+    Uneven planes take the nearest slice of a labelmap on their even grid.
 
     Raises:
         InputError: its voxels are not those of the planes, or something is marked outside of them.
@@ -245,4 +265,4 @@ def on_planes(labelmap: Volume, planes: SourcePlanes) -> np.ndarray:
             f"{planes.title} does not reach as far as the segmentation.",
             "Give all files of the scan that was segmented.",
         )
-    return fitted.array
+    return fitted.array if planes.nearest is None else fitted.array[:, planes.nearest]

@@ -113,6 +113,7 @@ def encode_dicom_seg(
     algorithm: Algorithm,
     *,
     by_hand: frozenset[int] = frozenset(),
+    uneven: bool = False,
     series_description: str = "",
     series_number: int = 900,
     reporter: Reporter | None = None,
@@ -129,6 +130,8 @@ def encode_dicom_seg(
         sources: the DICOM files of the scan: one for each slice, or one that holds all of them.
         algorithm: what made the segments.
         by_hand: values of labels that a person made.
+        uneven: whether slices may have uneven gaps; each then takes the nearest slice of a labelmap on the even
+            grid onto which reading interpolates them. Few programs show such a file in 3D.
         series_description: of the new series; the model's name when empty.
         series_number: of the new series.
         reporter: asked between the steps whether to stop.
@@ -141,7 +144,7 @@ def encode_dicom_seg(
     require_highdicom()
     reporter = reporter or Reporter()
     reporter.progress("reading DICOM headers", 0.0)
-    planes = read_planes(sources)
+    planes = read_planes(sources, uneven)
     reporter.check_cancelled()
     array, kept = _renumbered(on_planes(_checked(labelmap), planes), labels)
     descriptions = [

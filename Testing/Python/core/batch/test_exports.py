@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,20 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path / "out")
 
 
-def write_series(folder: Path, geometry: Geometry, **fields: Any) -> tuple[Path, ...]:
-    """A CT series on a grid, from the first place to the last."""
+def write_series(
+    folder: Path, geometry: Geometry, places: Sequence[float] | None = None, **fields: Any
+) -> tuple[Path, ...]:
+    """A CT series on a grid, from the first place to the last; ``places`` are slices of it, also between two."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     folder.mkdir(parents=True)
     files = []
-    for k in range(geometry.shape[0]):
+    for number, k in enumerate(range(geometry.shape[0]) if places is None else places):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        path = folder / f"{k:03d}.dcm"
+        path = folder / f"{number:03d}.dcm"
         data = FileDataset(str(path), {}, file_meta=meta, preamble=bytes(128))
         data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
         data.Modality, data.SeriesNumber = "CT", 1
@@ -196,6 +199,33 @@ def test_a_deskewed_scan_goes_back_onto_its_planes(tmp_path: Path, layout: Layou
         both = np.count_nonzero((found == value) & (truth == value))
         assert 2 * both / (np.count_nonzero(found == value) + np.count_nonzero(truth == value)) > 0.85
     np.testing.assert_array_equal(io.read_labelmap(written["nii.gz"][0]).array, balls(upright).array)
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["as counted", "files in the other order"])
+def test_uneven_slices_take_what_lies_nearest(
+    backwards: bool, tmp_path: Path, layout: Layout, card: ModelCard
+) -> None:
+    places = [0, 1, 2, 3, 4.4, 5, 6.2, 7, 8, 9.6, 11]
+    files = write_series(tmp_path / "scan", GRID, places)
+    case = BatchCase("series-1", (files[0].parent,), files[::-1] if backwards else files)
+    even = io.read_volume(files[0].parent).geometry
+    assert even.shape[0] != len(places)
+    written, warnings = write(layout, card, case, balls(even), ("dicom-seg",))
+    assert warnings == []
+    data = highdicom.seg.segread(written["dicom-seg"][0])
+    found = 0
+    for frame, group in zip(data.pixel_array, data.PerFrameFunctionalGroupsSequence, strict=True):
+        place = GRID.lps_to_index(group.PlanePositionSequence[0].ImagePositionPatient)[0]
+        plane = GRID.cropped((0, 0, 0), GRID.shape).affine.copy()
+        plane[:3, 3] = GRID.index_to_lps(np.array([place, 0, 0]))
+        value = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        wanted = balls(Geometry((1, *SHAPE[1:]), plane)).array[0, 0] == value
+        assert min(abs(place - known) for known in places) < 1e-3
+        assert (
+            np.count_nonzero(wanted != frame.astype(bool)) <= 12
+        )  # half a slice further on the ball is other
+        found += np.count_nonzero(wanted & frame.astype(bool))
+    assert found > 0.8 * np.count_nonzero(balls(GRID).array) * len(places) / SHAPE[0]
 
 
 def test_nothing_found_leaves_nothing_of_an_earlier_result(
