@@ -95,7 +95,7 @@ def test_a_tilted_series_comes_upright_at_its_place(
     back = resample_to_grid(marked, found.native, order=0)
     wanted = sheared.array > 500
     dice = 2 * np.count_nonzero(wanted & (back.array > 0)) / (wanted.sum() + np.count_nonzero(back.array))
-    assert dice > 0.97
+    assert dice > 0.95  # both ways move borders by up to half a pixel
 
 
 def test_upright_copies_planes_that_moved_by_whole_pixels(a_ball: Volume) -> None:
