@@ -21,7 +21,7 @@ from MedContextSegmentLib.Batch.EngineTexts import EngineTexts
 from MedContextSegmentLib.Batch.SceneFiles import SceneFiles
 from MedContextSegmentLib.Batch.ScriptArguments import ScriptArguments, parseArguments
 from MedContextSegmentLib.Batch.SlicerCore import insideSlicer
-from MedContextSegmentLib.Setup.Packages import TRAIN, Packages, requirementsOf
+from MedContextSegmentLib.Setup.Packages import BATCH, Packages, requirementsOf
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 WAIT_SECONDS = 0.2
@@ -155,7 +155,7 @@ class _Run:
 
 
 def _checkPackages() -> None:
-    missing = [str(requirement) for requirement in Packages().missing(requirementsOf(TRAIN))]
+    missing = [str(requirement) for requirement in Packages().missing(requirementsOf(BATCH))]
     if not missing:
         return
     hint = _("Let the module MedContext Segment install them, or run: {command}")
