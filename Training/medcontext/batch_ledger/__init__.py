@@ -5,11 +5,20 @@ people said of its cases) and what is made of both. Standard library only: the m
 """
 
 from medcontext.batch_ledger.layout import Layout
-from medcontext.batch_ledger.outliers import Outlier, find_outliers, outliers, review_order
+from medcontext.batch_ledger.outliers import (
+    Outlier,
+    certainties,
+    find_outliers,
+    number_text,
+    outliers,
+    review_order,
+    usual_shares,
+    usual_volumes,
+)
 from medcontext.batch_ledger.reading import Tail, read_rows, volumes_of
 from medcontext.batch_ledger.reviews import Review, Verdict, append_review, read_reviews
 from medcontext.batch_ledger.rows import DONE, FAILED, RUNNING, SKIPPED, Row
-from medcontext.batch_ledger.table import write_csv
+from medcontext.batch_ledger.table import label_names, write_csv
 from medcontext.batch_ledger.writing import LedgerWriter
 
 __all__ = [
@@ -25,11 +34,16 @@ __all__ = [
     "Tail",
     "Verdict",
     "append_review",
+    "certainties",
     "find_outliers",
+    "label_names",
+    "number_text",
     "outliers",
     "read_reviews",
     "read_rows",
     "review_order",
+    "usual_shares",
+    "usual_volumes",
     "volumes_of",
     "write_csv",
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from medcontext.batch_ledger.reading import volumes_of
 from medcontext.batch_ledger.rows import DONE, Row
@@ -36,11 +37,13 @@ class Outlier:
     Attributes:
         text: in words, such as "Anterior 0.2 mL, usual 1.1 to 1.9".
         distance: robust z-score without its sign; infinite where something is there, or not, against the rule.
+        kind: what the number is; "empty" where no structure was found at all.
         label: the label whose volume or Dice it is; empty otherwise.
     """
 
     text: str
     distance: float
+    kind: Literal["volume", "certainty", "dice", "empty"]
     label: str = ""
 
 
@@ -58,14 +61,14 @@ def find_outliers(rows: Mapping[str, Row]) -> dict[str, list[Outlier]]:
     volumes = volumes_of(done)
     empty = _empty_cases(volumes)
     for case in empty if _unusual(len(empty), len(done)) else ():
-        found[case].append(Outlier("nothing was found", math.inf))
+        found[case].append(Outlier("nothing was found", math.inf, "empty"))
     for label, values in volumes.items():
         judged = {case: value for case, value in values.items() if case not in empty}
         _add(found, _far_volumes(label, judged))
         _add(found, _against_the_rule(label, judged))
-    _add(found, _low("certainty", certainties(done)))
+    _add(found, _low("certainty", "", certainties(done)))
     for label, values in volumes_of(done, "dice").items():
-        _add(found, _low(f"Dice of {label}", values, label))
+        _add(found, _low("dice", label, values))
     for reasons in found.values():
         reasons.sort(key=lambda outlier: -outlier.distance)
     return {case: reasons for case, reasons in found.items() if reasons}
@@ -97,10 +100,8 @@ def certainties(rows: Mapping[str, Row]) -> dict[str, float]:
 
 
 def number_text(value: float) -> str:
-    """A number with about three digits: 0.123, 1.23, 12.3, 1234."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:#.3g}".rstrip(".") if abs(value) >= 0.001 else f"{value:.1g}"
+    """A number with up to three digits: 0.00123, 1.2, 12.3, 1234."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,23 @@ class _Usual:
         return math.exp(self.middle - reach), math.exp(self.middle + reach)
 
 
-def usual_volumes(values: Iterable[float]) -> tuple[float, float] | None:
-    """The range of volumes called usual, in the unit of the volumes; None where there are too few above zero."""
-    usual = _Usual.of([value for value in values if value > 0])
-    return usual.ends() if usual else None
+def usual_volumes(volumes: Iterable[float]) -> tuple[float, float, float] | None:
+    """Median and ends of the range called usual, of the volumes above zero; None where there are fewer than 8."""
+    usual = _Usual.of([volume for volume in volumes if volume > 0])
+    return (math.exp(usual.middle), *usual.ends()) if usual else None
+
+
+def usual_shares(shares: Iterable[float]) -> tuple[float, float, float] | None:
+    """As :func:`usual_volumes`, of certainties or Dice (0..1)."""
+    usual = _Usual.of([_missing(share) for share in shares])
+    if usual is None:
+        return None
+    low, high = (max(0.0, 1.0 - end) for end in reversed(usual.ends()))
+    return 1.0 - math.exp(usual.middle), low, high
+
+
+def _missing(share: float) -> float:
+    return max(1.0 - share, _CLOSEST)
 
 
 _Found = Iterable[tuple[str, Outlier]]
@@ -150,7 +164,12 @@ def _far_volumes(label: str, volumes: Mapping[str, float]) -> _Found:
     for case, volume in volumes.items():
         distance = abs(usual.z(volume)) if volume > 0 else 0.0
         if distance > FAR:
-            yield case, Outlier(f"{label} {number_text(volume)} mL, usual {low} to {high}", distance, label)
+            yield (
+                case,
+                Outlier(
+                    f"{label} {number_text(volume)} mL, usual {low} to {high}", distance, "volume", label
+                ),
+            )
 
 
 def _against_the_rule(label: str, volumes: Mapping[str, float]) -> _Found:
@@ -161,23 +180,28 @@ def _against_the_rule(label: str, volumes: Mapping[str, float]) -> _Found:
     if len(volumes) < FEWEST:
         return
     for case in without if _unusual(len(without), total) else ():
-        yield case, Outlier(f"{label} not found, but in {len(having)} of {total} cases", math.inf, label)
+        yield (
+            case,
+            Outlier(f"{label} not found, but in {len(having)} of {total} cases", math.inf, "volume", label),
+        )
     for case in having if _unusual(len(having), total) else ():
         text = f"{label} {number_text(volumes[case])} mL, not found in {len(without)} of {total} cases"
-        yield case, Outlier(text, math.inf, label)
+        yield case, Outlier(text, math.inf, "volume", label)
 
 
-def _low(name: str, values: Mapping[str, float], label: str = "") -> _Found:
+def _low(kind: Literal["certainty", "dice"], label: str, values: Mapping[str, float]) -> _Found:
     """Shares (0..1) that are far below the others'."""
-    missing: Callable[[float], float] = lambda value: max(1.0 - value, _CLOSEST)  # noqa: E731
-    usual = _Usual.of([missing(value) for value in values.values()])
-    if usual is None:
+    name = f"Dice of {label}" if label else kind
+    usual, ends = _Usual.of([_missing(value) for value in values.values()]), usual_shares(values.values())
+    if usual is None or ends is None:
         return
-    low, high = (f"{max(0.0, 1.0 - end):.2f}" for end in reversed(usual.ends()))
     for case, value in values.items():
-        distance = usual.z(missing(value))
+        distance = usual.z(_missing(value))
         if distance > FAR:
-            yield case, Outlier(f"{name} {value:.2f}, usual {low} to {high}", distance, label)
+            yield (
+                case,
+                Outlier(f"{name} {value:.2f}, usual {ends[1]:.2f} to {ends[2]:.2f}", distance, kind, label),
+            )
 
 
 def _empty_cases(volumes: Mapping[str, Mapping[str, float]]) -> set[str]:
