@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,10 @@ class CaseScene:
             InputError: the axes of the scan do not span a volume.
         """
         self.clear()
-        volumes = _addVolumes(voxels)
-        snapshot = readVolume(volumes[0])
-        segmentation = newSegmentation(snapshot, _("{volume} segmentation").format(volume=voxels.case))
-        settings = {"volumes": [volume.GetName() for volume in volumes], **voxels.settings}
-        SegmentationWriter(settings=settings).write(voxels.result, snapshot, segmentation)
+        volumes = addVolumes(voxels)
+        segmentation = newCaseSegmentation(voxels, volumes[0])
+        for _share in fillSegmentation(voxels, volumes, segmentation):
+            pass
         self._views.show(volumes[0])
         return volumes[0], segmentation
 
@@ -70,7 +69,8 @@ class CaseScene:
         self._views.close()
 
 
-def _addVolumes(voxels: CaseVoxels) -> list[Any]:
+def addVolumes(voxels: CaseVoxels) -> list[Any]:
+    """Add a volume node for each channel to the scene."""
     several = len(voxels.channels) > 1
     ijkToRas = vtkMatrix(RAS_TO_LPS @ voxels.affine)
     nodes = []
@@ -82,3 +82,28 @@ def _addVolumes(voxels: CaseVoxels) -> list[Any]:
         node.CreateDefaultDisplayNodes()
         nodes.append(node)
     return nodes
+
+
+def newCaseSegmentation(voxels: CaseVoxels, volumeNode: Any) -> Any:
+    """Add an empty segmentation node for the case to the scene.
+
+    Args:
+        voxels: the case.
+        volumeNode: that of the first channel.
+
+    Raises:
+        InputError: the axes of the scan do not span a volume.
+    """
+    return newSegmentation(readVolume(volumeNode), _("{volume} segmentation").format(volume=voxels.case))
+
+
+def fillSegmentation(voxels: CaseVoxels, volumes: Sequence[Any], segmentation: Any) -> Iterator[float]:
+    """Write what the batch found into the segmentation node of the case, in small steps.
+
+    Yields:
+        The share that is done.
+    """
+    settings = {"volumes": [volume.GetName() for volume in volumes], **voxels.settings}
+    yield from SegmentationWriter(settings=settings).steps(
+        voxels.result, readVolume(volumes[0]), segmentation
+    )

@@ -45,16 +45,27 @@ def _write(path: Path) -> None:
     messages = slicer.vtkMRMLMessageCollection()
     if slicer.mrmlScene.WriteToMRB(str(path), None, messages) and path.exists():
         return
-    # Slicer does not say why; a disk without room says so when it is asked for a byte.
-    with (path.parent / "probe").open("wb") as file:
-        file.write(bytes(1 << 16))
-        file.flush()
-        os.fsync(file.fileno())
+    # Slicer does not say that a disk is full, and has made room again by removing what it had written.
+    if any(shutil.disk_usage(folder).free < _imageBytes() for folder in _diskFolders(path)):
+        raise OSError(errno.ENOSPC, "")
     count = messages.GetNumberOfMessages()
     reason = "; ".join(messages.GetNthMessageText(number) for number in range(count))
     raise InputError(
         _("Slicer could not write the scene: {reason}.").format(reason=reason or _("it does not say why"))
     )
+
+
+def _diskFolders(path: Path) -> list[Path]:
+    """Where Slicer writes a bundle: its parts lie in the folder for downloads, where there is one."""
+    manager = slicer.mrmlScene.GetCacheManager()
+    cache = manager.GetRemoteCacheDirectory() if manager is not None else ""
+    return [path.parent, *([Path(cache)] if cache and Path(cache).is_dir() else [])]
+
+
+def _imageBytes() -> int:
+    """What the volumes of the scene take before they are compressed."""
+    images = [node.GetImageData() for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode")]
+    return sum(1024 * int(image.GetActualMemorySize()) for image in images if image is not None)
 
 
 def _checkWhole(path: Path, folder: Path) -> None:

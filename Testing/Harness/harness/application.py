@@ -155,6 +155,10 @@ class CoreApplication:
     def layoutManager(self) -> Any:
         return None
 
+    def exit(self, code: int) -> None:
+        """Slicer ends its loop of events with this code; there is none here."""
+        self.exitCode = code
+
     def testingEnabled(self) -> bool:
         return self._testing
 

@@ -11,8 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from medcontext.batch.case import BatchCase
-from medcontext.batch.identifiers import scrub
-from medcontext.errors import MedContextError
 from medcontext.events import Reporter
 from medcontext.exchange import SharedArray, write_array
 from medcontext.worker.requests import WorkerRequest
@@ -62,10 +60,7 @@ def batch_case(data: Mapping[str, Any], _services: Services, reporter: Reporter)
         more_series=tuple(map(tuple, request.more_series)),
         private=() if request.keep_identifiers or not request.series else _folders(request),
     )
-    try:
-        return _read(case, request, reporter)
-    except MedContextError as error:
-        raise type(error)(scrub(error.message, case), scrub(error.hint, case)) from error
+    return _read(case, request, reporter)
 
 
 def _read(case: BatchCase, request: BatchCaseRequest, reporter: Reporter) -> Result:
@@ -101,7 +96,7 @@ def _compact(channel: np.ndarray) -> np.ndarray:
 
 
 def _folders(request: BatchCaseRequest) -> tuple[str, ...]:
-    """The names of all folders that the files of a case lie in."""
+    """The names of all folders and files of a case: reading it takes them out of what it says."""
     files = [*request.paths, *request.series, *(file for series in request.more_series for file in series)]
     names = {part for file in files for part in file.parts[1:]}
     return tuple(sorted(name for name in names if len(name) > 1))

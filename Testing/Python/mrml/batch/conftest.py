@@ -1,0 +1,41 @@
+"""A batch that the script ran, with scenes: once for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.scripted_batch import Batch, run_script, write_scans
+from medcontext.batch_ledger import read_rows
+
+
+@pytest.fixture(scope="session")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
+    """Four scans, of which one is broken."""
+    root = tmp_path_factory.mktemp("batch ö")
+    write_scans(root / "scans")
+    arguments = (
+        str(root / "scans"),
+        "-m",
+        "hippocampus",
+        "-o",
+        str(root / "out"),
+        "--device",
+        "cpu",
+        "--scenes",
+    )
+    done = run_script("--", *arguments, home=root / "home")
+    said = done.stdout + done.stderr
+    return Batch(arguments, root / "out", done.returncode, said, read_rows(root / "out"))
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Any]:
+    """A worker as the module starts it."""
+    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
+
+    process = WorkerProcess()
+    yield process
+    process.close()
