@@ -18,7 +18,6 @@ from medcontext.batch.memory import MemoryGate, MemoryPlan, case_bytes
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
 from medcontext.batch.stages import (
-    LESS_MEMORY,
     CaseInput,
     Computed,
     compute,
@@ -217,7 +216,6 @@ class Pipeline:
             raise error
         raise_if_all_fail(error)
         if ran_out_of_memory(error):
-            item.voice.warning(LESS_MEMORY)
             self._again.append(item)
         else:
             facts = {"warnings": item.voice.warnings}

@@ -189,7 +189,7 @@ def process_case(
     """All three stages; gives the row, also of a case that failed. A row "running" must be in the ledger before.
 
     Args:
-        frugal: begin with the way that takes least memory.
+        frugal: an attempt before ran out of memory: say so and take the way that needs least.
 
     Raises:
         CancelledError: someone asked to stop.
@@ -197,14 +197,15 @@ def process_case(
     """
     voice, row = CaseReporter(reporter, case), rows.running(case, options, model.sha256)
     try:
+        computed = None
         try:
-            computed = _computed(predictor, model, case, options, voice, frugal)
+            if not frugal:
+                computed = _computed(predictor, model, case, options, voice, False)
         except Exception as error:
-            if frugal or not ran_out_of_memory(error):
+            if not ran_out_of_memory(error):
                 raise
-            voice.warning(LESS_MEMORY)
-            computed = None
         if computed is None:  # only now is gone what the traceback held
+            voice.warning(LESS_MEMORY)
             computed = _computed(predictor, model, case, options, voice, True)
         facts = export(computed, case, layout, options, model, voice)
     except CancelledError:

@@ -33,10 +33,10 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def again(tmp_path: Path, out: Path, scans: list[Path], tiny_model: Path) -> Again:
+def again(out: Path, scans: list[Path], tiny_model: Path) -> Again:
     """``again(**options)``: the command once more; its events are in ``again.events``."""
 
-    def run(inputs: Any = tmp_path / "in", **options: Any) -> BatchSummary:
+    def run(inputs: Any = scans[0].parent, **options: Any) -> BatchSummary:
         run.events = []  # type: ignore[attr-defined]
         chosen = {"model": str(tiny_model), "device": "cpu", "precision": "fp32"} | options
         return run_batch(inputs, out, BatchOptions(**chosen), Reporter(run.events.append))  # type: ignore[attr-defined]
@@ -166,7 +166,7 @@ def test_a_result_that_a_person_changed_is_not_replaced(again: Again, out: Path,
     assert corrected.read_bytes() == b"painted by hand"
 
 
-def test_what_a_failed_attempt_left_is_ours(again: Again, out: Path, scans: list[Path]) -> None:
+def test_what_a_failed_attempt_left_is_ours(again: Again, scans: list[Path]) -> None:
     again()
     io.write_volume(scans[0], io.read_volume(scans[1]))
     good = scans[0].read_bytes()
@@ -192,7 +192,7 @@ def test_what_changes_no_result_goes_on(again: Again, scans: list[Path]) -> None
     assert counts(again(device="auto", memory_limit_gb=1.0, limit=5)) == (2, 1, 0)
 
 
-def test_a_limit_does_so_many_and_the_next_run_others(again: Again, out: Path, scans: list[Path]) -> None:
+def test_a_limit_does_so_many_and_the_next_run_others(again: Again, scans: list[Path]) -> None:
     scans[0].write_bytes(b"broken")
     assert counts(again(limit=1)) == (0, 0, 1)
     # A case that failed waits until all others were tried.
