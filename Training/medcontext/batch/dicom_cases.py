@@ -9,7 +9,7 @@ from pathlib import Path
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_facts import identifying, spoken_name
 from medcontext.batch.dicom_series import FoundSeries, Search
-from medcontext.batch.identifiers import Names, private_strings, pseudonym
+from medcontext.batch.identifiers import Names, private_strings, pseudonym, silence_dicom_libraries
 
 _HINT = "Copy or export the series again."
 
@@ -30,6 +30,8 @@ def series_case(
         root: the folder that was searched, if any; names of folders below it are private.
         damaged: DICOM files that cannot be read and may be slices of it.
     """
+    if not keep_identifiers:
+        silence_dicom_libraries()
     beside = len(list(damaged))
     folders = sorted({file.parent for file in series.files})
     return BatchCase(

@@ -11,7 +11,7 @@ from pathlib import Path
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_cases import blamed, left_out, series_case, series_names
 from medcontext.batch.dicom_series import search_series
-from medcontext.batch.identifiers import silence_dicom_libraries, unique_ids
+from medcontext.batch.identifiers import unique_ids
 from medcontext.batch.image_cases import Named, image_cases
 from medcontext.batch.manifest import is_manifest
 from medcontext.batch.manifest_cases import manifest_cases
@@ -52,8 +52,6 @@ def find_cases(
     """
     if not inputs:
         raise InputError("No input was given.", f"Name a folder, files or a manifest; allowed are {FORMATS}.")
-    if not keep_identifiers:
-        silence_dicom_libraries()
     places = _expanded(inputs, output)
     if any(is_manifest(place) for place in places):
         if len(places) > 1:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -166,6 +167,8 @@ def _pattern(private: tuple[str, ...]) -> re.Pattern[str]:
 
 def silence_dicom_libraries() -> None:
     """Keep libraries from logging what headers hold: they quote values that are not as the standard wants them."""
+    with suppress(ImportError):
+        import pydicom  # noqa: F401 - sets how much it logs, once
     for name in _LIBRARIES:
         warnings.filterwarnings("ignore", module=rf"{name}(\..*)?")
         logging.getLogger(name).setLevel(logging.CRITICAL)

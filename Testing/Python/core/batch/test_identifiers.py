@@ -15,12 +15,13 @@ import pytest
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.find import find_cases
-from medcontext.batch.identifiers import Names, safe_id, scrub, unique_ids
+from medcontext.batch.identifiers import Names, safe_id, scrub, silence_dicom_libraries, unique_ids
 from medcontext.batch.reading import read_case
 from medcontext.card_schema import ModelCard
 from medcontext.errors import MedContextError
 from medcontext.events import Event, Reporter
 from medcontext.geometry import Volume
+from medcontext.io.dicom_planes import read_planes
 
 EXPORT = "DOE^JOHANNA"
 PRIVATE = re.compile(
@@ -32,7 +33,12 @@ PRIVATE = re.compile(
 
 @pytest.fixture
 def export(
-    tmp_path: Path, write_dicom: Any, write_report: Any, a_scan: Volume, secrets: dict[str, str]
+    tmp_path: Path,
+    write_dicom: Any,
+    write_frames: Any,
+    write_report: Any,
+    a_scan: Volume,
+    secrets: dict[str, str],
 ) -> Path:
     """A hospital's export: one good series and one of each kind of trouble, all of one patient."""
     root = tmp_path / "export" / EXPORT / "19610704"
@@ -50,6 +56,7 @@ def export(
     broken[2].write_bytes(content[:-40])
     scout = {**fields, "SeriesDescription": "Scout Doe"}
     write_dicom(root / "scout", a_scan, names="IM_{:03d}", SeriesInstanceUID="1.2.3.4.78", **scout)
+    write_frames(root / "frames" / "IM_all", a_scan, uneven, SeriesInstanceUID="1.2.3.4.79", **fields)
     write_report(root / "good" / "IM_report", **fields)
     (root / "scout" / "IM_empty.dcm").write_bytes(b"")
     return tmp_path / "export"
@@ -79,13 +86,35 @@ def test_nothing_that_is_told_says_whose_scans_they_are(
     with warnings.catch_warnings(record=True) as warned, caplog.at_level(logging.DEBUG):
         warnings.simplefilter("always")
         said, cases = _told(export, card, keep=False)
-    assert len(cases) == 6
+    assert len(cases) == 7
     assert any("at the same place" in text for text in said)
     assert any("lacks slices" in text for text in said)
     assert any("damaged" in text for text in said)
     streams = capfd.readouterr()
     everything = [*said, caplog.text, streams.out, streams.err, *(str(entry.message) for entry in warned)]
     assert [text for text in everything if PRIVATE.search(text.replace(str(export.parent), ""))] == []
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_libraries_quote_no_headers(
+    tmp_path: Path,
+    write_dicom: Any,
+    a_scan: Volume,
+    caplog: Any,
+    silent: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = write_dicom(tmp_path, a_scan, PatientBirthDate="19610704")
+    for path in written:  # a date that is none, which pydicom quotes
+        path.write_bytes(path.read_bytes().replace(b"19610704", b"Doe_0704"))
+    monkeypatch.setattr(logging.getLogger("pydicom"), "level", logging.WARNING)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        if silent:
+            silence_dicom_libraries()
+        str(read_planes(written).images[0])
+    said = [caplog.text, *(str(entry.message) for entry in warned)]
+    assert any("Doe_0704" in text for text in said) is not silent
 
 
 def test_identifiers_are_kept_where_asked(export: Path, card: ModelCard) -> None:
