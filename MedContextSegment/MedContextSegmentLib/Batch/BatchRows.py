@@ -67,11 +67,14 @@ class BatchRows:
         self.hasReport = False
         self.problem = ""
         self._places: dict[str, int] = {}
+        self._counts: Counter[str] | None = None
 
     def take(self, news: FolderNews) -> bool:
         """Add what is new; whether anything is shown differently now."""
         changed = bool(news.rows) or news.hasReport != self.hasReport or news.problem != self.problem
         self.hasReport, self.problem = news.hasReport, news.problem
+        if news.rows:
+            self._counts = None
         for row in news.rows:
             self.cases.pop(row.case, None)  # it comes last now
             self.cases[row.case] = row
@@ -96,7 +99,9 @@ class BatchRows:
 
     def counts(self) -> Counter[str]:
         """How many cases are in each state."""
-        return Counter(row.state for row in self.cases.values())
+        if self._counts is None:
+            self._counts = Counter(row.state for row in self.cases.values())
+        return self._counts
 
     def notes(self, case: str) -> tuple[str, ...]:
         """What a person should know of a case: why it failed, what is unusual, warnings."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from medcontext.batch_ledger import DONE, Row
+
+TO_READ = ("case", "state", "outputs", "plan", "device", "seconds")
+"""Of a row: what :class:`CaseReading.CaseReader` looks at."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class CaseRow:
         dice: of each label, where there is a reference.
         warnings: sentences.
         error: why it failed or was skipped, or "".
-        outputs: paths below the output folder, by format.
+        row: what reading the case again needs of the row.
     """
 
     case: str
@@ -37,7 +40,7 @@ class CaseRow:
     dice: Mapping[str, float] | None = None
     warnings: tuple[str, ...] = ()
     error: str = ""
-    outputs: Mapping[str, tuple[str, ...]] | None = None
+    row: Row = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -69,7 +72,6 @@ class CaseRow:
 def caseRow(row: Row) -> CaseRow:
     """The case of a row of the ledger."""
     seconds = row.get("seconds")
-    outputs = row.get("outputs")
     warnings = row.get("warnings")
     return CaseRow(
         case=str(row["case"]),
@@ -82,9 +84,7 @@ def caseRow(row: Row) -> CaseRow:
         dice=_numbers(row.get("dice")),
         warnings=tuple(str(text) for text in warnings) if isinstance(warnings, list) else (),
         error=_errorText(row.get("error")),
-        outputs={str(name): _paths(files) for name, files in outputs.items()}
-        if isinstance(outputs, Mapping)
-        else None,
+        row={key: row[key] for key in TO_READ if key in row},
     )
 
 
@@ -103,9 +103,3 @@ def _errorText(error: Any) -> str:
     if not isinstance(error, Mapping):
         return ""
     return " ".join(str(error[key]) for key in ("message", "hint") if error.get(key))
-
-
-def _paths(files: Any) -> tuple[str, ...]:
-    if not isinstance(files, list):
-        return ()
-    return tuple(str(file["path"]) for file in files if isinstance(file, Mapping) and file.get("path"))

@@ -35,6 +35,7 @@ class AddCaseDialog:
         segmentation: the segmentation under review.
         names: the channel of the model that each volume is chosen for.
         isNew: whether the store is yet to be made.
+        whole: whether somebody looked at all of the image, so that all of it is offered as finished.
 
     Attributes:
         proposal: the case as it would be added; None while the segments are read, or where they cannot be.
@@ -47,8 +48,9 @@ class AddCaseDialog:
         segmentation: Any,
         names: Sequence[str] = (),
         isNew: bool = False,
+        whole: bool = False,
     ) -> None:
-        self._store = store
+        self._store, self._whole = store, whole
         self._saidPatient = self._saidHeldOut = False
         self._problem = ""
         self._reading: Generator[float, None, CaseProposal] | None = None
@@ -116,6 +118,8 @@ class AddCaseDialog:
 
     def _take(self, proposal: CaseProposal) -> None:
         self.proposal = proposal
+        if self._whole:
+            proposal.region = "whole"
         self._stop("")
         ui = self.ui
         self.mapping.show(proposal.mapping, proposal.labels)

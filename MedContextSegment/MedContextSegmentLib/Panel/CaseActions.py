@@ -1,8 +1,8 @@
-"""What a person can do with a case store: start one, add, open, hold out, remove."""
+"""What a person can do with a case store: start one, add to it, open a case of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from MedContextSegmentLib.Learn.UnlabelledScans import (
     planFolder,
 )
 from MedContextSegmentLib.Panel.AddCaseDialog import AddCaseDialog
-from MedContextSegmentLib.Panel.CaseTexts import addedText, named, scansText, storeProblem
+from MedContextSegmentLib.Panel.CaseTexts import addedText, scansText, storeProblem
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.NewStoreDialog import NewStoreDialog
 from MedContextSegmentLib.Panel.RunControl import Run, RunControl
@@ -53,7 +53,7 @@ class CaseActions:
         say: Callable[[str], None],
     ) -> None:
         self._logic, self._install, self._context = logic, install, context
-        self._store, self._control, self._say = store, control, say
+        self.store, self._control, self.say = store, control, say
         self.onStore: Callable[[Path], None] = lambda _folder: None
 
     # Stores
@@ -76,19 +76,19 @@ class CaseActions:
         }
 
         def made(_result: Any) -> None:
-            self._say(_("The case store {folder} was made.").format(folder=wanted.folder))
+            self.say(_("The case store {folder} was made.").format(folder=wanted.folder))
             self.onStore(wanted.folder)
             if then is not None:
                 then()
 
-        self._request("create_store", fields, made)
+        self.request("create_store", fields, made)
 
     # Cases
 
     def addCase(self) -> None:
         """Ask what of the image and the segments on screen is to be learnt from, and add it."""
-        store = self._store()
-        if not self._mayAdd(store):
+        store = self.store()
+        if not self.mayAdd(store):
             return
         isNew = store is None
         if store is None:
@@ -100,11 +100,11 @@ class CaseActions:
         names = card.channels if card is not None and len(card.channels) == len(volumes) else ()
         proposal = AddCaseDialog(store, volumes, self._context.segmentation(), names, isNew).ask()
         if proposal is not None:
-            self._add(store.folder, proposal, isNew)
+            self.add(store.folder, proposal, isNew)
 
     def openCase(self, case: CaseSummary) -> tuple[Any, Any] | None:
         """Bring a case into the scene and choose it; None where that failed, which is shown."""
-        store = self._store()
+        store = self.store()
         if store is None:
             return None
         qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
@@ -117,30 +117,8 @@ class CaseActions:
             qt.QApplication.restoreOverrideCursor()
         volumes = volumesOfModel(self._context.chosenModel(), store, opened.volumes)
         self._context.choose(volumes, opened.segmentation)
-        self._say(_("'{case}' was opened.").format(case=case.id))
+        self.say(_("'{case}' was opened.").format(case=case.id))
         return opened.volumes[0], opened.segmentation
-
-    def holdOut(self, cases: Sequence[CaseSummary]) -> None:
-        """Keep cases for scoring, for good, after asking."""
-        text = _(
-            "Hold out {cases}, for ever? Models are scored on what is held out, and no training will ever learn "
-            "from it. This cannot be undone."
-        )
-        if cases and slicer.util.confirmOkCancelDisplay(text.format(cases=named(cases)), _("Hold out")):
-            self._edit("hold_out", cases, _("Held out: {cases}."))
-
-    def remove(self, cases: Sequence[CaseSummary]) -> None:
-        """Take cases out of the store, after asking."""
-        store = self._store()
-        if not cases or store is None:
-            return
-        text = _(
-            "Remove {cases} from the case store? Images and labels that lie in it are kept aside in a folder inside "
-            "{folder}; others stay where they are."
-        )
-        question = text.format(cases=named(cases), folder=store.folder)
-        if slicer.util.confirmOkCancelDisplay(question, _("Remove")):
-            self._edit("remove", cases, _("Removed: {cases}."))
 
     def addFolder(self) -> None:
         """Ask for a folder of scans without labels and list them in the store."""
@@ -154,19 +132,19 @@ class CaseActions:
         """Do something with the chosen store; one is made first where there is none."""
 
         def again() -> None:
-            made = self._store()
+            made = self.store()
             if made is not None:
                 do(made)
 
-        store = self._store()
-        if not self._mayAdd(store):
+        store = self.store()
+        if not self.mayAdd(store):
             return
         if store is None:
             self.newStore(None, again)
         else:
             do(store)
 
-    def _mayAdd(self, store: StoreSummary | None) -> bool:
+    def mayAdd(self, store: StoreSummary | None) -> bool:
         """Whether cases can be added to the store, or to a new one where none is chosen; says why not."""
         folder = self._context.storeFolder()
         problem = storeProblem(store)
@@ -201,13 +179,28 @@ class CaseActions:
             return AddUnlabelledRun(logic.worker, plan, store.folder, listener, logic.exchangeRoot)
 
         def added(scans: AddedScans) -> None:
-            self._say(scansText(scans))
+            self.say(scansText(scans))
             self._context.refreshCases(scans.added[0] if len(scans.added) == 1 else "")
 
-        self._run(begin, added)
+        self.run(begin, added)
 
-    def _add(self, store: Path, proposal: CaseProposal, isNew: bool, replacing: str | None = None) -> None:
-        """Add a case to a store, which is made where there is none; asks before anything is replaced."""
+    def add(
+        self,
+        store: Path,
+        proposal: CaseProposal,
+        isNew: bool,
+        replacing: str | None = None,
+        then: Callable[[bool], None] = lambda _added: None,
+    ) -> None:
+        """Add a case to a store, which is made where there is none; asks before anything is replaced.
+
+        Args:
+            store: folder of the store.
+            proposal: the case.
+            isNew: whether the store may be made.
+            replacing: id of the case that it replaces.
+            then: called at the end, with whether it was added.
+        """
         logic = self._logic
 
         def begin(listener: RunListener) -> Run:
@@ -218,19 +211,23 @@ class CaseActions:
                 run.storeMade and self._context.storeFolder() != store
             ):  # also where the case could not be added
                 self.onStore(store)
+            if run.error is not None:
+                then(False)
 
         def added(case: AddedCase) -> None:
             if self._context.storeFolder() != store:
                 self.onStore(store)
             if not case.taken:
-                self._say(addedText(case, proposal))
+                self.say(addedText(case, proposal))
                 self._context.refreshCases(case.case)
+                then(True)
             elif self._mayReplace(case.taken):
-                self._add(store, proposal, False, case.taken)
+                self.add(store, proposal, False, case.taken, then)
             else:
-                self._say(_("Nothing was added."))
+                self.say(_("Nothing was added."))
+                then(False)
 
-        self._run(begin, added, over)
+        self.run(begin, added, over)
 
     def _mayReplace(self, case: str) -> bool:
         text = _(
@@ -239,25 +236,11 @@ class CaseActions:
         )
         return bool(slicer.util.confirmOkCancelDisplay(text.format(case=case), _("Add case")))
 
-    def _edit(self, action: str, cases: Sequence[CaseSummary], done: str) -> None:
-        store = self._store()
-        if store is None:
-            return
-        fields = {"store": str(store.folder), "action": action, "cases": [case.id for case in cases]}
+    def request(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Ask something of the worker; ``done`` gets its answer."""
+        self.run(lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), done)
 
-        def edited(result: Any) -> None:
-            lines = [done.format(cases=named(cases))]
-            if result.get("kept"):
-                lines.append(_("The files are kept in {folder}.").format(folder=result["kept"]))
-            self._say(" ".join(lines))
-            self._context.refreshCases()
-
-        self._request("edit_store", fields, edited)
-
-    def _request(self, kind: str, fields: dict[str, Any], done: Callable[[Any], None]) -> None:
-        self._run(lambda listener: StoreRequest(self._logic.worker, kind, fields, listener), done)
-
-    def _run(
+    def run(
         self,
         begin: Callable[[RunListener], Run],
         done: Callable[[Any], None],
@@ -270,7 +253,7 @@ class CaseActions:
             done: gets its result; errors are shown.
             over: gets the run when it has ended, before that, however it went.
         """
-        self._say("")
+        self.say("")
         if self._control.running or not self._install.ensureInstalled():
             return
 
@@ -288,6 +271,6 @@ class CaseActions:
             self._tell(error)
 
     def _tell(self, error: MedContextError) -> None:
-        self._say(error.message)
+        self.say(error.message)
         if not isinstance(error, CancelledError):
             slicer.util.errorDisplay(str(error))

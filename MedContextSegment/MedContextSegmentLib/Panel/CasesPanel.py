@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from medcontext.case_list import CaseSummary, StoreSummary
 from MedContextSegmentLib.Learn.TrainedOn import modelsByHash, trainedOn
 from MedContextSegmentLib.Panel.CaseActions import CaseActions
+from MedContextSegmentLib.Panel.CaseEdits import CaseEdits
 from MedContextSegmentLib.Panel.CaseTable import CaseTable
 from MedContextSegmentLib.Panel.CaseTexts import storeProblem, storeText
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
@@ -53,6 +54,7 @@ class CasesPanel:
         self.reader = StoreReader(self.show)
         self.control = RunControl(ui.casesProgressBar, lambda: self.onBusyChanged(), self.update)
         self.actions = CaseActions(logic, install, context, self.readStore, self.control, self._say)
+        self.edits = CaseEdits(self.actions, context)
         self.chooser = StoreChooser(ui, settings, self._onChosen, self.actions.newStore)
         self.actions.onStore = self.chooser.choose
         self.table = CaseTable(ui.casesTable, ui.caseFilterEdit, self.update, self._open, self._showMenu)
@@ -242,10 +244,10 @@ class CasesPanel:
                 break
 
     def _holdOut(self) -> None:
-        self.actions.holdOut([case for case in self.table.selected() if case.kind == ANNOTATED])
+        self.edits.holdOut([case for case in self.table.selected() if case.kind == ANNOTATED])
 
     def _remove(self) -> None:
-        self.actions.remove(self.table.selected())
+        self.edits.remove(self.table.selected())
 
     def _showMenu(self, place: Any) -> None:
         if self.table.selected():

@@ -15,6 +15,7 @@ from slicer.util import VTKObservationMixin
 from medcontext.cards import CardSummary
 from medcontext.errors import InputError
 from MedContextSegmentLib.Panel.AdvancedPanel import AdvancedPanel
+from MedContextSegmentLib.Panel.BatchSection import BatchSection
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
 from MedContextSegmentLib.Panel.ExportPanel import ExportPanel
 from MedContextSegmentLib.Panel.LearnPanel import LearnPanel
@@ -88,6 +89,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.redoPanel = RedoPanel(ui, self.editor, self._volume, self.update, self._with.models)
         self.exportPanel = ExportPanel(ui, self.logic, self._with.install, self._segmentation, self._volume)
         self.learn = LearnPanel(self, self._with)
+        self.batch = BatchSection(self, self._with, self.learn)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
         self._scene = SceneEvents(
@@ -104,11 +106,13 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.advancedPanel.refresh()
         self.refresh()
         self.learn.refresh()
+        self.batch.enter()
 
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
         self._entered = False
         self.learn.leave()
+        self.batch.leave()
         self.editor.exit()
 
     def cleanup(self) -> None:
@@ -118,6 +122,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.control.forget()
         self.exportPanel.stop()
         self.reviewPanel.volumes.stop()
+        self.batch.stop()
         self.learn.stop()
         self._setParameters(None)
         self.removeObservers()
@@ -184,6 +189,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showStatus()
             self.exportPanel.update()
             self.learn.update()
+            self.batch.update()
         finally:
             self._updating = False
         self._warmOnce(reason)
@@ -264,6 +270,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self) -> None:
         self.exportPanel.stop()
+        self.batch.sceneCloses()
         self.learn.sceneCloses()
         self._setParameters(None)
         self.editor.sceneCloses()

@@ -34,4 +34,6 @@ def timeText(seconds: float | None) -> str:
         return ""
     if seconds < 90:
         return _("about {count} s left").format(count=round(seconds))
-    return _("about {count} min left").format(count=round(seconds / 60))
+    if seconds < 2 * 3600:
+        return _("about {count} min left").format(count=round(seconds / 60))
+    return _("about {count} h left").format(count=round(seconds / 3600))

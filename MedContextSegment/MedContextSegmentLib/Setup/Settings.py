@@ -71,6 +71,9 @@ class Settings:
         caseStore: folder of the case store that was used last; may be empty.
         recentStores: folders of the case stores used before, the last one first, as a list in JSON.
         trainingMinutes: how long a model learns; 0 until somebody stops it.
+        batchInput: the scans of the batch that was started last; may be empty.
+        batchOutput: the folder of its results; may be empty.
+        batchFormats: what each scan becomes, with spaces between.
     """
 
     device = _Setting("auto", DEVICES)
@@ -81,6 +84,9 @@ class Settings:
     caseStore = _Setting("")
     recentStores = _Setting("")
     trainingMinutes = _Setting("15")
+    batchInput = _Setting("")
+    batchOutput = _Setting("")
+    batchFormats = _Setting("seg.nrrd nii.gz")
 
     def reset(self) -> None:
         """Everything as in a fresh installation."""

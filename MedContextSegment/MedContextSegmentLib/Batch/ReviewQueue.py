@@ -1,0 +1,65 @@
+"""Which case of a batch a person looks at next. No Qt."""
+
+from __future__ import annotations
+
+from MedContextSegmentLib.Batch.BatchRows import BatchRows
+
+
+class ReviewQueue:
+    """Goes through the finished cases: those first that need a person, and each until it has a verdict.
+
+    While a batch goes on cases are added and the order changes; what was put off comes last all the same.
+
+    Args:
+        rows: what is known of the cases; it may grow.
+
+    Attributes:
+        case: the case that is shown, "" for none.
+    """
+
+    def __init__(self, rows: BatchRows) -> None:
+        self.rows = rows
+        self.case = ""
+        self._putOff: dict[str, None] = {}  # in the order in which that was done
+        self._before: list[str] = []
+
+    @property
+    def reviewed(self) -> int:
+        """How many cases have a verdict."""
+        return sum(case in self.rows.cases for case in self.rows.reviews)
+
+    @property
+    def total(self) -> int:
+        """How many cases are finished."""
+        return len(self.rows.queue)
+
+    def following(self) -> str:
+        """The case that comes next; with all verdicts given, the one behind that which is shown. "" for none."""
+        rows = self.rows
+        for case in rows.queue:
+            if case not in rows.reviews and case != self.case and case not in self._putOff:
+                return case
+        for case in self._putOff:
+            if case not in rows.reviews and case != self.case:
+                return case
+        if self.case in rows.reviews and self.case in rows.queue:
+            place = rows.queue.index(self.case) + 1
+            return rows.queue[place] if place < len(rows.queue) else ""
+        return ""
+
+    def previous(self) -> str:
+        """The case that was shown before, "" for none."""
+        return self._before[-1] if self._before else ""
+
+    def show(self, case: str) -> None:
+        """A case is shown now, "" for none; the one before comes last unless it has a verdict."""
+        if case == self.case:
+            return
+        if self.case and self.case not in self.rows.reviews:
+            self._putOff.pop(self.case, None)
+            self._putOff[self.case] = None
+        if case and case == self.previous():
+            self._before.pop()
+        elif self.case:
+            self._before.append(self.case)
+        self.case = case

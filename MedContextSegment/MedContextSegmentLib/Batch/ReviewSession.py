@@ -1,0 +1,164 @@
+"""A review of the cases of a batch: one case in the scene, the next one being read. No Qt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from medcontext.batch_ledger import RUNNING, Review
+from medcontext.errors import InputError
+from MedContextSegmentLib.Batch.BatchRows import BatchRows
+from MedContextSegmentLib.Batch.CaseReading import CaseReader
+from MedContextSegmentLib.Batch.Prefetch import Prefetch
+from MedContextSegmentLib.Batch.ReviewedCase import OpeningRun, ReviewedCase, correctionOf
+from MedContextSegmentLib.Batch.ReviewQueue import ReviewQueue
+from MedContextSegmentLib.Batch.ViewsBefore import ViewsBefore
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
+
+
+class ReviewSession:
+    """Goes from case to case. What a person has in the scene stays as it is, and is shown again at the end.
+
+    Args:
+        rows: what is known of the cases; it may grow.
+        worker: what reads them.
+        exchangeRoot: folder for voxels on their way; the system's one for temporary files when None.
+
+    Attributes:
+        queue: which case is shown, and which comes next.
+        case: the case in the scene; None while none is.
+        problem: why the case that should be shown cannot be, "".
+        prefetch: reads the next case.
+    """
+
+    def __init__(self, rows: BatchRows, worker: WorkerProcess, exchangeRoot: Path | None = None) -> None:
+        assert rows.folder is not None  # for the type checker: there are cases
+        self.out = rows.folder
+        self.queue = ReviewQueue(rows)
+        self.case: ReviewedCase | None = None
+        self.problem = ""
+        self.prefetch = Prefetch(CaseReader(self.out, worker, exchangeRoot))
+        self._worker = worker
+        self._views = ViewsBefore()
+
+    def opening(self, case: str, listener: Any = None, fresh: bool = False) -> OpeningRun:
+        """Begin to bring a case into the scene; :meth:`opened` takes what comes of it.
+
+        What a person changed of the case before is kept first.
+
+        Args:
+            case: its name.
+            listener: is told how it goes; may be None.
+            fresh: whether the segments are shown as the batch found them, whatever a person kept.
+
+        Raises:
+            InputError: it is not finished, or changes cannot be kept.
+            ResourceError: there is no room to keep changes.
+        """
+        row = checkFinished(self.queue.rows, case)
+        if not fresh:
+            self.keepChanges()
+        correction = None if fresh else self._correction(case)
+        voxels = self.prefetch.take(row)
+        return OpeningRun(self._worker, self.out, voxels, correction, listener)
+
+    def opened(self, case: str, run: OpeningRun) -> None:
+        """A case was brought into the scene, or could not be: the one before goes, and the next one is read."""
+        if run.result is None and self.case is not None and self.case.case == case:
+            return  # it could not be opened anew: it stays as it is
+        self._removeCase()
+        self.queue.show(case)
+        self.case = run.result
+        self.problem = str(run.error) if run.error is not None else ""
+        if self.case is not None:
+            slicer.util.setSliceViewerLayers(
+                background=self.case.volumes[0], foreground=None, label=None, fit=True
+            )
+        self.readAhead()
+
+    def readAhead(self) -> None:
+        """Read the case that comes next."""
+        row = self.queue.rows.cases.get(self.queue.following())
+        if row is not None and row.done:
+            self.prefetch.want(row)
+
+    def keepChanges(self) -> None:
+        """Write down what a person changed, though there is no verdict: it is there when the case is opened again.
+
+        Raises:
+            InputError, ResourceError: it cannot be written.
+        """
+        if self.case is not None and self.case.changed:
+            self.case.keep()
+
+    def judge(self, verdict: str, note: str = "") -> None:
+        """Write down what a person says of the case in the scene, with the segments if they were changed.
+
+        Args:
+            verdict: "accept" or "reject"; an accepted case with changed segments is a corrected one.
+            note: free words.
+
+        Raises:
+            InputError, ResourceError: it cannot be written.
+        """
+        case = self.case
+        if case is None:
+            return
+        self.keepChanges()
+        said = "correct" if verdict == "accept" and case.corrected else verdict
+        self.queue.rows.add(case.judge(said, note))
+
+    def review(self) -> Review | None:
+        """What was said of the case in the scene before; None where nothing was."""
+        return self.queue.rows.reviews.get(self.queue.case)
+
+    def caseIsGone(self) -> bool:
+        """Whether somebody took the case out of the scene; it is let go of then."""
+        if self.case is None or self.case.there:
+            return False
+        self._removeCase()
+        self.problem = _("The case was taken out of the scene: open it again, or go on.")
+        return True
+
+    def end(self) -> None:
+        """Take the case out of the scene, and show what was shown before."""
+        self.prefetch.forget()
+        self._removeCase()
+        self._views.restore()
+
+    def sceneCloses(self) -> None:
+        """The scene takes all nodes away."""
+        self.prefetch.forget()
+        self.case = None
+
+    def _removeCase(self) -> None:
+        case, self.case = self.case, None
+        if case is not None:
+            case.remove()
+
+    def _correction(self, case: str) -> Path | None:
+        """What a person kept of a case; None where nothing was, or where the result was accepted as it is since."""
+        review, path = self.queue.rows.reviews.get(case), correctionOf(self.out, case)
+        accepted = review is not None and review.verdict == "accept"
+        return path if not accepted and path.is_file() else None
+
+
+def checkFinished(rows: BatchRows, case: str) -> Any:
+    """The row of a case that has a result.
+
+    Raises:
+        InputError: it has none.
+    """
+    row = rows.cases.get(case)
+    if row is None:
+        raise InputError(_("The batch has no case '{case}'.").format(case=case))
+    if row.state == RUNNING:
+        raise InputError(_("'{case}' is not finished yet.").format(case=case))
+    if not row.done:
+        raise InputError(
+            _("'{case}' has no result: {reason}").format(case=case, reason=row.error or row.state)
+        )
+    return row

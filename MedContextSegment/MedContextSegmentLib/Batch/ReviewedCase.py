@@ -1,0 +1,187 @@
+"""A case of a batch in the scene, beside what a person has there: opened in small steps, kept, taken away again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from medcontext.batch_ledger import Layout, Review, append_review
+from medcontext.errors import InputError
+from MedContextSegmentLib.Batch.CaseScene import (
+    CaseVoxels,
+    addVolumes,
+    fillSegmentation,
+    newCaseSegmentation,
+)
+from MedContextSegmentLib.Batch.SegmentationContent import contentOf
+from MedContextSegmentLib.Export.ExportFiles import exportSegNrrd
+from MedContextSegmentLib.Export.WrittenFiles import Consent
+from MedContextSegmentLib.Learn.WorkerSteps import Steps, WorkerSteps
+from MedContextSegmentLib.Scene.SegmentationTarget import placeBeside
+from MedContextSegmentLib.Worker.Background import Background
+from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
+
+YIELD_SECONDS = 0.001
+
+
+class ReviewedCase:
+    """A finished case in the scene. Its nodes are the review's own: they go when the next case comes.
+
+    Args:
+        out: the output folder of the batch.
+        case: its name.
+        channels: names of the channels.
+        volumes: a volume node for each of them.
+        segmentation: the segmentation node.
+        corrected: whether the segments are those that a person kept before, and not those of the batch.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        case: str,
+        channels: Sequence[str],
+        volumes: Sequence[Any],
+        segmentation: Any,
+        corrected: bool,
+    ) -> None:
+        self.out, self.case, self.channels, self.corrected = out, case, tuple(channels), corrected
+        self.volumes, self.segmentation = tuple(volumes), segmentation
+        self._kept = contentOf(segmentation)
+
+    @property
+    def there(self) -> bool:
+        """Whether nobody took its nodes away."""
+        return all(node.GetScene() is not None for node in (*self.volumes, self.segmentation))
+
+    @property
+    def changed(self) -> bool:
+        """Whether a person changed the segments since they were opened or kept."""
+        return self.segmentation.GetScene() is not None and not self._kept.sameAs(self.segmentation)
+
+    def keep(self) -> Path:
+        """Write the segments as they are now, as the corrected ones; returns the file.
+
+        The file appears whole or not at all, in the place of one that was kept before.
+
+        Raises:
+            InputError, ResourceError: it cannot be written.
+        """
+        path = correctionOf(self.out, self.case)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = _("'{path}' cannot be written: {reason}.")
+            raise InputError(text.format(path=path.parent, reason=error.strerror or error)) from error
+        for _share in exportSegNrrd(self.segmentation, path, Consent(everything=True)):
+            pass
+        self._kept, self.corrected = contentOf(self.segmentation), True
+        return path
+
+    def judge(self, verdict: str, note: str = "") -> Review:
+        """Write down what a person says of it: "accept", "correct" or "reject"; a correction must have been kept.
+
+        Raises:
+            InputError, ResourceError: it cannot be written.
+        """
+        path = Layout(self.out).relative(correctionOf(self.out, self.case)) if verdict == "correct" else ""
+        review = Review(self.case, verdict, path, note)
+        append_review(self.out, review)
+        return review
+
+    def remove(self) -> None:
+        """Take its nodes out of the scene."""
+        removeNodes([self.segmentation, *self.volumes])
+
+
+def correctionOf(out: Path, case: str) -> Path:
+    """Where the corrected segments of a case lie, be they there or not."""
+    return Layout(out).corrected(case)
+
+
+def removeNodes(nodes: Sequence[Any]) -> None:
+    """Take nodes out of the scene that are still there; their display nodes go with them."""
+    for node in nodes:
+        if node is not None and node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+
+class OpeningRun(WorkerSteps):
+    """Brings a case into the scene; see :class:`WorkerSteps.WorkerSteps`. The scene is as it was where that fails.
+
+    Args:
+        worker: what reads the case.
+        out: the output folder of the batch.
+        voxels: gives what the case consists of; it may have been read already.
+        correction: the segments to show, where a person kept some; those of the batch when None.
+        listener: is told how it goes, as :class:`RunListener.RunListener`; may be None.
+
+    Attributes:
+        result: a :class:`ReviewedCase`.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        out: Path,
+        voxels: Background[CaseVoxels],
+        correction: Path | None = None,
+        listener: Any = None,
+    ) -> None:
+        super().__init__(worker, listener)
+        self._out, self._voxels, self._correction = out, voxels, correction
+        self._added: list[Any] = []
+
+    def _steps(self) -> Steps[ReviewedCase]:
+        try:
+            return (yield from self._open())
+        except BaseException:
+            removeNodes(self._added)
+            raise
+
+    def _open(self) -> Steps[ReviewedCase]:
+        while not self._voxels.wait(YIELD_SECONDS):  # so that the thread gets its turn
+            self.checkStop()
+            yield True
+        voxels = self._voxels.result()
+        self._progress("read", 1.0)
+        volumes = addVolumes(voxels)
+        self._added += volumes
+        yield False
+        self.checkStop()
+        if self._correction is not None:
+            segmentation = loadCorrection(self._correction, voxels.case, volumes[0])
+            self._added.append(segmentation)
+        else:
+            segmentation = newCaseSegmentation(voxels, volumes[0])
+            self._added.append(segmentation)
+            yield from self._follow("write", fillSegmentation(voxels, volumes, segmentation))  # type: ignore[arg-type]
+        titles = [title for title, _array in voxels.channels]
+        corrected = self._correction is not None
+        return ReviewedCase(self._out, voxels.case, titles, volumes, segmentation, corrected)
+
+
+def loadCorrection(path: Path, case: str, volumeNode: Any) -> Any:
+    """Add what a person kept of a case to the scene, as its segmentation node.
+
+    Raises:
+        InputError: the file is gone or cannot be read.
+    """
+    name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=case))
+    try:
+        node = slicer.util.loadSegmentation(str(path), {"name": name})
+    except RuntimeError as error:
+        text = _("The corrected segments of '{case}' cannot be read: {path}.")
+        raise InputError(
+            text.format(case=case, path=path), _("Move the file away to see what the batch found.")
+        ) from error
+    node.SetName(name)
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    placeBeside(node, volumeNode)
+    return node
