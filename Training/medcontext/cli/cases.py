@@ -36,14 +36,17 @@ def link(
 
         opened = CaseStore.open(store)
         linked = opened.link(paths, console.reporter)
-        for path, reason in linked.skipped:
-            console.say(f"Left out {path}: {reason}")
         count = len(opened.cases)
-        console.say(f"Linked {len(linked.added)} unlabelled scans; {opened.folder} now holds {count} cases.")
         skipped = [{"path": str(path), "reason": reason} for path, reason in linked.skipped]
         console.result(added=list(linked.added), skipped=skipped, cases=count)
+        reasons = [reason if str(path) in reason else f"{path}: {reason}" for path, reason in linked.skipped]
+        if not linked.added and len(reasons) == 1:
+            raise InputError(reasons[0], "No scan was added.")
+        for reason in reasons:
+            console.say(f"Left out: {reason}")
         if not linked.added:
-            raise InputError("No scan was added.", "The reasons are above." if skipped else "")
+            raise InputError(f"None of these {len(reasons)} scans could be added; each is named above.")
+        console.say(f"Linked {len(linked.added)} unlabelled scans; {opened.folder} now holds {count} cases.")
 
 
 def remove(

@@ -136,17 +136,24 @@ def split(
 ) -> None:
     """Keep some labelled cases for scoring, whole patients at a time. They stay held out for good."""
     with session(json) as console:
-        from medcontext.data.splits import cases_to_hold_out
+        from medcontext.data.splits import cases_to_hold_out, why_none_is_held_out
         from medcontext.data.store import CaseStore
 
         opened = CaseStore.open(store)
         chosen = case if case else cases_to_hold_out(opened, held_out, seed)
-        opened.hold_out(chosen)
+        before = {c.id for c in opened.cases if c.held_out}
+        added = [case_id for case_id in dict.fromkeys(chosen) if case_id not in before]
+        opened.hold_out(added)
         kept = [c.id for c in opened.cases if c.label is not None and (c.held_out or c.split == "test")]
         left = [c.id for c in opened.cases if c.trainable]
-        console.say(f"{len(chosen)} more cases are held out: {', '.join(chosen) or 'none'}.")
-        console.say(f"Now {len(left)} labelled cases train and {len(kept)} score.")
-        console.result(held_out=kept, training=left, added=list(chosen))
+        if added:
+            console.say(f"Held out from now on: {', '.join(added)}.")
+        elif case:
+            console.say(f"Nothing changes: {', '.join(case)} were held out before.")
+        else:
+            console.say(f"Nothing changes: {why_none_is_held_out(opened, held_out)}")
+        console.say(f"{len(left)} labelled cases train and {len(kept)} score.")
+        console.result(held_out=kept, training=left, added=added)
 
 
 app.command()(link)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +25,8 @@ POLL_S = 0.5
 TRAININGS = ("train", "finetune", "pretrain")
 """Commands that go on from a checkpoint with ``--resume``."""
 
+INDENT, NARROWEST = "    ", 40
+
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, its beginning, or its folder.")]
 
 
@@ -38,10 +42,9 @@ def list_jobs(as_json: Json = False) -> None:
     """List all jobs, the newest first."""
     with session(as_json) as console:
         found = jobs.list_jobs()
-        rows = [(job.id, job.title, _state(job), _when(job.started), job.message) for job in found]
-        if rows:
-            console.table(["Job", "Title", "State", "Started", "Last message"], rows)
-        else:
+        for job in found:
+            console.say("\n".join(_lines(job, shutil.get_terminal_size().columns)))
+        if not found:
             console.say("There is no job. 'medcontext train --detach' starts one.")
         console.result(jobs=[_facts(job) for job in found])
 
@@ -51,10 +54,7 @@ def show(job: JobName, as_json: Json = False) -> None:
     """Show one job."""
     with session(as_json) as console:
         found = find(job)
-        rows = [
-            (name.replace("_", " ").capitalize(), value) for name, value in _facts(found).items() if value
-        ]
-        console.table(["", ""], rows)
+        console.table(["", ""], [(name, text) for name, text in _shown(found).items() if text])
         console.result(**_facts(found))
 
 
@@ -72,7 +72,7 @@ def follow(job: JobName, as_json: Json = False) -> None:
                 break
             time.sleep(POLL_S)
             found = jobs.read(found.folder)
-        console.say(f"{found.title}: {found.state}. {found.message}".strip())
+        console.say(f"{found.title}: {found.state}. {_told(found)}".strip())
         if found.exit_code:
             raise typer.Exit(found.exit_code)
 
@@ -145,6 +145,24 @@ def find(name: str) -> Job:
     raise InputError(f"There is no job '{name}'.", "'medcontext jobs' lists those that there are.")
 
 
+def _lines(job: Job, width: int) -> list[str]:
+    """A job in a list: its name in one piece, to be copied, and below it how it is doing."""
+    facts = f"{job.title}: {_state(job)}" + (f", started {_when(job.started)}" if job.started else "")
+    lines = [job.id]
+    for text in (facts, _told(job)):
+        lines += textwrap.wrap(
+            text, max(width, NARROWEST), initial_indent=INDENT, subsequent_indent=INDENT,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def _told(job: Job) -> str:
+    """The last message of a job, and what can be done about one that is lost."""
+    more = f"Let it go on: medcontext jobs restart {job.id}" if job.state == "lost" else ""
+    return " ".join(filter(None, (job.message, more)))
+
+
 def _state(job: Job) -> str:
     if not job.active or job.stage is None:
         return job.state
@@ -158,7 +176,21 @@ def _when(seconds: float | None) -> str:
     return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
+def _shown(job: Job) -> dict[str, str]:
+    """A job as a person reads it."""
+    return {
+        "Job": job.id,
+        "Title": job.title,
+        "State": _state(job),
+        "Started": _when(job.started),
+        "Ended": _when(job.ended),
+        "Message": _told(job),
+        "Folder": str(job.folder),
+    }
+
+
 def _facts(job: Job) -> dict[str, object]:
+    """A job as a program reads it; of one that has ended nobody needs the time left."""
     return {
         "job": job.id,
         "title": job.title,
@@ -166,9 +198,9 @@ def _facts(job: Job) -> dict[str, object]:
         "stage": job.stage,
         "progress": job.progress,
         "step": job.step,
-        "eta_s": job.eta_s,
+        "eta_s": job.eta_s if job.active else None,
         "started": _when(job.started),
         "ended": _when(job.ended),
-        "message": job.message,
+        "message": _told(job),
         "folder": str(job.folder),
     }

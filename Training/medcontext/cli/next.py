@@ -24,8 +24,8 @@ WORDS = {
 }
 """What stands in the table for each reason."""
 
-ONLY = "no other to choose from"
-"""What stands there where one scan was looked at: nothing can set it apart."""
+ONLY = "the only one looked at"
+"""What stands there where nothing can set a scan apart."""
 
 SKIPPED_SHOWN = 5
 

@@ -30,15 +30,27 @@ Record = dict[str, Any]
 class CaseTakenError(InputError):
     """The image is in the data set already.
 
+    Args:
+        case_id: id of the case that it is.
+        entry: of that case.
+        labelled: whether the image came with a label.
+
     Attributes:
         case_id: as this case.
     """
 
-    def __init__(self, case_id: str) -> None:
-        super().__init__(
-            f"This image is in the data set already, as case '{case_id}'.",
-            "Use --replace to give that case another label.",
-        )
+    def __init__(self, case_id: str, entry: Record, labelled: bool) -> None:
+        told = f"This image is in the data set already, as case '{case_id}'"
+        again = f"Add --id {case_id} --replace"
+        if entry.get("label"):
+            message, hint = f"{told}.", f"{again} to give that case another label."
+        elif labelled:
+            linked = bool((entry.get("provenance") or {}).get("linked"))
+            copied = " and copies its image into the data set" if linked else ""
+            message, hint = f"{told}, without annotation.", f"{again}: that annotates it{copied}."
+        else:
+            message, hint = f"{told}, without annotation.", "There is nothing to add."
+        super().__init__(message, hint)
         self.case_id = case_id
 
 

@@ -49,10 +49,18 @@ def check_channels(image: Volume, channels: Sequence[tuple[str, str]], case_id: 
     """
     if image.channels != len(channels):
         names = shortened(name for name, _ in channels)
+        hint = "Give one file per channel, or one 4D file with all of them."
+        if len(channels) == 1:
+            hint = f"Give one 3D image; of a 4D file the volume that is the {names}."
         raise InputError(
-            f"{case_id} has {image.channels} channels; the data set has {len(channels)}: {names}.",
-            "Give one file per channel, or one 4D file.",
+            f"{case_id} has {counted(image.channels)}; the data set has {counted(len(channels))}: {names}.",
+            hint,
         )
+
+
+def counted(channels: int) -> str:
+    """``1 channel``, ``2 channels``."""
+    return "1 channel" if channels == 1 else f"{channels} channels"
 
 
 def read_grid(paths: Sequence[Path]) -> Geometry:
@@ -100,12 +108,19 @@ def check_declared(labelmap: Volume, labels: LabelSet, case_id: str) -> list[int
     """
     values = values_in(labelmap.array)
     unknown = [value for value in values if value not in labels.values]
+    if unknown and not labels:
+        names = " ".join(f"--names {value}=NAME" for value in unknown[:3])
+        raise InputError(
+            f"{case_id} holds the label values {shortened(unknown)}, and the data set does not say yet what any "
+            "value means.",
+            f"Add {names}{' ...' if len(unknown) > 3 else ''} with the name of each structure.",
+        )
     if unknown:
         allowed = shortened(f"{label.value} {label.name}" for label in labels)
         raise InputError(
             f"{case_id} holds the label values {shortened(unknown)}, which the data set does not declare "
             f"(declared: 0 background, {allowed}).",
-            "Correct the label, or name the value in dataset.json.",
+            "Correct the label, or name the value: --names VALUE=NAME, or in dataset.json.",
         )
     return values
 

@@ -130,6 +130,21 @@ def cases_to_hold_out(store: CaseStore, share: float, seed: int = 0) -> list[str
     return [case.id for case in (*forced, *drawn)]
 
 
+def why_none_is_held_out(store: CaseStore, share: float) -> str:
+    """Why :func:`cases_to_hold_out` found nothing for this share, in a sentence that says what would help."""
+    labelled = [case for case in store.cases if case.label is not None]
+    scoring = sum(not case.trainable for case in labelled)
+    if not labelled:
+        return f"{store.folder} holds no labelled case. Add one with 'medcontext data add --label'."
+    if scoring and scoring >= round(share * len(labelled)):
+        part = f"{scoring} of {len(labelled)} labelled cases score already ({scoring / len(labelled):.0%})"
+        return f"{part}. Give a larger --held-out than {share:g}, or name cases with --case."
+    if round(share * len(labelled)) == 0:
+        part = f"a share of {share:g} of {len(labelled)} labelled cases is less than one case"
+        return f"{part}. Give a larger --held-out, or name cases with --case."
+    return "the labelled cases are all of one patient, who is not split. Add a case of another patient."
+
+
 def _choose(store: CaseStore, pool: Sequence[Case], shots: int | None, seed: int) -> list[Case]:
     if shots is None:
         return list(pool)

@@ -186,7 +186,7 @@ def refuse_copy(
         known = other.get("voxels")
         same = known == voxels if known else not places.isdisjoint(places_of(folder, other))
         if (same or case_id in entry.copies) and case_id != replaced:
-            raise CaseTakenError(case_id)
+            raise CaseTakenError(case_id, other, labelled=entry.split != "unlabelled")
 
 
 def _id_for(folder: Path, entry: Entry, taken: set[str], unique: bool, existing: bool) -> str:

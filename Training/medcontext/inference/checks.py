@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.reading import counted
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
@@ -36,10 +37,15 @@ def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Repor
     channels = card.input.channels
     if image.channels != len(channels):
         names = ", ".join(f"{channel.name} ({channel.modality})" for channel in channels)
+        hint = "Give one file for each channel, in that order."
+        if len(channels) == 1:
+            hint = (
+                "Give one 3D image; of a 4D file (several times or contrasts) save the volume that is meant."
+            )
         raise InputError(
-            f"The image has {image.channels} channel(s), the model '{card.title}' needs {len(channels)}: "
+            f"The image has {counted(image.channels)}, the model '{card.title}' needs {counted(len(channels))}: "
             f"{names}.",
-            "Give one file for each channel, in that order.",
+            hint,
         )
     permutation, _flips = image.geometry.reorientation(card.input.orientation)
     spacing = [image.spacing[axis] for axis in permutation]

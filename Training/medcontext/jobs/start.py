@@ -224,5 +224,6 @@ def kill(folder: Path) -> None:
 def _running(folder: Path) -> Job:
     job = read(folder)
     if not job.active:
-        raise InputError(f"The job '{job.title}' has ended ({job.state}).")
+        again = f"Let it go on with 'medcontext jobs restart {job.id}'." if job.state == "lost" else ""
+        raise InputError(f"The job '{job.title}' has ended ({job.state}).", again)
     return job

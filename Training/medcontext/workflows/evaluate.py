@@ -111,7 +111,10 @@ def evaluate(
     """
     reporter = reporter or Reporter()
     if (model is None) == (predictions is None):
-        raise InputError("Give either a model (-m MODEL) or a folder of labelmaps, and not both.")
+        given = (
+            "Neither a model nor a folder of labelmaps was" if model is None else "A model and labelmaps were"
+        )
+        raise InputError(f"{given} given.", "Give either a model (-m MODEL) or a folder of labelmaps.")
     if output is not None:
         check_folder(output)
     store = CaseStore.open(data)

@@ -35,7 +35,10 @@ def choose_cases(request: TrainRequest, store: CaseStore, reporter: Reporter) ->
         split, **{part: [c for c in getattr(split, part) if c.id not in left_out] for part in parts}
     )
     if not split.train:
-        raise InputError("Without the cases that are left out there is no labelled training case.")
+        raise InputError(
+            "Without the cases that are left out there is no labelled training case.",
+            "Leave out fewer with --exclude, or annotate another one.",
+        )
     if len(split.train) == 1:
         reporter.warning("There is one labelled case: the model will know this scan and little else.")
     return split

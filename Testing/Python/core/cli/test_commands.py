@@ -121,6 +121,26 @@ print(json.dumps({"event": "result", "model": "here"}), flush=True)
         assert told == ["hello", "progress", "warning", "result"]
         assert final(run("jobs", "show", a_job.id, "--json"))["state"] == "finished"
 
+    def test_a_lost_job_says_how_it_goes_on_and_the_list_fits_a_terminal(
+        self, a_job: jobs.Job, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        jobs.kill(a_job.folder)
+        while jobs.read(a_job.folder).active:
+            time.sleep(0.02)
+        again = f"medcontext jobs restart {a_job.id}"
+        listed = run("jobs").stdout
+        assert again in " ".join(listed.split())
+        assert a_job.id in listed.splitlines()  # in one piece, to be copied
+        assert max(map(len, listed.splitlines())) <= 80
+        shown = run("jobs", "show", a_job.id).stdout
+        assert "jobs restart" in shown
+        assert "Eta" not in shown
+        facts = final(run("jobs", "show", a_job.id, "--json"))
+        assert (facts["state"], facts["eta_s"]) == ("lost", None)
+        assert again in facts["message"]
+        assert again in run("jobs", "pause", a_job.id).stderr
+
     def test_the_beginning_of_a_name_is_enough(self, a_job: jobs.Job) -> None:
         assert run("jobs", "stop", a_job.id[:10]).exit_code == 0
 

@@ -68,8 +68,76 @@ def test_scans_are_linked_and_told_what_was_left_out(store: CaseStore, scans: Pa
     assert [entry["path"] for entry in result["skipped"]] == [str(scans / "none.nii.gz")]
     again = run("link", store.folder, scans)
     assert again.exit_code == 2
-    assert "is in the data set already, as case 'u'" in again.output
-    assert "No scan was added" in again.output
+    assert again.output.count("is in the data set already, as case") == 2
+    assert "None of these 2 scans could be added" in again.output
+    assert "Linked 0" not in again.output
+
+
+def test_a_folder_that_cannot_be_linked_is_told_of_once(store: CaseStore, tmp_path: Path) -> None:
+    answer = run("link", store.folder, tmp_path / "nowhere")
+    assert answer.exit_code == 2
+    assert answer.output.splitlines() == [
+        f"Error: {tmp_path / 'nowhere'} does not exist.",
+        "No scan was added.",
+    ]
+
+
+def test_a_linked_scan_that_is_added_with_a_label_is_said_to_have_none_yet(
+    store: CaseStore, scans: Path, tmp_path: Path
+) -> None:
+    run("link", store.folder, scans)
+    write_volume(tmp_path / "painted.nii.gz", painted())
+    add = ["add", store.folder, scans / "u.nii.gz", "--label", tmp_path / "painted.nii.gz"]
+    answer = run(*add)
+    assert answer.exit_code == 2
+    assert "as case 'u', without annotation." in answer.output
+    assert "Add --id u --replace: that annotates it and copies its image into the data set." in answer.output
+    assert run(*add, "--id", "u", "--replace").exit_code == 0  # what the sentence says works
+    assert CaseStore.open(store.folder).case("u").trainable
+    assert "Add --id u --replace to give that case another label" in run(*add).output
+    assert "There is nothing to add." in run("add", store.folder, scans / "v.nii.gz").output
+
+
+def test_values_that_nothing_was_said_of_come_with_how_to_name_them(tmp_path: Path, scans: Path) -> None:
+    write_volume(tmp_path / "painted.nii.gz", painted())
+    add = [
+        "add",
+        tmp_path / "new",
+        scans / "u.nii.gz",
+        "--channel",
+        "T1",
+        "--label",
+        tmp_path / "painted.nii.gz",
+    ]
+    answer = run(*add)
+    assert answer.exit_code == 2
+    assert "holds the label values 1, and the data set does not say yet what any value means" in answer.output
+    assert "Add --names 1=NAME with the name of each structure." in answer.output
+    assert run(*add, "--names", "1=head").exit_code == 0
+
+
+def test_an_image_with_more_volumes_than_the_data_set_has_channels(store: CaseStore, tmp_path: Path) -> None:
+    both = Volume(np.concatenate([scan(5).array, scan(6).array]), GRID)
+    write_volume(tmp_path / "both.nii.gz", both)
+    answer = run("add", store.folder, tmp_path / "both.nii.gz")
+    assert answer.exit_code == 2
+    assert "has 2 channels; the data set has 1 channel: T1." in answer.output
+    assert "Give one 3D image; of a 4D file the volume that is the T1." in answer.output
+
+
+def test_a_split_that_changes_nothing_says_why(store: CaseStore, tmp_path: Path) -> None:
+    few = run("split", store.folder)
+    assert few.exit_code == 0
+    assert "Nothing changes: 1 of 2 labelled cases score already (50%)." in few.output
+    assert "Nothing changes: b were held out before." in run("split", store.folder, "--case", "b").output
+    other = CaseStore.create(tmp_path / "other", LabelSet.from_names({1: "head"}), [("T1", "MRI")])
+    assert "holds no labelled case" in run("split", other.folder).output
+    for seed in range(2):
+        other.add_case(NewCase([scan(seed)], painted(), group="p"))
+    assert "a share of 0.2 of 2 labelled cases is less than one case" in run("split", other.folder).output
+    assert "all of one patient" in run("split", other.folder, "--held-out", "0.5").output
+    other.add_case(NewCase([scan(7)], painted(), case_id="c"))
+    assert "Held out from now on: c." in run("split", other.folder, "--case", "c").output
 
 
 def test_the_list_says_kind_labels_place_and_who_learnt_from_it(store: CaseStore, scans: Path) -> None:

@@ -196,7 +196,9 @@ def test_an_image_with_too_many_channels_is_refused(tmp_path: Path, ball: Ball, 
     image, _ = ball(3)
     both = Volume(np.concatenate([image.array, image.array]), image.geometry)
     write_volume(tmp_path / "two.nii.gz", both)
-    with pytest.raises(InputError, match="2 channel"):
+    with pytest.raises(
+        InputError, match=r"has 2 channels, the model .* needs 1 channel: T1 .*Give one 3D image"
+    ):
         run(tmp_path / "two.nii.gz", a_model, tmp_path / "out")
 
 

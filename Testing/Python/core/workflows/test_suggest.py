@@ -248,6 +248,8 @@ def test_the_command_names_what_is_broken(pool: CaseStore, a_model: Path) -> Non
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
     assert "Not looked at: plain_20" in result.stdout
+    one = CliRunner().invoke(app, [*arguments, "--limit", "1", "--seed", "1"], env={"COLUMNS": "200"})
+    assert "the only one looked at" in one.stdout  # not an empty column
     wrong = CliRunner().invoke(app, [*arguments, "-o", "ranking.txt"])
     assert wrong.exit_code == 2
     assert "ends in .json or .csv" in wrong.stderr
