@@ -51,7 +51,7 @@ class Card:
 
     def _picture(self) -> str:
         if not self.thumbnail:
-            return '<div class="none"></div>'
+            return '<div class="none">no picture</div>'
         source = quote(f"report/{self.case}.png")
         words = f"Three planes of {escape(self.case)}"
         return f'<img loading="lazy" src="{source}" width="340" height="112" alt="{words}">'
@@ -74,7 +74,9 @@ class Card:
         if certainty is not None:
             parts.append(f"certainty {certainty:.2f}")
         parts += [f"Dice of {label} {value:.2f}" for label, value in self._some("dice")]
-        parts += [f"{label} {number_text(value)} mL" for label, value in self._some("volumes_ml")]
+        parts += [
+            f"{label} {number_text(value)}\N{NO-BREAK SPACE}mL" for label, value in self._some("volumes_ml")
+        ]
         return " · ".join(parts)
 
     def _some(self, key: str) -> list[tuple[str, float]]:

@@ -102,6 +102,8 @@ def _sentence(facts: Mapping[str, Any]) -> str:
             value = " ".join(map(str, value))
         elif isinstance(value, bool):
             value = "yes" if value else "no"
+        elif key.endswith("_bytes") and isinstance(value, int | float):
+            key, value = key.removesuffix("_bytes"), f"{value / 1e9:.3g} GB"
         if value not in (None, "", "()"):
             parts.append(f"{key.replace('_', ' ')} {value}")
     return ", ".join(parts)
