@@ -147,7 +147,7 @@ def read_csv(output: Path) -> dict[str, dict[str, str]]:
 def test_a_stopped_run_keeps_what_is_finished_and_says_so(runs: dict[str, Any]) -> None:
     code, _, people = runs["stopped"]
     assert code == 3
-    assert "cases are finished" in people
+    assert " of 8 cases" in people
     assert "same command again" in people
     done = [case for case, row in runs["after_stop"]["rows"].items() if row["state"] == "done"]
     assert 1 <= len(done) < 7
