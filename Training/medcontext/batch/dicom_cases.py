@@ -49,7 +49,7 @@ def _damaged(count: int) -> str:
 
 
 def _copies(count: int) -> str:
-    return f"{count} files of this series hold a picture that another file holds as well; each was read once."
+    return f"Files that hold a picture of this series once more, and were not read: {count}."
 
 
 def blamed(search: Search) -> tuple[dict[FoundSeries, list[Path]], list[Path]]:
@@ -93,6 +93,6 @@ def left_out(
         skipped.append(Skipped(place, reason, tuple(files)))
     if search.without_picture:
         count = len(search.without_picture)
-        reason = f"{count} DICOM files hold no picture, such as reports and plans."
+        reason = f"DICOM files without a picture, such as reports and plans: {count}."
         skipped.append(Skipped("DICOM files without pictures", reason, search.without_picture))
     return skipped

@@ -123,7 +123,7 @@ def _search(
     tree = walk.tree
     if tree.others:
         endings = ", ".join(f"{ending} {count}" for ending, count in tree.others.most_common(5))
-        reporter.info(f"{tree.others.total()} files are no images and do not count: {endings}.")
+        reporter.info(f"Files that are no images and do not count: {tree.others.total()} ({endings}).")
     given = {place for place in places if not place.is_dir()}
     dicom, unread = _dicom(tree.dicom, given, keep_identifiers, reporter)
     skipped += tree.skipped

@@ -76,13 +76,30 @@ class _Channel:
     trouble: str = ""
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """What the DICOM files of a folder are."""
+
+    series: tuple[FoundSeries, ...]
+    holders: dict[Path, FoundSeries]
+    damaged: dict[FoundSeries, list[Path]]
+
+    @classmethod
+    def of(cls, search: Search) -> _Folder:
+        holders = {file: series for series in search.series for file in (*series.files, *series.copies)}
+        return cls(search.series, holders, blamed(search)[0])
+
+    def channel(self, path: Path, series: FoundSeries) -> _Channel:
+        return _Channel(path, series, tuple(self.damaged.get(series, ())))
+
+
 class _Search:
     """Looks at paths; the headers of a folder are read once, however many rows name it."""
 
     def __init__(self, output: Path, reporter: Reporter) -> None:
         self._output = output
         self._reporter = reporter.silent()
-        self._found: dict[tuple[Path, bool], Search] = {}
+        self._found: dict[tuple[Path, bool], _Folder] = {}
 
     def channel(self, path: Path) -> _Channel:
         path = absolute(path)
@@ -105,25 +122,27 @@ class _Search:
         return _Channel(path, trouble=f"It is not an image that can be read; allowed are {FORMATS}.")
 
     def _in_folder(self, folder: Path) -> _Channel:
-        search = self._searched(folder, below=True)
-        scans = [series for series in search.series if not series.reason]
+        held = self._searched(folder, below=True)
+        scans = [series for series in held.series if not series.reason]
         # Who names a folder that holds a localiser and nothing else wants it.
-        scans = scans or [series for series in search.series if series.is_named_scan]
+        scans = scans or [series for series in held.series if series.is_named_scan]
         if len(scans) != 1:
-            held = f"{len(scans)} DICOM series" if scans else "no DICOM series"
-            return _Channel(folder, trouble=f"The folder holds {held} that are volumes; one is needed.")
-        return _channel_of(folder, scans[0], search)
+            count = str(len(scans)) if scans else "no"
+            return _Channel(
+                folder, trouble=f"The folder holds {count} DICOM series that are volumes; one is needed."
+            )
+        return held.channel(folder, scans[0])
 
     def _of_file(self, path: Path) -> _Channel:
-        search = self._searched(path.parent, below=False)
-        series = next((s for s in search.series if path in (*s.files, *s.copies)), None)
+        held = self._searched(path.parent, below=False)
+        series = held.holders.get(path)
         if series is None:
             return _Channel(path, trouble="It is damaged, or holds no picture.")
         if series.reason and not series.is_named_scan:
             return _Channel(path, trouble=series.reason)
-        return _channel_of(path, series, search)
+        return held.channel(path, series)
 
-    def _searched(self, folder: Path, below: bool) -> Search:
+    def _searched(self, folder: Path, below: bool) -> _Folder:
         if (folder, below) not in self._found:
             if below:
                 walk = Walk(self._output, self._reporter)
@@ -131,12 +150,8 @@ class _Search:
                 files = sorted(placed.path for placed in walk.tree.dicom)
             else:
                 files = dicom_files(folder)
-            self._found[folder, below] = search_series(files, self._reporter)
+            self._found[folder, below] = _Folder.of(search_series(files, self._reporter))
         return self._found[folder, below]
-
-
-def _channel_of(path: Path, series: FoundSeries, search: Search) -> _Channel:
-    return _Channel(path, series, tuple(blamed(search)[0].get(series, ())))
 
 
 def _case(row: ManifestRow, channels: Sequence[_Channel], keep_identifiers: bool) -> BatchCase:

@@ -101,7 +101,7 @@ class Walk:
         try:
             if format_of(path):
                 self.tree.images.append(Placed(path, root))
-            elif looks_like_dicom(path):
+            elif looks_like_dicom(path) or _may_have_been_dicom(path):
                 self.tree.dicom.append(Placed(path, root))
             else:
                 self.tree.others[path.suffix.lower() or "no ending"] += 1
@@ -162,6 +162,11 @@ class Walk:
         inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
         place = inner if inner not in ("", ".") else path.name
         self.tree.skipped.append(Skipped(os.fsencode(place).decode(errors="replace"), reason, (path,)))
+
+
+def _may_have_been_dicom(path: Path) -> bool:
+    """Whether an empty file is named as exports name slices: without ending, or with a number for one."""
+    return path.suffix[1:].isdigit() == bool(path.suffix) and path.stat().st_size == 0
 
 
 def _is_batch_output(names: list[str]) -> bool:

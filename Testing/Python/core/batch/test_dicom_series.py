@@ -107,7 +107,7 @@ def test_copies_of_a_series_are_read_once_and_told(
     shutil.copytree(tmp_path / "scans" / "a", tmp_path / "scans" / "b")
     (case,), _ = find(tmp_path / "scans")
     assert len(case.series) == 7
-    assert "7 files of this series hold a picture that another file holds as well" in case.remarks[0]
+    assert case.remarks == ("Files that hold a picture of this series once more, and were not read: 7.",)
 
 
 def test_one_uid_in_two_folders_with_the_same_places_is_two_cases(
@@ -168,7 +168,7 @@ def test_what_is_no_scan_is_left_out_with_its_reason(
         "colour": "It holds colour pictures; grey values are needed.",
         "result": "It is a result of another program, not a scan.",
         "nowhere": "It does not say where its slices lie.",
-        "good": "1 DICOM files hold no picture, such as reports and plans.",
+        "good": "DICOM files without a picture, such as reports and plans: 1.",
     }
     places = [entry.place.casefold() for entry in skipped]
     assert len(set(places)) == len(places)
@@ -216,14 +216,17 @@ def test_a_damaged_slice_fails_its_series_and_no_other(
     write_dicom(scans / "good", a_scan, SeriesInstanceUID="4.1")
     broken = write_dicom(scans / "broken", a_scan, SeriesInstanceUID="4.2")
     broken[3].write_bytes(b"")
+    lost = write_dicom(scans / "lost", a_scan, names="IM.{:03d}", SeriesInstanceUID="4.5")
+    lost[6].write_bytes(b"")  # without it the rest is an even volume
     write_dicom(scans / "many", a_scan, names="a{}.dcm", SeriesInstanceUID="4.3")
     write_dicom(scans / "many", a_scan, names="b{}.dcm", SeriesInstanceUID="4.4")
     (scans / "many" / "c.dcm").write_bytes(b"DICM?")
     cases, skipped = find(scans)
     trouble = {case.series[0].parent.name: case.trouble for case in cases}
-    assert trouble.keys() == {"good", "broken", "many"}
+    assert trouble.keys() == {"good", "broken", "lost", "many"}
     assert trouble["good"] == trouble["many"] == ""
-    assert "It may lack slices: 1 damaged DICOM file beside it." in trouble["broken"]
+    for name in ("broken", "lost"):
+        assert "It may lack slices: 1 damaged DICOM file beside it." in trouble[name]
     assert [(entry.files[0].name, "1 damaged DICOM file" in entry.reason) for entry in skipped] == [
         ("c.dcm", True)
     ]

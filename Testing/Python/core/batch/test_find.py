@@ -145,7 +145,7 @@ def test_hidden_files_and_segmentations_do_not_count(tmp_path: Path, find: Any, 
     assert _ids(cases) == ["a"]
     assert skipped == []
     notes = [event["message"] for event in events if event["event"] == "info"]
-    assert notes == ["3 files are no images and do not count: no ending 1, .txt 1, .xlsx 1."]
+    assert notes == ["Files that are no images and do not count: 3 (no ending 1, .txt 1, .xlsx 1)."]
 
 
 def test_a_corrupt_file_among_good_ones_is_a_case_that_fails(tmp_path: Path, find: Any) -> None:
