@@ -86,6 +86,8 @@ def _matching(pattern: str, output: Path) -> list[Path]:
     matches = [absolute(Path(match)) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
     results = absolute(output)
     matches = [match for match in matches if match != results and results not in match.parents]
+    if len(matches) > 1:  # tables beside images were not meant to name them
+        matches = [match for match in matches if not is_manifest(match)]
     if not matches:
         raise InputError(f"Nothing matches {pattern}.", "Check the pattern; ** stands for any folders.")
     return matches

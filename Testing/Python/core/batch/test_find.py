@@ -220,6 +220,7 @@ def test_globs_and_files(tmp_path: Path, find: Any) -> None:
     ]
     assert [case.paths[0] for case in find(str(scans / "*" / "t1.nii.gz"))[0]] == [paths[0], paths[2]]
     assert len(find(str(scans / "**" / "*.nii.gz"))[0]) == 3
+    (scans / "p1" / "table.csv").write_text("what,ever\n", encoding="utf-8")
     assert len(find(scans, str(scans / "**"), paths[0])[0]) == 4
     assert _ids(find(paths[3])[0]) == ["t3"]  # signs of a glob in a name that exists
     with pytest.raises(InputError, match=r"Nothing matches .*\*\.nrrd"):
