@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from MedContextSegmentLib.Batch.EngineTexts import EngineTexts
 from MedContextSegmentLib.Batch.SceneFiles import SceneFiles
 from MedContextSegmentLib.Batch.ScriptArguments import ScriptArguments, parseArguments
 from MedContextSegmentLib.Batch.SlicerCore import insideSlicer
+from MedContextSegmentLib.Batch.Stops import Stops
 from MedContextSegmentLib.Setup.Packages import BATCH, Packages, requirementsOf
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
@@ -41,8 +41,8 @@ def runScript(arguments: list[str]) -> int:
     try:
         chosen = parseArguments(arguments)
         _checkPackages()
-        with _stopping() as asked, ExitStack() as stack:
-            return _Run(chosen, asked, stack).run()
+        with Stops() as stops, ExitStack() as stack:
+            return _Run(chosen, stops, stack).run()
     except MedContextError as error:
         _say(_("Error: {error}").format(error=error), sys.stderr)
         return error.exit_code
@@ -53,12 +53,12 @@ class _Run:
 
     Args:
         chosen: what was asked for.
-        asked: grows when somebody asks to stop.
+        stops: knows whether somebody asked to stop.
         stack: closes what was opened.
     """
 
-    def __init__(self, chosen: ScriptArguments, asked: list[int], stack: ExitStack) -> None:
-        self._chosen, self._asked, self._stack = chosen, asked, stack
+    def __init__(self, chosen: ScriptArguments, stops: Stops, stack: ExitStack) -> None:
+        self._chosen, self._stops, self._stack = chosen, stops, stack
         self._environment = _startupEnvironment()
         self._texts = EngineTexts()
         self._scenes: SceneFiles | None = None
@@ -68,11 +68,8 @@ class _Run:
     def run(self) -> int:
         """Follow the engine to its end, making scenes whenever it has nothing to say; the exit code."""
         engine = self._stack.enter_context(EngineChild(self._chosen.engine, self._environment))
-        stops = 0
+        self._stops.passOnTo(engine.stop)
         while engine.running:
-            while stops < len(self._asked):
-                engine.stop()
-                stops += 1
             said = engine.next(0 if self._waiting else WAIT_SECONDS)
             if said is not None:
                 self._take(said)
@@ -88,7 +85,7 @@ class _Run:
     @property
     def _waiting(self) -> bool:
         """Whether a scene can be made now."""
-        return self._scenes is not None and self._scenes.waiting > 0 and not self._asked
+        return self._scenes is not None and self._scenes.waiting > 0 and not self._stops.asked
 
     def _take(self, said: Event | str) -> None:
         if isinstance(said, str):
@@ -132,8 +129,6 @@ class _Run:
             MedContextError: it ended without saying why.
         """
         code = engine.code()
-        if len(self._asked) > 1 and code != DONE:
-            raise CancelledError(_("Stopped at once."), _("The same command finishes the rest."))
         if code < 0 or (not self._began and code not in (DONE, USAGE)):
             raise engine.why()
         self._tellHeld()
@@ -163,26 +158,6 @@ def _checkPackages() -> None:
     command = f"{'PythonSlicer' if insideSlicer() else 'python'} -m pip install {names}"
     text = _("Packages that a batch needs are missing: {names}.")
     raise InputError(text.format(names=", ".join(missing)), hint.format(command=command))
-
-
-@contextmanager
-def _stopping() -> Iterator[list[int]]:
-    """Ctrl-C, and the signal that clusters send, are remembered instead of ending this process.
-
-    Slicer itself would end at once, and nobody would wait for the engine.
-    """
-    asked: list[int] = []
-
-    def remember(number: int, _frame: Any) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            # None: it was set by a program that is no Python, such as Slicer.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _startupEnvironment() -> Mapping[str, str]:

@@ -17,13 +17,14 @@ from typing import IO, Self
 
 from slicer.i18n import tr as _
 
-from medcontext.errors import InputError, MedContextError
+from medcontext.errors import InputError, MedContextError, ResourceError
 from medcontext.events import Event
 from medcontext.jobs.process import end_process_group
 from MedContextSegmentLib.Worker.WorkerChild import LOG_LINE_LENGTH, LOG_LINES, WorkerEnd, ownGroup
 from MedContextSegmentLib.Worker.WorkerProcess import pythonOfWorker, workerEnvironment
 from MedContextSegmentLib.Worker.WorkerTexts import explainEnd
 
+KILLED = -9
 END_SECONDS = 5.0
 """How long an engine that is no longer needed may take to end."""
 
@@ -96,7 +97,13 @@ class EngineChild:
 
     def why(self) -> MedContextError:
         """Why it ended before its work, by what it said last."""
-        return explainEnd(WorkerEnd(self.code(), "", tuple(self._log)))
+        code = self.code()
+        if code == KILLED:
+            return ResourceError(
+                _("The batch was killed by the system, probably because memory ran out."),
+                _("The same command finishes the rest; with --memory-limit it takes less."),
+            )
+        return explainEnd(WorkerEnd(code, "", tuple(self._log)))
 
     def __enter__(self) -> Self:
         return self

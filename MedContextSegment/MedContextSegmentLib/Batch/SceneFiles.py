@@ -12,7 +12,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, Layout, LedgerWriter, Row, Tail, read_rows
-from medcontext.errors import InputError, MedContextError
+from medcontext.errors import CancelledError, InputError, MedContextError
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
 from MedContextSegmentLib.Batch.CaseScene import CaseScene
 from MedContextSegmentLib.Batch.SceneBundle import writeBundle
@@ -96,6 +96,8 @@ class SceneFiles:
             began = time.perf_counter()
             facts = self._make(case, row)
             facts["seconds"] = {"total": round(time.perf_counter() - began, 3)}
+        except CancelledError:
+            raise
         except MedContextError as error:
             return self._fail(record, error)
         finally:

@@ -23,6 +23,7 @@ IMAGES = Path(medcontext.__file__).parent / "resources" / "samples" / "hippocamp
 
 NAME, NUMBER, PLACE = "Doe^Johanna", "MRN-4711-X", "Haus am See"
 SECRETS = ("Johanna", "DOE", "Doe", NUMBER, PLACE, "IM_TIEF")
+PATIENCE_SECONDS = 300
 TILT = 0.2
 """Shift from slice to slice over their distance."""
 
@@ -61,25 +62,28 @@ class Batch:
         return name
 
 
-def run_script(*arguments: str, home: Path, code: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the script in plain Python, as a person does.
+def start_script(*arguments: str, home: Path) -> subprocess.Popen[str]:
+    """Start the script in plain Python, as a person does; both its streams go into one pipe.
 
     Args:
         arguments: of the script.
         home: the folder of models and jobs.
-        code: run before it, in the same process.
     """
-    start = f"import runpy, sys; sys.argv = sys.argv[1:]; {code}; runpy.run_path(sys.argv[0], run_name='__main__')"
-    program = ["-c", start, str(SCRIPT)] if code else [str(SCRIPT)]
     environment = {**os.environ, "MEDCONTEXT_HOME": str(home), "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, *program, *arguments],
-        capture_output=True,
-        text=True,
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
         env=environment,
-        check=False,
-        timeout=300,
     )
+
+
+def run_script(*arguments: str, home: Path) -> tuple[int, str]:
+    """Run the script to its end; its exit code and all that it said."""
+    process = start_script(*arguments, home=home)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    return process.returncode, said
 
 
 def write_scans(folder: Path) -> None:

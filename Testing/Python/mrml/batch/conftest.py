@@ -26,9 +26,8 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
         "cpu",
         "--scenes",
     )
-    done = run_script("--", *arguments, home=root / "home")
-    said = done.stdout + done.stderr
-    return Batch(arguments, root / "out", done.returncode, said, read_rows(root / "out"))
+    code, said = run_script("--", *arguments, home=root / "home")
+    return Batch(arguments, root / "out", code, said, read_rows(root / "out"))
 
 
 @pytest.fixture(scope="module")
