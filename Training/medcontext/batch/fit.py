@@ -1,10 +1,11 @@
-"""Whether model and cases can have to do with each other, as far as it can be told without loading either."""
+"""Whether options, model and cases fit together, as far as it can be told without loading a model or an image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from medcontext.batch.case import BatchCase
+from medcontext.batch.options import BatchOptions
 from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
 from medcontext.errors import InputError, MedContextError
@@ -28,6 +29,23 @@ def read_model_card(model: str) -> ModelCard:
             "Choose another with 'medcontext model list'.",
         )
     return card
+
+
+def check_division(options: BatchOptions) -> None:
+    """Refuse a run that is divided in two ways, or by a cluster that cannot be meant.
+
+    Raises:
+        InputError: as above, or a package for clusters is missing.
+    """
+    if options.cluster is None:
+        return
+    from medcontext.batch.cluster_config import read_target
+
+    if options.shard is not None:
+        raise InputError(
+            "A run is divided by --shard or by --cluster, not by both.", "Leave out one of them."
+        )
+    read_target(options.cluster)
 
 
 def check_fit(cases: Sequence[BatchCase], card: ModelCard) -> None:
