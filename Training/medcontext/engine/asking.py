@@ -108,3 +108,13 @@ def obedient(reporter: Reporter, control: Control) -> Reporter:
         return control() == "stop"
 
     return reporter.stopped_by(cancelled)
+
+
+def patient(reporter: Reporter, control: Control) -> Reporter:
+    """A reporter for work after a run that may have been stopped: a pause holds it, that stop does not end it."""
+
+    def held() -> bool:
+        wait_while_paused(control, reporter)
+        return False
+
+    return reporter.stopped_by(held)

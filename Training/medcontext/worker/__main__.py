@@ -19,15 +19,16 @@ def main() -> None:
     # they wait for each other made a segmentation on two busy cores take three to five times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from medcontext.worker.server import IDLE_SECONDS, WATCH_SECONDS, Server
+    from medcontext.worker.server import GRACE_SECONDS, IDLE_SECONDS, WATCH_SECONDS, Server
 
     parser = argparse.ArgumentParser(prog="medcontext.worker", description="Serve requests on stdin.")
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS, help=argparse.SUPPRESS)
     parser.add_argument("--watch-seconds", type=float, default=WATCH_SECONDS, help=argparse.SUPPRESS)
+    parser.add_argument("--grace-seconds", type=float, default=GRACE_SECONDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    Server(requests, events, options.idle_seconds, options.watch_seconds).run()
+    Server(requests, events, options.idle_seconds, options.watch_seconds, options.grace_seconds).run()
     events.flush()
     logging.shutdown()
     sys.stderr.flush()

@@ -73,6 +73,7 @@ class Server:
         events: where events are written; nobody else writes there.
         idle_seconds: as :data:`IDLE_SECONDS`.
         watch_seconds: as :data:`WATCH_SECONDS`.
+        grace_seconds: as :data:`GRACE_SECONDS`.
     """
 
     def __init__(
@@ -81,9 +82,11 @@ class Server:
         events: TextIO,
         idle_seconds: float = IDLE_SECONDS,
         watch_seconds: float = WATCH_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._requests, self._write = requests, json_lines(events)
         self._idle_seconds, self._watch_seconds = idle_seconds, watch_seconds
+        self._grace_seconds = grace_seconds
         self._writing = threading.Lock()
         self._changed = threading.Condition()
         self._queue: deque[Request] = deque()
@@ -161,7 +164,7 @@ class Server:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        if not self._ended.wait(GRACE_SECONDS):
+        if not self._ended.wait(self._grace_seconds):
             os._exit(CancelledError.exit_code)
 
     # The main thread

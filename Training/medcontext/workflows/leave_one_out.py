@@ -72,7 +72,9 @@ def leave_one_out(
                 raise
         if control() == "stop":  # it learnt for a shorter time than the others
             break
-        _add_score(record, case, store, single, reporter)
+        from medcontext.engine.asking import patient
+
+        _add_score(record, case, store, single, patient(reporter, control))
         shutil.rmtree(folder.parent)
         with replacing(request.output / "training" / FILE) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

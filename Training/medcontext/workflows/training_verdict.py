@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medcontext.card_schema import ModelCard
 from medcontext.data.store import CaseStore
+from medcontext.engine.asking import patient
 from medcontext.errors import CancelledError, MedContextError
 from medcontext.events import Reporter
 from medcontext.library import load_model, update_card
@@ -32,7 +33,7 @@ def judged(
         card: of that model.
         fit: trains for leave-one-out.
         reporter: told of the progress, and of what stood in the way of a verdict.
-        control: asked for "stop" during leave-one-out.
+        control: asked for "pause", and during leave-one-out for "stop".
 
     Raises:
         CancelledError: someone asked to stop; the model stays.
@@ -46,7 +47,7 @@ def judged(
             parent=parent,
             device=request.device,
             precision=request.precision,
-            reporter=reporter,
+            reporter=patient(reporter, control),
         )
         if request.leave_one_out:
             apart = leave_one_out(request, fit, reporter, control)

@@ -12,13 +12,17 @@ import pytest
 from medcontext.cards import read_summary
 from medcontext.data.adding import NewCase
 from medcontext.data.store import CaseStore
+from medcontext.engine import asking
 from medcontext.events import Event, Reporter
 from medcontext.geometry import Volume
 from medcontext.labels import LabelSet
+from medcontext.library import read_card
 from medcontext.metrics import LabelScore
 from medcontext.workflows.comparison import CaseComparison, mean_dice
+from medcontext.workflows.fit import fit
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import train
+from medcontext.workflows.training_verdict import judged
 from medcontext.workflows.verdict import conclude, judge
 
 Ball = Callable[..., tuple[Volume, Volume]]
@@ -210,3 +214,24 @@ def test_a_copy_of_a_scan_that_was_learnt_from_does_not_count_where_no_hash_was_
     (skilled / "model.json").write_text(json.dumps(card), encoding="utf-8")
     verdict = judge(skilled, store, parent=beginner, device="cpu", precision="fp32")
     assert [row.case for row in verdict.cases] == [case.id for case in store.cases[1:]]
+
+
+def test_a_pause_holds_the_judging_and_a_stop_of_the_training_does_not_end_it(
+    many: CaseStore, skilled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "POLL_SECONDS", 0.001)
+    events: list[Event] = []
+    told_while_paused: list[int] = []
+
+    def control() -> str:
+        begun = any(event.get("stage") == "judge" and event["value"] > 0 for event in events)
+        if begun and len(told_while_paused) < 5:
+            told_while_paused.append(len(events))
+            return "pause"
+        return "stop"  # what ended the training
+
+    request = TrainRequest(many.folder, skilled, device="cpu", precision="fp32")
+    _, verdict = judged(request, read_card(skilled), fit, Reporter(events.append), control)
+    assert told_while_paused == [told_while_paused[0]] * 5  # nothing went on meanwhile
+    assert verdict is not None
+    assert len(verdict.cases) == 6
