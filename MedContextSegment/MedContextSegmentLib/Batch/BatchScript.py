@@ -142,6 +142,8 @@ class _Run:
         scenes = self._scenes
         text = _("Scenes: {made} made, {kept} as before, {failed} failed.")
         _say(text.format(made=scenes.made, kept=scenes.kept, failed=scenes.failed))
+        if scenes.waiting:
+            _say(_("The same command makes the other {count}.").format(count=scenes.waiting))
         if scenes.failed:
             _say(_("{path} says why.").format(path=scenes.ledger))
         if code == DONE and scenes.waiting:
