@@ -59,12 +59,13 @@ def voxels_in_use(
     """Hashes of the voxel values of the images that a training must not take for unlabelled scans.
 
     Args:
-        folder, store, split, left_out: as of :func:`unlabelled_cases`; with a folder, which may hold copies of
-            anything, images of which the store does not know the hash are read.
+        folder, store, split, left_out: as of :func:`unlabelled_cases`. A folder, and scans that the store lists where
+            they are, may hold copies of anything: images of which the store does not know the hash are read.
     """
     known = set(store.kept_apart)
+    anything = folder is not None or any(not case.voxels for case in split.unlabelled)
     for case in _taken(store, split, left_out):
-        if case.voxels or folder is None:
+        if case.voxels or not anything:
             known.add(case.voxels)
             continue
         with suppress(InputError):  # what cannot be read has been warned about

@@ -19,7 +19,7 @@ from medcontext.engine.planner import make_plan
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
-from medcontext.io import write_volume
+from medcontext.io import write_labelmap, write_volume
 from medcontext.labels import LabelSet
 from medcontext.library import load_model
 from medcontext.workflows.request import TrainRequest
@@ -228,6 +228,34 @@ def test_copies_of_images_in_use_do_not_join_whatever_file_they_are_in_and_a_los
     assert "2 unlabelled scans were left out: their images are used" in messages(events, "info")
     new = voxel_hash(store.read_image(Case("new", [folder / "new.nii.gz"])))
     assert trained.card.training.unlabelled_hashes == sorted({new, files_hash([folder / "new.nii.gz"])})
+
+
+def test_an_image_of_the_test_list_of_a_plain_decathlon_folder_is_never_learnt_from(
+    tmp_path: Path, a_store: Path, ball: Ball
+) -> None:
+    """Its test images have no label and no recorded hash; they come as files, as copies and as linked scans."""
+    source, plain, scans = CaseStore.open(a_store), tmp_path / "plain", tmp_path / "scans"
+    for name in ("ball_0", "ball_1", "ball_3"):
+        part = "Ts" if name == "ball_3" else "Tr"
+        write_volume(plain / f"images{part}" / f"{name}.nii.gz", source.read_image(source.case(name)))
+        if part == "Tr":
+            write_labelmap(plain / "labelsTr" / f"{name}.nii.gz", source.read_labels(source.case(name)))
+    entries = [
+        {"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in ("ball_0", "ball_1")
+    ]
+    index = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "Upper", "3": "Lower"}}
+    index |= {"training": entries, "test": ["./imagesTs/ball_3.nii.gz"]}
+    (plain / "dataset.json").write_text(json.dumps(index), encoding="utf-8")
+    write_volume(scans / "renamed.nii", source.read_image(source.case("ball_3")))
+    write_volume(scans / "new.nii.gz", ball(72)[0])
+    new = files_hash([scans / "new.nii.gz"])
+    for number, folder in enumerate((plain / "imagesTs", scans)):
+        request = short(plain, tmp_path / f"model_{number}", unlabelled=folder, settings=JOINING)
+        learnt = run(request)[0].card.training.unlabelled_hashes
+        assert (new in learnt, len(learnt)) == ((True, 2) if folder == scans else (False, 0))
+    CaseStore.open(plain).link([scans])
+    learnt = run(short(plain, tmp_path / "linked", settings=JOINING))[0].card.training.unlabelled_hashes
+    assert (new in learnt, len(learnt)) == (True, 2)
 
 
 def test_a_scan_learnt_from_without_labels_does_not_score_the_model_later(
