@@ -84,6 +84,8 @@ def _planes(marked: np.ndarray, box: IndexBox) -> Triple:
     part = marked[tuple(slice(*ends) for ends in box)]
     step = max(1, round((part.size / _SAMPLES) ** (1 / 3)))
     sample = part[::step, ::step, ::step] != 0
+    if not sample.any():  # a few voxels far apart
+        step, sample = 1, part != 0
     chosen = []
     for axis, (start, _) in enumerate(box):
         counts = sample.sum(axis=tuple(other for other in range(3) if other != axis))
@@ -129,11 +131,7 @@ def _grey_pixels(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _colored(grey: np.ndarray, marked: np.ndarray, window: np.ndarray, labels: LabelSet) -> np.ndarray:
     """``(H, W, 3)``: grey values with a veil and an outline of each label."""
-    rows, columns = (
-        (np.arange(pixels) * 2 + 1) * count // (2 * pixels)
-        for pixels, count in zip(grey.shape, marked.shape, strict=True)
-    )
-    inside = marked[np.ix_(rows, columns)].astype(np.intp)
+    inside = _shrunk(marked, grey.shape)
     palette = np.zeros((256, 3), np.float32)
     alpha = np.zeros(256, np.float32)
     for label in labels:
@@ -144,6 +142,17 @@ def _colored(grey: np.ndarray, marked: np.ndarray, window: np.ndarray, labels: L
     share[_outline(inside) & (share > 0)] = 1.0
     mixed = level * (1 - share[..., None]) + palette[inside] * share[..., None]
     return mixed.round().astype(np.uint8)
+
+
+def _shrunk(marked: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The labels at the centres of pixels; small things between the centres are kept where there is background."""
+    pairs = list(zip(size, marked.shape, strict=True))
+    centres = [(np.arange(pixels) * 2 + 1) * count // (2 * pixels) for pixels, count in pairs]
+    highest = marked
+    for axis, (pixels, count) in enumerate(pairs):
+        highest = np.maximum.reduceat(highest, np.arange(pixels) * count // pixels, axis=axis)
+    at_centre = marked[np.ix_(*centres)]
+    return np.where(at_centre == 0, highest, at_centre).astype(np.intp)
 
 
 def _outline(inside: np.ndarray) -> np.ndarray:

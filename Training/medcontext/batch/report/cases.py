@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -110,7 +111,8 @@ def failed_cases(rows: Mapping[str, Row]) -> str:
     for case, row in rows.items():
         error = part(row, "error")
         # Sentences name the file they speak of: without it the same trouble has the same sentence.
-        message = str(error.get("message") or "No reason was recorded.").replace(case, "…")
+        message = re.sub(rf"(?<!\w){re.escape(case)}(?!\w)", "…", str(error.get("message") or ""))
+        message = message or "No reason was recorded."
         reasons.setdefault((message, str(error.get("hint") or "")), []).append(case)
     if not reasons:
         return ""
