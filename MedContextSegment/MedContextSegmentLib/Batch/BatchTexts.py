@@ -38,7 +38,7 @@ def secondsText(seconds: float | None) -> str:
     """A duration in a narrow column."""
     if seconds is None:
         return ""
-    return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:.0f} s"
+    return f"{seconds:.1f}" if seconds < 99.95 else f"{seconds:.0f}"
 
 
 def volumeText(volume: float | None) -> str:

@@ -69,19 +69,35 @@ class CaseScene:
         self._views.close()
 
 
-def addVolumes(voxels: CaseVoxels) -> list[Any]:
-    """Add a volume node for each channel to the scene."""
+def addVolumes(voxels: CaseVoxels, windows: Sequence[tuple[float, float]] = ()) -> list[Any]:
+    """Add a volume node for each channel to the scene.
+
+    Args:
+        voxels: the case.
+        windows: what is black and what is white of each channel; Slicer looks at all voxels for that when empty.
+    """
     several = len(voxels.channels) > 1
     ijkToRas = vtkMatrix(RAS_TO_LPS @ voxels.affine)
     nodes = []
-    for title, array in voxels.channels:
+    for number, (title, array) in enumerate(voxels.channels):
         name = f"{voxels.case} {title}" if several else voxels.case
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         slicer.util.updateVolumeFromArray(node, array)
         node.SetIJKToRASMatrix(ijkToRas)
-        node.CreateDefaultDisplayNodes()
+        if windows:
+            _addDisplay(node, *windows[number])
+        else:
+            node.CreateDefaultDisplayNodes()
         nodes.append(node)
     return nodes
+
+
+def _addDisplay(node: Any, black: float, white: float) -> None:
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(black, white)
+    display.SetDefaultColorMap()
+    node.SetAndObserveDisplayNodeID(display.GetID())
 
 
 def newCaseSegmentation(voxels: CaseVoxels, volumeNode: Any) -> Any:

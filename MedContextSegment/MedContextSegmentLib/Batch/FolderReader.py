@@ -16,6 +16,9 @@ from MedContextSegmentLib.Batch.CaseRow import CaseRow, caseRow
 PIECE_BYTES = 1 << 22
 """How much of the ledger is read at once: some 4000 cases."""
 
+NAMELESS = b'"": '
+"""How the line begins that is about no case."""
+
 REST = 10.0
 """What is unusual is looked for again after so many times as long as it took: with 10,000 cases that is 0.2 s."""
 
@@ -25,7 +28,7 @@ class RunFacts:
     """What ``batch.json`` says of the run.
 
     Attributes:
-        input: what was given, as text; "" where it was more than one place.
+        input: what was given, as an absolute path; "" where it was more than one place, or nobody knows.
         model: its ``id@version``, "".
         formats: what each scan becomes.
         certaintyMap: whether a map of certainty is written.
@@ -132,7 +135,7 @@ class FolderReader:
         return read_reviews(self.folder) if self._changed(self._layout.reviews) else None
 
     def _newRun(self) -> RunFacts | None:
-        return runFacts(self._layout.run) if self._changed(self._layout.run) else None
+        return runFacts(self._layout) if self._changed(self._layout.run) else None
 
     def _changed(self, path: Path) -> bool:
         try:
@@ -145,23 +148,39 @@ class FolderReader:
         return changed
 
 
-def runFacts(path: Path) -> RunFacts | None:
+def runFacts(layout: Layout) -> RunFacts | None:
     """What ``batch.json`` says; None where there is none or nobody can read it."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(layout.run.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     model, options = _object(data, "model"), _object(data, "options")
-    given = data.get("input") if isinstance(data, Mapping) else None
-    places = [given] if isinstance(given, str) else given if isinstance(given, list) else []
     formats = options.get("formats")
+    places = _given(layout.sources)
     return RunFacts(
-        input=str(places[0]) if len(places) == 1 else "",
+        input=places[0] if len(places) == 1 else "",
         model=f"{model['id']}@{model.get('version', '')}" if model.get("id") else "",
         formats=tuple(str(name) for name in formats) if isinstance(formats, list) else (),
         certaintyMap=bool(options.get("certainty_map")),
         keepIdentifiers=bool(options.get("keep_identifiers")),
     )
+
+
+def _given(sources: Path) -> list[str]:
+    """The input of a batch: it stands under the empty name in ``sources.json``, which has a line for each case.
+
+    The file names every slice of every series and is not read as a whole.
+    """
+    try:
+        with sources.open("rb") as lines:
+            for line in lines:
+                if line.startswith(NAMELESS):
+                    entry = json.loads(line.removeprefix(NAMELESS).rstrip(b",\n\r "))
+                    places = _object({"": entry}, "").get("input")
+                    return [str(place) for place in places] if isinstance(places, list) else []
+    except (OSError, ValueError):  # then a person says it
+        pass
+    return []
 
 
 def _object(data: Any, key: str) -> Mapping[str, Any]:

@@ -6,10 +6,31 @@ batch did, and hands over voxels: what is left for the main thread is to make no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
 from MedContextSegmentLib.Batch.CaseRow import CaseRow
 from MedContextSegmentLib.Batch.CaseScene import CaseVoxels
 from MedContextSegmentLib.Worker.Background import Background
+
+SAMPLED_VOXELS = 1 << 18
+SHARES = (0.1, 99.9)
+"""Percentiles that are black and white. Slicer looks at all voxels for them, which takes longer than all the rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """A case that was read.
+
+    Attributes:
+        voxels: what it consists of.
+        windows: what is black and what is white of each channel.
+    """
+
+    voxels: CaseVoxels
+    windows: tuple[tuple[float, float], ...]
 
 
 class Prefetch:
@@ -22,7 +43,7 @@ class Prefetch:
     def __init__(self, reader: CaseReader) -> None:
         self._reader = reader
         self._row: CaseRow | None = None
-        self._reading: Background[CaseVoxels] | None = None
+        self._reading: Background[PreparedCase] | None = None
 
     @property
     def reading(self) -> bool:
@@ -34,7 +55,7 @@ class Prefetch:
         if self._row != row:
             self._begin(row)
 
-    def take(self, row: CaseRow) -> Background[CaseVoxels]:
+    def take(self, row: CaseRow) -> Background[PreparedCase]:
         """What gives a case: the reading that goes on or has ended, else one that begins now."""
         if self._row != row or self._failed():
             self._begin(row)
@@ -53,8 +74,11 @@ class Prefetch:
         self._row = self._reading = None
 
     def _begin(self, row: CaseRow) -> None:
-        reader = self._reader
-        self._row, self._reading = row, Background(lambda: reader.read(row.case, row.row))
+        self._row, self._reading = row, Background(lambda: self._prepared(row))
+
+    def _prepared(self, row: CaseRow) -> PreparedCase:
+        voxels = self._reader.read(row.case, row.row)
+        return PreparedCase(voxels, tuple(windowOf(array) for _title, array in voxels.channels))
 
     def _failed(self) -> bool:
         """Whether it was tried before: a file may be there now."""
@@ -65,3 +89,10 @@ class Prefetch:
         except Exception:  # told to whoever takes it, if it fails again
             return True
         return False
+
+
+def windowOf(array: np.ndarray) -> tuple[float, float]:
+    """What is black and what is white of a scan ``(K, J, I)``, by voxels all over it."""
+    step = max(1, round((array.size / SAMPLED_VOXELS) ** (1 / 3)))
+    black, white = np.percentile(array[::step, ::step, ::step], SHARES)
+    return float(black), float(max(white, black + 1e-6))

@@ -11,15 +11,11 @@ from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import Layout, Review, append_review
 from medcontext.errors import InputError
-from MedContextSegmentLib.Batch.CaseScene import (
-    CaseVoxels,
-    addVolumes,
-    fillSegmentation,
-    newCaseSegmentation,
-)
+from MedContextSegmentLib.Batch.CaseScene import addVolumes, fillSegmentation, newCaseSegmentation
+from MedContextSegmentLib.Batch.Prefetch import PreparedCase
 from MedContextSegmentLib.Batch.SegmentationContent import contentOf
 from MedContextSegmentLib.Export.ExportFiles import exportSegNrrd
-from MedContextSegmentLib.Export.WrittenFiles import Consent
+from MedContextSegmentLib.Export.WrittenFiles import Consent, isWhole
 from MedContextSegmentLib.Learn.WorkerSteps import Steps, WorkerSteps
 from MedContextSegmentLib.Scene.SegmentationTarget import placeBeside
 from MedContextSegmentLib.Worker.Background import Background
@@ -128,7 +124,7 @@ class OpeningRun(WorkerSteps):
         self,
         worker: WorkerProcess,
         out: Path,
-        voxels: Background[CaseVoxels],
+        voxels: Background[PreparedCase],
         correction: Path | None = None,
         listener: Any = None,
     ) -> None:
@@ -147,9 +143,10 @@ class OpeningRun(WorkerSteps):
         while not self._voxels.wait(YIELD_SECONDS):  # so that the thread gets its turn
             self.checkStop()
             yield True
-        voxels = self._voxels.result()
+        prepared = self._voxels.result()
+        voxels = prepared.voxels
         self._progress("read", 1.0)
-        volumes = addVolumes(voxels)
+        volumes = addVolumes(voxels, prepared.windows)
         self._added += volumes
         yield False
         self.checkStop()
@@ -172,13 +169,16 @@ def loadCorrection(path: Path, case: str, volumeNode: Any) -> Any:
         InputError: the file is gone or cannot be read.
     """
     name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=case))
+    text = _("The corrected segments of '{case}' cannot be read: {path}.")
+    broken = InputError(
+        text.format(case=case, path=path), _("Move the file away to see what the batch found.")
+    )
     try:
+        if not isWhole(path):  # Slicer's reader ends Slicer over such a file
+            raise broken
         node = slicer.util.loadSegmentation(str(path), {"name": name})
-    except RuntimeError as error:
-        text = _("The corrected segments of '{case}' cannot be read: {path}.")
-        raise InputError(
-            text.format(case=case, path=path), _("Move the file away to see what the batch found.")
-        ) from error
+    except (OSError, RuntimeError) as error:
+        raise broken from error
     node.SetName(name)
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()

@@ -116,8 +116,7 @@ class BatchChoices:
         ui = self._ui
         edits = (ui.batchInputEdit, ui.batchCertaintyCheckBox, ui.batchIdentifiersCheckBox)
         with quiet(*edits, *self._formats.values()):
-            if run.input:
-                ui.batchInputEdit.text = run.input
+            ui.batchInputEdit.text = run.input  # never other scans into the same folder without a word
             for name, box in self._formats.items():
                 box.checked = name in run.formats
             ui.batchCertaintyCheckBox.checked = run.certaintyMap
