@@ -48,7 +48,8 @@ def write_report(out: Path) -> Path:
 
 def _page(layout: Layout) -> str:
     rows, reviews, run = read_rows(layout.root), read_reviews(layout.root), _run(layout)
-    outliers, order = find_outliers(rows), review_order(rows)
+    outliers = find_outliers(rows)
+    order = review_order(rows, outliers)
     places = {case: f"c{index}" for index, case in enumerate(order)}
     pictures = _names_in(layout.thumbnail("x").parent)
     cards = [
