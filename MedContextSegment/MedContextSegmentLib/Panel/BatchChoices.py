@@ -112,7 +112,7 @@ class BatchChoices:
         )
 
     def adopt(self, run: RunFacts) -> None:
-        """Choose what an earlier batch was given, so that it can go on."""
+        """Choose what an earlier batch was given, so that it can go on; nobody is told."""
         ui = self._ui
         edits = (ui.batchInputEdit, ui.batchCertaintyCheckBox, ui.batchIdentifiersCheckBox)
         with quiet(*edits, *self._formats.values()):
@@ -124,7 +124,6 @@ class BatchChoices:
         if self.models.find(run.model) is not None:
             self._picked = run.model
             self.models.select(run.model)
-        self._changed()
 
     def setOutput(self, folder: Path) -> None:
         """Choose the folder for the results."""

@@ -270,7 +270,7 @@ class BatchPanel:
 
     def _noteSeen(self) -> None:
         """Remember that a person saw how the batch ended."""
-        if self._unseen and self.job is not None and self.ui.batchButton.visible:
+        if self._unseen and self.job is not None and self._shown():
             self._unseen = False
             self.job.markSeen()
 

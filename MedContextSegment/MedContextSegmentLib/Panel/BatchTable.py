@@ -78,7 +78,7 @@ class BatchTable:
             self._table.clearSelection()
         self._rows, self._working = rows, working
         self._showLabels()
-        self._fill()
+        self._fill(stays=True)
 
     def selected(self) -> str:
         """The name of the selected case, ""."""
@@ -98,10 +98,14 @@ class BatchTable:
         """What a person reads in a row."""
         return self._texts(self._shown[row])
 
-    def _fill(self) -> None:
-        """Find and sort, and make the items in view anew."""
+    def _fill(self, stays: bool = False) -> None:
+        """Find and sort, and make the items in view anew.
+
+        Args:
+            stays: whether the case on top of what is in view stays there, unless it is the first one.
+        """
         table, kept = self._table, self.selected()
-        first = max(0, table.rowAt(0))
+        first = table.rowAt(0) if stays else 0
         top = self._shown[first].case if 0 < first < len(self._shown) else ""
         self._shown = self._rows.find(self._ui.batchFilterEdit.text, self._order)
         places = {row.case: place for place, row in enumerate(self._shown)} if kept or top else {}
@@ -116,8 +120,7 @@ class BatchTable:
                     table.selectRow(places[kept])
             else:
                 table.clearSelection()
-        with quiet(table.verticalScrollBar()):
-            table.verticalScrollBar().setValue(places.get(top, 0))  # after selecting, which may scroll
+        table.verticalScrollBar().setValue(places.get(top, 0))  # after selecting, which may scroll
         self._makeItems()
         table.updatesEnabled = True
         self._showOrder()
