@@ -8,14 +8,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from medcontext import jobs
 from medcontext.cli.app import app
 from medcontext.data.adding import NewCase
 from medcontext.data.store import CaseStore
@@ -72,25 +70,6 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_the_run(tmp_path: Path, a_sto
     assert [json.loads(line)["step"] for line in log] == list(range(150))
 
 
-def test_a_detached_training_is_a_job_that_ends_with_a_model(
-    tmp_path: Path, a_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = [*arguments(a_store, tmp_path / "model", 2), "--detach", "--json"]
-    monkeypatch.setattr(sys, "argv", ["medcontext", *command])
-    result = CliRunner().invoke(app, command)
-    assert result.exit_code == 0, result.stderr
-    folder = Path(json.loads(result.stdout.splitlines()[-1])["folder"])
-    deadline = time.monotonic() + 60
-    while jobs.read(folder).active and time.monotonic() < deadline:
-        time.sleep(0.1)
-    job = jobs.read(folder)
-    assert job.state == "finished", job.message
-    assert job.title == "Train model"
-    assert job.result is not None
-    assert (Path(job.result["model"]) / "model.json").is_file()
-    assert jobs.list_jobs()[0].id == job.id
-
-
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_ctrl_c_ends_a_training_without_an_end_and_its_model_is_kept(tmp_path: Path, a_store: Path) -> None:
     command = [*arguments(a_store, tmp_path / "model", 1), "--until-stopped", "--json"]
@@ -114,35 +93,6 @@ def test_ctrl_c_ends_a_training_without_an_end_and_its_model_is_kept(tmp_path: P
     assert ended["event"] == "result"
     card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
     assert card["training"]["steps"] > 0
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
-def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, a_store: Path) -> None:
-    command = [*arguments(a_store, tmp_path / "model", 200), "--set", "engine.checkpoint_seconds=0.2"]
-    checkpoint = tmp_path / "model" / "training" / "checkpoint.pt"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "medcontext", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    plan = (tmp_path / "model" / "training" / "plan.json").read_text(encoding="utf-8")
-    assert checkpoint.exists()
-    assert not (tmp_path / "model" / "model.json").exists()
-
-    refused = CliRunner().invoke(app, command)
-    assert refused.exit_code == 2
-    result = CliRunner().invoke(app, [*command, "--resume", "--json"])
-    assert result.exit_code == 0, result.stderr
-    events = [json.loads(line) for line in result.stdout.splitlines()]
-    assert "from the beginning" not in result.stdout
-    first = next(event for event in events if event["event"] == "metric")
-    assert first["step"] > 0
-    card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
-    assert card["training"]["steps"] == 200
-    assert (tmp_path / "model" / "plan.json").read_text(encoding="utf-8") == plan
 
 
 def test_finetune_ends_with_what_became_of_the_parent(tmp_path: Path, a_store: Path) -> None:

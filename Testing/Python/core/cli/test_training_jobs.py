@@ -101,6 +101,9 @@ def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_ha
     assert not (tmp_path / "model" / "model.json").exists()
     state = load_checkpoint(kept)
     assert 0 < state["step"] < 150
+    plan = (tmp_path / "model" / "training" / "plan.json").read_text(encoding="utf-8")
+    again = [*job.command[job.command.index("train") :]]
+    assert CliRunner().invoke(app, again).exit_code == 2  # only --resume goes on
 
     result = CliRunner().invoke(app, ["jobs", "restart", job.id, "--json"])
     assert result.exit_code == 0, result.stderr
@@ -112,6 +115,8 @@ def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_ha
     assert card["training"]["steps"] == 150
     assert 60 * card["training"]["minutes"] >= state["seconds"]  # the time before counts
     assert log_of(tmp_path / "model") == list(range(150))
+    assert (tmp_path / "model" / "plan.json").read_text(encoding="utf-8") == plan
+    assert "from the beginning" not in json.dumps(jobs.follow(job.folder)[0])
     assert not kept.exists()
 
 
@@ -128,14 +133,18 @@ def test_a_training_killed_before_its_first_checkpoint_is_restarted_from_the_beg
     assert log_of(tmp_path / "model") == list(range(20))
 
 
-def test_a_training_without_an_end_is_listed_paused_and_stopped_with_a_model(
-    begin: Callable[..., jobs.Job],
+def test_a_training_without_an_end_has_its_folder_alone_and_is_listed_paused_and_stopped_with_a_model(
+    tmp_path: Path, a_store: Path, begin: Callable[..., jobs.Job]
 ) -> None:
     job = begin("--until-stopped")
     running = wait_for(job, lambda job: (job.step or 0) > 5)
     assert (running.stage, running.progress, running.eta_s) == ("train", None, None)
     shown = CliRunner().invoke(app, ["jobs", "list"], env={"COLUMNS": "200"})
     assert "running, train step" in shown.stdout
+    where = ["--data", str(a_store), "-o", str(tmp_path / "model"), "--steps", "5", "--resume"]
+    second = CliRunner().invoke(app, ["train", *where, *SMALL])
+    assert second.exit_code == 2
+    assert "Another training writes to" in second.stderr
     jobs.request(job.folder, "pause")
     wait_for(job, lambda job: job.state == "paused")
     jobs.request(job.folder, "stop")
@@ -147,7 +156,11 @@ def test_a_training_without_an_end_is_listed_paused_and_stopped_with_a_model(
 
 def test_what_a_watcher_needs_is_among_the_events(tmp_path: Path, begin: Callable[..., jobs.Job]) -> None:
     job = begin("--steps", "30")
-    assert wait_for(job, ended).state == "finished"
+    done = wait_for(job, ended)
+    assert (done.state, done.title) == ("finished", "Train model"), done.message
+    assert done.result is not None
+    assert (Path(done.result["model"]) / "model.json").is_file()
+    assert jobs.list_jobs()[0].id == job.id
     events, _ = jobs.follow(job.folder)
     told = [event for event in events if event["event"] == "metric"]
     assert [event["step"] for event in told if "loss" in event] == list(range(30))
@@ -168,28 +181,6 @@ def test_a_stop_before_the_first_step_ends_without_a_model(
     done = wait_for(job, ended)
     assert (done.state, done.exit_code) == ("cancelled", 3)
     assert not (tmp_path / "model" / "model.json").exists()
-
-
-def test_a_second_training_into_the_same_folder_is_refused(
-    tmp_path: Path, begin: Callable[..., jobs.Job], a_store: Path
-) -> None:
-    job = begin("--until-stopped")
-    wait_for(job, lambda job: (job.step or 0) > 0)
-    again = [
-        "train",
-        "--data",
-        str(a_store),
-        "-o",
-        str(tmp_path / "model"),
-        "--steps",
-        "5",
-        *SMALL,
-        "--resume",
-    ]
-    result = CliRunner().invoke(app, again)
-    assert result.exit_code == 2
-    assert "Another training writes to" in result.stderr
-    assert jobs.read(job.folder).state == "running"
 
 
 def test_other_work_is_restarted_as_it_was(tmp_path: Path) -> None:

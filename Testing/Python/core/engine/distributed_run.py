@@ -1,4 +1,4 @@
-"""Started by torchrun in test_distributed: trains the small run and leaves its log in the folder given."""
+"""Started by torchrun in test_distributed: trains small runs and leaves their logs in the folder given."""
 
 import os
 import sys
@@ -9,7 +9,8 @@ from medcontext.engine.loop import train
 from medcontext.events import Reporter
 
 if __name__ == "__main__":
-    folder, method = Path(sys.argv[1]), sys.argv[2]
+    folder, methods = Path(sys.argv[1]), sys.argv[2:]
     rank = os.environ.get("RANK", "0")
-    run = a_run(folder if rank == "0" else folder / f"rank{rank}", method, plan=a_plan(batch_size=4), steps=6)
-    train(run, Reporter())
+    for method in methods:
+        place = folder / method if rank == "0" else folder / f"{method}-rank{rank}"
+        train(a_run(place, method, plan=a_plan(batch_size=4), steps=6), Reporter())

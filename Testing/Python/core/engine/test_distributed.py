@@ -23,16 +23,26 @@ def start(arguments: list[str]) -> None:
     assert finished.returncode == 0, finished.stderr[-3000:]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["supervised", "medcontext"])
-def test_two_processes_give_the_one_process_loss(tmp_path, method):
-    one, two = tmp_path / "one", tmp_path / "two"
-    start([sys.executable, str(SCRIPT), str(one), method])
+METHODS = ("supervised", "medcontext")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders with the logs of each method, of one process and of two; torch is loaded once for both methods."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    start([sys.executable, str(SCRIPT), str(one), *METHODS])
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    start([*torchrun, str(SCRIPT), str(two), method])
-    logs = [
-        [json.loads(line)["loss"] for line in (f / "log.jsonl").read_text().splitlines()] for f in (one, two)
-    ]
-    assert len(logs[0]) == 6
-    for a, b in zip(*logs, strict=True):
+    start([*torchrun, str(SCRIPT), str(two), *METHODS])
+    return one, two
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_give_the_one_process_loss(logs: tuple[Path, Path], method: str) -> None:
+    one, two = (
+        [json.loads(line)["loss"] for line in (folder / method / "log.jsonl").read_text().splitlines()]
+        for folder in logs
+    )
+    assert len(one) == 6
+    for a, b in zip(one, two, strict=True):
         assert a == pytest.approx(b, abs=1e-5)
