@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
@@ -170,7 +171,7 @@ class Pipeline:
         while (item := self._next()) is not None:
             assert item.given is not None
             if not settled:
-                self._on_plan(self._predictor.settle_plan(item.given.prepared, count))
+                item.given = self._settle(item.given, count)
                 settled = True
             voice = CaseReporter(self._here, item.case, item.voice.warnings)
             try:
@@ -180,6 +181,12 @@ class Pipeline:
                 continue
             item.given = None
             self._hand_on(self._finished, item)
+
+    def _settle(self, given: CaseInput, count: int) -> CaseInput:
+        """Choose on the first case how to compute all of them; what that took is told with this case."""
+        began = time.perf_counter()
+        self._on_plan(self._predictor.settle_plan(given.prepared, count))
+        return replace(given, seconds={**given.seconds, "measure": time.perf_counter() - began})
 
     def _next(self) -> _Item | None:
         """The next case to compute; None when there is none, or the run is given up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.identifiers import scrub
@@ -20,8 +21,14 @@ def shared(reporter: Reporter) -> Reporter:
     return Reporter(sink, lambda: reporter.cancelled, reporter.run_id)
 
 
+QUIET_S = 1.0
+"""Progress within a case is told after so many seconds: that of thousands of cases of a second each helps nobody."""
+
+
 class CaseReporter(Reporter):
     """Speaks of one case: says which, leaves out identifiers, and remembers warnings for the ledger.
+
+    Progress is told now and then only.
 
     Args:
         reporter: where events go on to.
@@ -37,8 +44,12 @@ class CaseReporter(Reporter):
         self._onward, self._of = reporter, case
         self.case = case.id
         self.warnings = [] if warnings is None else warnings
+        self._spoke = time.monotonic()
+        self._shown: set[str] = set()
 
     def _pass_on(self, event: Event) -> None:
+        if event["event"] == "progress" and not self._worth_telling(event):
+            return
         if "message" in event:
             event = {**event, "message": scrub(str(event["message"]), self._of)}
         if event["event"] == "warning":
@@ -46,3 +57,16 @@ class CaseReporter(Reporter):
                 return
             self.warnings.append(event["message"])
         self._onward.emit(**event)
+
+    def _worth_telling(self, event: Event) -> bool:
+        """Whether a while has passed, or what was told of a stage has to be ended."""
+        stage, now = str(event["stage"]), time.monotonic()
+        ended = event["value"] is not None and event["value"] >= 1
+        if ended and stage in self._shown:
+            self._shown.remove(stage)
+            return True
+        if ended or now - self._spoke < QUIET_S:
+            return False
+        self._spoke = now
+        self._shown.add(stage)
+        return True

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from medcontext.batch import pipeline, stages
+from medcontext.batch import pipeline, stages, voice
+from medcontext.batch.case import BatchCase
 from medcontext.batch.memory import MemoryGate
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.run import BatchSummary, run_batch
@@ -180,12 +181,19 @@ def test_an_end_in_one_thread_is_the_end_of_all(run: Run, monkeypatch: pytest.Mo
     assert threading.active_count() == before
 
 
-def test_events_of_a_case_carry_its_name(run: Run) -> None:
-    run(3)
-    events: list[Event] = run.events  # type: ignore[attr-defined]
-    stages_of = {e["stage"]: set() for e in events if e["event"] == "progress"}
-    for event in events:
-        if event["event"] == "progress":
-            stages_of[event["stage"]].add(event.get("case"))
-    assert stages_of["segment"] == stages_of["read"] == {"scan_0", "scan_1", "scan_2"}
-    assert stages_of["cases"] == {None}
+@pytest.mark.parametrize(("quiet", "stages_told"), [(1e9, []), (0.0, ["segment", "segment"])])
+def test_progress_within_a_case_is_told_only_of_those_that_take_long(
+    monkeypatch: pytest.MonkeyPatch, quiet: float, stages_told: list[str]
+) -> None:
+    monkeypatch.setattr(voice, "QUIET_S", quiet)
+    events: list[Event] = []
+    reporter = voice.CaseReporter(Reporter(events.append), BatchCase("scan", (Path("a.nii.gz"),)))
+    reporter.progress("read", 1)  # ended before it was told of
+    for share in (0.5, 1.0):
+        reporter.progress("segment", share)
+    for _ in range(2):
+        reporter.warning("Odd slices.")
+    assert [event["stage"] for event in events if event["event"] == "progress"] == stages_told
+    assert reporter.warnings == ["Odd slices."]
+    assert [event["event"] for event in events].count("warning") == 1
+    assert {event["case"] for event in events} == {"scan"}
