@@ -6,6 +6,8 @@ from typing import Any
 
 import slicer
 
+from MedContextSegmentLib.Batch.SlicerCore import insideSlicer
+
 NODE = slicer.vtkMRMLSliceNode
 VIEWS = (
     ("Red", "R", "Axial", NODE.GetRedColor),
@@ -20,12 +22,13 @@ class SceneViews:
 
     def __init__(self) -> None:
         self._logics: list[Any] = []
-        if slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode"):
-            return  # Slicer has a window, which made them
+        if insideSlicer() and slicer.app.layoutManager() is not None:
+            return  # the window has them
         for name, label, orientation, color in VIEWS:
             logic = slicer.vtkMRMLSliceLogic()
             logic.SetMRMLScene(slicer.mrmlScene)
-            node = logic.AddSliceNode(name)
+            node = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode") or logic.AddSliceNode(name)
+            logic.SetSliceNode(node)
             node.SetLayoutLabel(label)
             node.SetLayoutColor(color())
             node.SetOrientation(orientation)
