@@ -128,3 +128,16 @@ def test_the_module_there_finds_the_package_beside_it(built: tuple[Path, Path], 
     result = subprocess.run(command, capture_output=True, check=True)
     folders = result.stdout.decode().splitlines()
     assert str(built[which] / "medcontext" / "resources" / "models" / "hippocampus") in folders
+
+
+def test_slicer_takes_no_script_for_a_module(built: tuple[Path, Path]) -> None:
+    """It loads every file in that folder, and none below it, as a module with a class of that name."""
+    assert [path.name for path in built[1].glob("*.py")] == ["MedContextSegment.py"]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["build tree", "installed"])
+def test_the_batch_script_there_finds_the_rest(built: tuple[Path, Path], which: int) -> None:
+    pytest.importorskip("slicer_core")
+    script = built[which] / "Scripts" / "MedContextBatch.py"
+    result = subprocess.run([sys.executable, "-B", str(script)], capture_output=True, check=False, text=True)
+    assert (result.returncode, result.stderr.count("No scans were given.")) == (2, 1), result.stderr
