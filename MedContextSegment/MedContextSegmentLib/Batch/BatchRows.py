@@ -60,7 +60,7 @@ class BatchRows:
         self.folder = folder
         self.cases: dict[str, CaseRow] = {}
         self.labels: list[str] = []
-        self.reviews: Mapping[str, Review] = {}
+        self.reviews: dict[str, Review] = {}
         self.queue: tuple[str, ...] = ()
         self.reasons: Mapping[str, tuple[str, ...]] = {}
         self.run: RunFacts | None = None
@@ -86,7 +86,8 @@ class BatchRows:
             self._places = {case: place for place, case in enumerate(self.queue)}
             changed = True
         if news.reviews is not None:
-            self.reviews = news.reviews
+            for review in news.reviews.values():
+                self.add(review)
             changed = True
         if news.run is not None:
             self.run = news.run
@@ -94,8 +95,10 @@ class BatchRows:
         return changed
 
     def add(self, review: Review) -> None:
-        """A verdict that was just given."""
-        self.reviews = {**self.reviews, review.case: review}
+        """Take a verdict, unless a later one is known: the file may have been read before that was written."""
+        known = self.reviews.get(review.case)
+        if known is None or review.time >= known.time:
+            self.reviews[review.case] = review
 
     def counts(self) -> Counter[str]:
         """How many cases are in each state."""

@@ -52,14 +52,14 @@ class ReviewQueue:
         return self._before[-1] if self._before else ""
 
     def show(self, case: str) -> None:
-        """A case is shown now, "" for none; the one before comes last unless it has a verdict."""
+        """A case is shown now, "" for none; one that is passed over without a verdict comes last."""
         if case == self.case:
             return
-        if self.case and self.case not in self.rows.reviews:
-            self._putOff.pop(self.case, None)
-            self._putOff[self.case] = None
         if case and case == self.previous():
             self._before.pop()
         elif self.case:
             self._before.append(self.case)
+            if self.case not in self.rows.reviews:
+                self._putOff.pop(self.case, None)
+                self._putOff[self.case] = None
         self.case = case

@@ -68,6 +68,14 @@ def test_back_leads_the_way_back(queue: Any) -> None:
     assert queue.following() == "d"  # the only one without a verdict
 
 
+def test_going_back_does_not_put_off_what_was_looked_at(queue: Any) -> None:
+    queue.show("a")
+    judge(queue)
+    queue.show("b")
+    queue.show(queue.previous())
+    assert queue.following() == "b"
+
+
 def test_with_all_verdicts_given_one_can_still_go_on_looking(queue: Any) -> None:
     for case in "abcd":
         queue.show(case)
