@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import CancelledError, InputError, MedContextError, SomeCasesFailedError
 from medcontext.events import Event
+from medcontext.exchange import remove_stale_folders
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
 from MedContextSegmentLib.Batch.EngineChild import EngineChild
 from MedContextSegmentLib.Batch.EngineTexts import EngineTexts
@@ -110,6 +111,7 @@ class _Run:
     def _openScenes(self) -> SceneFiles:
         """With the first finished case: a run that cannot begin leaves no folder behind."""
         if self._scenes is None:
+            remove_stale_folders(_temporaryFolder())  # of a script that was killed
             worker = WorkerProcess(environment=self._environment)
             self._stack.callback(worker.close)
             reader = CaseReader(self._chosen.output, worker, _temporaryFolder())
