@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -59,13 +60,21 @@ class SilentSink:
 
 
 class LenientSink:
-    """Goes on when the disk that takes the events is full, and tells afterwards that some are missing."""
+    """Goes on when the disk that takes the events is full, and tells afterwards that some are missing.
+
+    Signs of life and the events of several threads go through it one after the other.
+    """
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self._missing = 0
+        self._one_at_a_time = threading.RLock()
 
     def __call__(self, event: Event) -> None:
+        with self._one_at_a_time:
+            self._pass_on(event)
+
+    def _pass_on(self, event: Event) -> None:
         try:
             if self._missing:
                 told = {"event": "warning", "id": event.get("id"), "time": event.get("time")}
