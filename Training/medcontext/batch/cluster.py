@@ -21,9 +21,10 @@ import medcontext
 from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_config import read_target
+from medcontext.batch.cluster_messages import Errand, Message, RunFacts
 from medcontext.batch.cluster_staff import Staff, scheduler_lost
 from medcontext.batch.cluster_start import Pool, open_pool
-from medcontext.batch.cluster_worker import Errand, Message, RunFacts, run_case, settle_plan
+from medcontext.batch.cluster_worker import run_case, settle_plan
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch.outcomes import Outcomes
 from medcontext.batch_ledger import Layout
@@ -156,6 +157,7 @@ class _Run:
             if request == "stop":
                 self._pool.client.cancel(list(self._under_way), force=True)
                 raise CancelledError("Stopped on request.")
+            self._staff.idle = self._plan is None
             self._staff.look()
             if request != "pause":
                 self._send_more()

@@ -8,8 +8,9 @@ from collections import Counter
 import distributed
 
 from medcontext.batch.cluster_config import GPU
+from medcontext.batch.cluster_messages import Message
 from medcontext.batch.cluster_start import Pool
-from medcontext.batch.cluster_worker import Message, admit, warm_up
+from medcontext.batch.cluster_worker import admit, warm_up
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 
@@ -26,6 +27,9 @@ class Staff:
         facts: what each must agree with.
         device: that was asked for.
         reporter: told of lost and refused workers, and of waiting for the first one.
+
+    Attributes:
+        idle: whether workers that come have nothing to do yet, so that they may get ready.
     """
 
     def __init__(self, pool: Pool, facts: Message, device: str, reporter: Reporter) -> None:
@@ -35,15 +39,16 @@ class Staff:
         self._with_gpu: set[str] = set()
         self._refused: dict[str, str] = {}
         self._said: set[str] = set()
+        self.idle = False
         self._looked = float("-inf")
         self._refilled = self._empty_since = time.monotonic()
-        self._had = False
+        self._had = self._on_gpus = False
 
     @property
     def usable(self) -> list[str]:
-        """Addresses of the workers that take cases: those with a graphics processor where any has one."""
+        """Addresses of the workers that take cases: those with a graphics processor once any had one."""
         able = [address for address in self._names if address not in self._refused]
-        return [address for address in able if address in self._with_gpu] or able
+        return [address for address in able if address in self._with_gpu] if self._on_gpus else able
 
     @property
     def sharers(self) -> dict[str, int]:
@@ -56,7 +61,7 @@ class Staff:
         wanted: Message = {}
         if self._refused:
             wanted = {"workers": self.usable, "allow_other_workers": True}
-        if self._with_gpu and self._device not in ("cpu", "mps"):
+        if self._on_gpus:
             wanted["resources"] = {GPU: 1}
         return wanted
 
@@ -111,25 +116,27 @@ class Staff:
                 )
                 continue
             self._names[address] = f"{answer['host']}:{address.rpartition(':')[2]}"
-            if answer["gpu"]:
+            if answer["gpu"] and self._device not in ("cpu", "mps"):
                 self._with_gpu.add(address)
+                self._on_gpus = True  # from now on: cases that wait for one are not sent elsewhere
             if answer["refused"]:
                 self.refuse(address, answer["refused"])
                 continue
-            warming = self._pool.client.submit(
-                warm_up, workers=[address], pure=False, key=f"warm-up-{address}"
-            )
-            distributed.fire_and_forget(warming)
+            if self.idle:
+                warming = self._pool.client.submit(
+                    warm_up, workers=[address], pure=False, key=f"warm-up-{address}"
+                )
+                distributed.fire_and_forget(warming)
 
     def _check(self, now: float) -> None:
         if self.usable:
             self._empty_since, self._had = now, True
-            if self._device.startswith("cuda") and not self._with_gpu:
+            if self._device.startswith("cuda") and not self._on_gpus:
                 raise InputError(
                     f"No worker of {self._pool.name} offers the resource {GPU}, which '{self._device}' needs.",
                     f"Start workers with 'dask worker ADDRESS --nthreads 1 --resources {GPU}=1'.",
                 )
-        elif len(self._names) >= self._pool.expected:
+        elif self._names and len(self._refused) == len(self._names) >= self._pool.expected:
             raise InputError(next(iter(self._refused.values())), "Then start this again: it goes on.")
         waited = now - self._empty_since
         if waited > 5 and "waiting" not in self._said:

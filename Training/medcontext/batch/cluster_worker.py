@@ -1,7 +1,6 @@
 """What runs on a worker of a cluster: one model, kept between cases; one case at a time; paths and not pixels.
 
-Messages are plain data in both directions, so that a worker of another version can still say that it is one. Nothing
-is raised: dask writes the arguments of what fails into its logs, and those name files of patients.
+Nothing is raised: dask writes the arguments of what fails into its logs, and those name files of patients.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import medcontext
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_config import GPU
+from medcontext.batch.cluster_messages import Errand, Message, RunFacts
 from medcontext.batch.identifiers import scrub
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch_ledger import Layout
 from medcontext.cards import MODEL_FILE, resolve
-from medcontext.config import StrictModel
 from medcontext.errors import CancelledError, MedContextError
 from medcontext.events import Reporter
 
@@ -31,46 +30,8 @@ if TYPE_CHECKING:
     from medcontext.inference.predictor import Predictor
     from medcontext.library import LoadedModel
 
-Message = dict[str, Any]
-
 PATIENCE = 5.0
 """Seconds that a file of the driver may take to appear on a network disk."""
-
-
-class RunFacts(StrictModel):
-    """What a worker must know of a run; the same for all cases."""
-
-    version: str
-    """Version of medcontext that the run was started with."""
-    output: Path
-    """Output folder as the driver sees it."""
-    mark: str
-    """Name of a file in it that only this run made."""
-    model: Path
-    """Folder of the model as the driver sees it."""
-    model_name: str
-    """``id@version``, for a worker that has the model in its own library."""
-    model_sha256: str
-    """Hash of its weights."""
-    threads: int | None = None
-    """Threads of a worker; its machine's cores shared between the workers there when null."""
-    numbered: bool = False
-    """Whether workers are numbered on one machine, so that each takes the graphics processor of its number."""
-
-
-class Errand(StrictModel):
-    """A case to work on, and how."""
-
-    case: BatchCase
-    """The case; its paths are those of the driver."""
-    options: BatchOptions
-    """Of the run."""
-    plan: FixedPlan | None
-    """How windows are computed; measured where that pays when null."""
-    sharers: dict[str, int]
-    """Workers on each machine, by the host of their address."""
-    look: bool
-    """Whether a file of the case that is missing here may be there elsewhere."""
 
 
 @dataclass
@@ -107,6 +68,8 @@ def admit(facts: Message, dask_worker: Any = None) -> Message:
         _check(facts)
     except _Refused as error:
         answer["refused"] = str(error)
+    except Exception as error:  # dask would bring it to the driver in forms of its own
+        answer["refused"] = f"{_here()} met something unexpected: {type(error).__name__}: {error}"
     return answer
 
 
