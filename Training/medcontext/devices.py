@@ -164,6 +164,11 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     return wanted
 
 
+def has_precision(device: Device, precision: str) -> bool:
+    """Whether a device computes in a precision itself."""
+    return precision in _native_precisions(device)
+
+
 def _native_precisions(device: Device) -> list[Precision]:
     """What the hardware computes itself, the preferred one first."""
     if device.kind == "cuda":

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from medcontext.batch import rows
@@ -19,6 +19,7 @@ from medcontext.batch.memory import MemoryGate, MemoryPlan, case_bytes
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
 from medcontext.batch.stages import (
+    LESS_MEMORY,
     CaseInput,
     Computed,
     compute,
@@ -40,6 +41,10 @@ from medcontext.library import LoadedModel
 
 Control = Callable[[], str | None]
 
+SUSPECTED = (
+    "Runs ended without a word while this case was among those worked on: now nothing is worked on beside it, and one "
+    "window at a time."
+)
 _POLL_S = 0.2
 
 
@@ -91,24 +96,29 @@ class Pipeline:
         self._elsewhere = reporter.stopped_by(self._over.is_set)
         self._ready: queue.Queue[_Item | None] = queue.Queue(1)
         self._finished: queue.Queue[_Item | None] = queue.Queue(1)
-        self._again: list[_Item] = []
+        self._again: list[BatchCase] = []
         self._trouble: BaseException | None = None
 
-    def run(self, cases: Sequence[BatchCase]) -> None:
+    def run(self, cases: Sequence[BatchCase], suspects: Set[str] = frozenset()) -> None:
         """Work on all cases; each ends as a row.
+
+        Args:
+            cases: what is to be done.
+            suspects: ids of those in the middle of which earlier runs ended: they come last, each alone.
 
         Raises:
             CancelledError: someone asked to stop; what was computed is written.
             InputError: the output folder cannot be written any more.
             ResourceError: its disk is full.
         """
+        together = [case for case in cases if case.id not in suspects]
         # Daemons: a second Ctrl-C ends the process without waiting for them.
-        reader = threading.Thread(target=self._guarded, args=(self._read_all, cases), daemon=True)
+        reader = threading.Thread(target=self._guarded, args=(self._read_all, together), daemon=True)
         writer = threading.Thread(target=self._guarded, args=(self._write_all,), daemon=True)
         reader.start()
         writer.start()
         try:
-            self._compute_all(len(cases))
+            self._compute_all(len(together))
         except Exception as error:
             self._trouble = self._trouble or error
         self._over.set()
@@ -119,8 +129,11 @@ class Pipeline:
                 writer.join()
         if self._trouble is not None:
             raise self._trouble
-        for item in self._again:
-            self._alone(item)
+        for case in self._again:
+            self._alone(case, LESS_MEMORY)
+        for case in cases:
+            if case.id in suspects:
+                self._alone(case, SUSPECTED)
 
     def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         """A thread: what ends it ends the run."""
@@ -223,18 +236,18 @@ class Pipeline:
             raise error
         raise_if_all_fail(error)
         if ran_out_of_memory(error):
-            self._again.append(item)
+            self._again.append(item.case)
         else:
             facts = {"warnings": item.voice.warnings}
             self._outcomes.append(rows.failed(item.row, item.case, tell_failure(error, item.case), facts))
         self._gate.leave(item.size)
 
-    def _alone(self, item: _Item) -> None:
+    def _alone(self, case: BatchCase, why: str) -> None:
         """A case with nothing beside it, on the way that takes least memory."""
         self._here.check_cancelled()
+        self._outcomes.append(rows.running(case, self._options, self._model.sha256))
         self._outcomes.sync()
-        self._outcomes.append(
-            process_case(
-                self._predictor, self._model, item.case, self._layout, self._options, self._here, frugal=True
-            )
+        row = process_case(
+            self._predictor, self._model, case, self._layout, self._options, self._here, frugal=why
         )
+        self._outcomes.append(row)

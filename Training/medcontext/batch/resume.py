@@ -15,11 +15,14 @@ from medcontext.batch.case import BatchCase
 from medcontext.batch.options import BatchOptions
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, Layout, Row
 from medcontext.data.hashing import files_hash
-from medcontext.errors import InputError, MedContextError
+from medcontext.errors import InputError, MedContextError, ResourceError
 from medcontext.events import Reporter
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}-(.+)")
 """Names of files that :func:`medcontext.io.atomic.replacing` was writing."""
+
+SUSPECT_AFTER, GIVEN_UP_AFTER = 2, 4
+"""Runs that ended in the middle of a case until it is worked on alone, and until it is no longer begun."""
 
 _ABANDONED_S = 24 * 3600.0
 """Age from which a temporary file is nobody's, whoever else works in the folder."""
@@ -35,6 +38,7 @@ class Earlier:
         attempts: how often each case was tried before.
         foreign: files at the places of cases to do that this batch did not write, or that were changed since.
         again: ids of cases that were finished and are done anew.
+        suspects: ids of cases in the middle of which several runs ended without a word, as for want of memory.
     """
 
     todo: list[BatchCase] = field(default_factory=list)
@@ -42,6 +46,19 @@ class Earlier:
     attempts: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, list[Path]] = field(default_factory=dict)
     again: list[str] = field(default_factory=list)
+    suspects: set[str] = field(default_factory=set)
+
+    def refused(self, layout: Layout, overwrite: bool) -> dict[str, MedContextError]:
+        """Why cases are not begun, by id.
+
+        Args:
+            layout: of the output folder.
+            overwrite: whether files of others may be replaced.
+        """
+        ended = {case: n for case in self.suspects if (n := self.attempts[case]) >= GIVEN_UP_AFTER}
+        reasons: dict[str, MedContextError] = {case: _given_up(count) for case, count in ended.items()}
+        foreign = {} if overwrite else self.foreign
+        return reasons | {case: refusal(paths, layout) for case, paths in foreign.items()}
 
 
 def look_back(
@@ -82,6 +99,8 @@ def look_back(
         found.attempts[case.id] = _attempts(row)
         if row is not None and row["state"] == DONE:
             found.again.append(case.id)
+        if row is not None and row["state"] == RUNNING and _attempts(row) >= SUSPECT_AFTER:
+            found.suspects.add(case.id)
         foreign = [path for path in there.of(targets[case.id]) if not _is_ours(path, row, layout)]
         if foreign:
             found.foreign[case.id] = foreign
@@ -113,6 +132,14 @@ def refusal(foreign: Sequence[Path], layout: Layout) -> InputError:
     return InputError(
         f"{layout.relative(foreign[0])}{more} was not written by this batch, or was changed since.",
         "Move it away, choose another output folder, or add --overwrite.",
+    )
+
+
+def _given_up(attempts: int) -> MedContextError:
+    return ResourceError(
+        f"{attempts} runs ended without a word while this case was among those worked on.",
+        "It may need more memory than there is: give it a region of interest, or a machine with more. The same "
+        "command tries it again.",
     )
 
 

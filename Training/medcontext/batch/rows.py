@@ -12,6 +12,7 @@ from medcontext.batch.case import BatchCase
 from medcontext.batch.identifiers import scrub
 from medcontext.batch.options import BatchOptions
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, Layout, Row
+from medcontext.data.hashing import files_of
 from medcontext.errors import InputError, MedContextError
 
 MANY_FILES = 8
@@ -61,7 +62,7 @@ def input_facts(case: BatchCase) -> list[dict[str, Any]]:
     Raises:
         InputError: a file is missing or cannot be read.
     """
-    states = [(file, *_state(file)) for file in _files(case)]
+    states = [(file, *_state(file)) for path in case.files for file in files_of(path)]
     if not case.is_dicom and len(states) <= MANY_FILES:
         return [{"name": _name(file), "size": size, "mtime_ns": when} for file, size, when in states]
     digest = hashlib.sha256("".join(f"{size} {when}\n" for _, size, when in states).encode())
@@ -92,15 +93,6 @@ def file_facts(layout: Layout, paths: Iterable[Path]) -> list[dict[str, Any]]:
 def _name(file: Path) -> str:
     """The name as text; names may hold bytes that are none."""
     return file.name.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _files(case: BatchCase) -> list[Path]:
-    """The files of a case; of a folder that stands for a series those in it."""
-    return [
-        file
-        for path in case.files
-        for file in (sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path])
-    ]
 
 
 def _state(file: Path) -> tuple[int, int]:

@@ -18,12 +18,12 @@ from medcontext.batch.layout import open_output
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
 from medcontext.batch.record import RunRecord, read_record, write_record, write_sources
-from medcontext.batch.resume import Earlier, look_back, refusal, sweep
+from medcontext.batch.resume import Earlier, look_back, sweep
 from medcontext.batch.shard import cases_of
 from medcontext.batch.voice import shared
 from medcontext.batch_ledger import DONE, SKIPPED, Layout, LedgerWriter, read_rows, write_csv
 from medcontext.card_schema import ModelCard
-from medcontext.errors import CancelledError, InputError, ResourceError
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from medcontext.events import Reporter
 
 Control = Callable[[], str | None]
@@ -83,8 +83,9 @@ def run_batch(
     check_formats(options.formats)
     check_division(options)
     layout = open_output(Path(output))
+    asked = reporter.stopped_by(lambda: control() == "stop")
     found, skipped = find_cases(
-        given, card, output=layout.root, keep_identifiers=options.keep_identifiers, reporter=reporter
+        given, card, output=layout.root, keep_identifiers=options.keep_identifiers, reporter=asked
     )
     cases = cases_of(found, options.shard)
     check_fit(cases, card)
@@ -192,7 +193,7 @@ class _Run:
         write_record(self.record, layout, options)
         write_sources(layout, self._given, found, skipped)
         self._skip(skipped)
-        refused = {} if options.overwrite else self.earlier.foreign
+        refused = self.earlier.refused(layout, options.overwrite)
         todo = [case for case in self.earlier.todo if case.id not in refused]
         self._todo = todo[: options.limit]
         self._limited = len(self._todo) < len(todo)
@@ -218,11 +219,12 @@ class _Run:
                 self._writer.append(row)
             self._reporter.emit("case", case=entry.place, status="skipped", message=entry.reason)
 
-    def _refuse(self, case: BatchCase, foreign: Sequence[Path]) -> None:
+    def _refuse(self, case: BatchCase, reason: MedContextError) -> None:
         row = rows.running(case, self._options, self.record.model.sha256)
+        foreign = self.earlier.foreign.get(case.id, [])
         ours = [path for path in self._targets[case.id] if path.exists() and path not in foreign]
         facts = {"left": rows.file_facts(self._layout, ours), "warnings": []}
-        self.outcomes.append(rows.failed(row, case, refusal(foreign, self._layout), facts))
+        self.outcomes.append(rows.failed(row, case, reason, facts))
 
     def _say(self) -> None:
         options, earlier, tell = self._options, self.earlier, self._reporter
@@ -254,7 +256,7 @@ class _Run:
             from medcontext.batch.start import Engine
 
             engine = Engine(self._options, self._layout, self.outcomes, self._reporter, self._control)
-            engine.work(self._todo, self.record)
+            engine.work(self._todo, self.record, self.earlier.suspects)
         if not self._limited:
             now = read_record(self._layout, self._options) or self.record
             write_record(now.at_its_end(), self._layout, self._options)

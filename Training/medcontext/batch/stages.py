@@ -26,12 +26,13 @@ from medcontext.batch_ledger import Layout, Row
 from medcontext.card_schema import ModelCard
 from medcontext.data.hashing import files_hash
 from medcontext.devices import is_out_of_memory
-from medcontext.errors import CancelledError, MedContextError, ResourceError, is_disk_full
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError, is_disk_full
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.inference.checks import check_contrast
 from medcontext.inference.predictor import Prediction, Predictor
 from medcontext.inference.prepare import PreparedImage, prepare
+from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel
 from medcontext.workflows.roi import box_of
 from medcontext.workflows.segment import volumes_ml
@@ -158,7 +159,7 @@ def export(
             computed.native,
             reporter,
         )
-        write_thumbnail(layout.thumbnail(case.id), computed.image, prediction.labelmap, labels)
+        _draw(case, computed, layout, labels, reporter)
     except ResourceError as error:  # of what writes, only a disk without room says this
         raise OutputFullError(error.message, error.hint) from error
     facts = {
@@ -184,12 +185,12 @@ def process_case(
     options: BatchOptions,
     reporter: Reporter,
     *,
-    frugal: bool = False,
+    frugal: str = "",
 ) -> Row:
     """All three stages; gives the row, also of a case that failed. A row "running" must be in the ledger before.
 
     Args:
-        frugal: an attempt before ran out of memory: say so and take the way that needs least.
+        frugal: why the way is taken that needs least memory, for the warnings; empty where it is not.
 
     Raises:
         CancelledError: someone asked to stop.
@@ -205,7 +206,7 @@ def process_case(
             if not ran_out_of_memory(error):
                 raise
         if computed is None:  # only now is gone what the traceback held
-            voice.warning(LESS_MEMORY)
+            voice.warning(frugal or LESS_MEMORY)
             computed = _computed(predictor, model, case, options, voice, True)
         facts = export(computed, case, layout, options, model, voice)
     except CancelledError:
@@ -255,6 +256,19 @@ def tell_failure(error: BaseException, case: BatchCase) -> BaseException:
         lines = "".join(traceback.format_exception(error))
         logging.getLogger(__name__).error("Case %s failed:\n%s", case.id, scrub(lines, case))
     return error
+
+
+def _draw(case: BatchCase, computed: Computed, layout: Layout, labels: LabelSet, reporter: Reporter) -> None:
+    """The picture for the report; a result without it is still one.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    try:
+        write_thumbnail(layout.thumbnail(case.id), computed.image, computed.prediction.labelmap, labels)
+    except (InputError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        tell_failure(error, case)
+        reporter.warning(f"The report shows no picture of this case: {error}")
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict
 
 import torch
@@ -14,7 +14,7 @@ from medcontext.batch.outcomes import Outcomes
 from medcontext.batch.pipeline import Pipeline
 from medcontext.batch.record import RunRecord, write_record
 from medcontext.batch_ledger import Layout
-from medcontext.devices import choose_device, usable_cores
+from medcontext.devices import Device, choose_device, has_precision, usable_cores
 from medcontext.engine.memory import memory_at_hand
 from medcontext.events import Reporter
 from medcontext.inference.plan import ExecutionPlan
@@ -47,12 +47,13 @@ class Engine:
         self._options, self._layout, self._outcomes = options, layout, outcomes
         self._reporter, self._control = reporter, control
 
-    def work(self, cases: Sequence[BatchCase], record: RunRecord) -> None:
+    def work(self, cases: Sequence[BatchCase], record: RunRecord, suspects: Set[str] = frozenset()) -> None:
         """Work on cases; each ends as a row.
 
         Args:
             cases: what is to be done.
             record: of the run; the execution plan in it is used again, else added once it is measured.
+            suspects: ids of cases in the middle of which earlier runs ended.
 
         Raises:
             CancelledError: someone asked to stop.
@@ -62,12 +63,12 @@ class Engine:
         if self._options.cluster is not None:
             self._on_cluster(cases, record)
         else:
-            self._here(cases, record)
+            self._here(cases, record, suspects)
 
-    def _here(self, cases: Sequence[BatchCase], record: RunRecord) -> None:
+    def _here(self, cases: Sequence[BatchCase], record: RunRecord, suspects: Set[str]) -> None:
         options, reporter = self._options, self._reporter
-        device = choose_device(options.device).name
-        fixed = self._known_plan(record, device)
+        device = choose_device(options.device)
+        fixed = self._known_plan(record, device.name, device)
         threads = None if fixed is None or fixed.threads is None else min(fixed.threads, usable_cores())
         predictor, model = make_predictor(
             options.model,
@@ -83,11 +84,11 @@ class Engine:
 
         def on_plan(plan: ExecutionPlan) -> None:
             chosen = FixedPlan(**asdict(plan), threads=torch.get_num_threads())
-            write_record(record.with_execution(device, chosen), self._layout, options)
+            write_record(record.with_execution(device.name, chosen), self._layout, options)
 
         Pipeline(
             predictor, model, self._layout, options, self._outcomes, memory, reporter, self._control, on_plan
-        ).run(cases)
+        ).run(cases, suspects)
 
     def _on_cluster(self, cases: Sequence[BatchCase], record: RunRecord) -> None:
         from medcontext.batch.cluster import run_on_cluster
@@ -110,17 +111,23 @@ class Engine:
             self._known_plan(record, CLUSTER),
         )
 
-    def _known_plan(self, record: RunRecord, device: str) -> FixedPlan | None:
-        """How the earlier part of this run was computed, so that its results do not differ from those to come."""
+    def _known_plan(self, record: RunRecord, name: str, device: Device | None = None) -> FixedPlan | None:
+        """How the earlier part of this run was computed, so that its results do not differ from those to come.
+
+        Args:
+            record: of the run.
+            name: of the device that computes now.
+            device: itself, where it is in this machine.
+        """
         if self._options.plan is not None:
             return self._options.plan
         known = record.execution
         if known is None:
             return None
-        if known.device != device:
-            self._reporter.warning(
-                f"This run began on {known.device} and goes on on {device}: results may differ from those until "
-                "now in a few voxels."
-            )
-            return None
-        return known.plan
+        if known.device == name and (device is None or has_precision(device, known.plan.precision)):
+            return known.plan
+        self._reporter.warning(
+            f"This run began on {known.device} in {known.plan.precision} and goes on on {name}: results may differ "
+            "from those until now in a few voxels."
+        )
+        return None

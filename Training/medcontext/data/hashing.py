@@ -20,7 +20,7 @@ def files_hash(paths: Sequence[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        for file in _files_of(path):
+        for file in files_of(path):
             with _reading(file), file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
@@ -39,7 +39,7 @@ def remembered(paths: Sequence[Path], memory: Path, compute: Callable[[], str]) 
     """
     state = hashlib.sha256()
     for path in paths:
-        for file in _files_of(path):
+        for file in files_of(path):
             with _reading(file):
                 found = file.stat()
             state.update(f"{file.absolute()}|{found.st_size}|{found.st_mtime_ns}|".encode())
@@ -55,7 +55,8 @@ def remembered(paths: Sequence[Path], memory: Path, compute: Callable[[], str]) 
     return content
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """The files that a path stands for: those in a DICOM folder, and the data beside a detached header."""
     with _reading(path):
         if path.is_dir():
             return sorted(p for p in path.iterdir() if p.is_file())

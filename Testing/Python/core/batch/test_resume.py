@@ -235,17 +235,19 @@ def test_the_execution_plan_is_used_again(
     assert json.loads((out / "batch.json").read_text())["execution"] == record["execution"]
 
 
-def test_a_run_that_goes_on_elsewhere_says_so(
-    again: Again, out: Path, tmp_path: Path, write_scans: Scans
+@pytest.mark.parametrize("change", [{"device": "Great card"}, {"plan": {"precision": "fp16"}}])
+def test_a_run_that_goes_on_where_it_cannot_be_the_same_says_so(
+    again: Again, out: Path, tmp_path: Path, write_scans: Scans, change: dict[str, Any]
 ) -> None:
     again()
     record = json.loads((out / "batch.json").read_text())
-    record["execution"]["device"] = "Great card"
+    record["execution"] |= change  # a CPU does not compute in fp16
     (out / "batch.json").write_text(json.dumps(record))
     write_scans(tmp_path / "in", 1, start=3)
-    again()
+    assert counts(again()) == (1, 3, 0)
     warnings = [e["message"] for e in again.events if e["event"] == "warning"]  # type: ignore[attr-defined]
-    assert any("began on Great card and goes on on CPU" in text for text in warnings)
+    assert any("and goes on on CPU: results may differ" in text for text in warnings)
+    assert json.loads((out / "batch.json").read_text())["execution"]["device"] == "CPU"
 
 
 def test_a_broken_record_is_a_sentence(again: Again, out: Path) -> None:
@@ -253,6 +255,26 @@ def test_a_broken_record_is_a_sentence(again: Again, out: Path) -> None:
     (out / "batch.json").write_text("{")
     with pytest.raises(InputError, match=r"batch\.json is not valid JSON"):
         again()
+
+
+def test_a_case_that_ends_runs_is_worked_on_last_and_alone(again: Again, out: Path) -> None:
+    again()
+    rewrite(out, "scan_0", state="running", attempt=2)
+    rewrite(out, "scan_1", state="running", attempt=1)
+    assert counts(again()) == (2, 1, 0)
+    rows = read_rows(out)
+    assert rows["scan_0"]["time"] > rows["scan_1"]["time"]
+    assert any("nothing is worked on beside it" in text for text in rows["scan_0"]["warnings"])
+    assert rows["scan_1"]["warnings"] == rows["scan_2"]["warnings"]
+
+
+def test_a_case_that_ends_every_run_fails_and_the_others_are_finished(again: Again, out: Path) -> None:
+    again()
+    rewrite(out, "scan_0", state="running", attempt=4)
+    (out / "segmentations" / "scan_1.nii.gz").unlink()
+    assert counts(again()) == (1, 1, 1)
+    assert read_rows(out)["scan_0"]["error"]["message"].startswith("4 runs ended without a word")
+    assert counts(again()) == (1, 2, 0)
 
 
 def test_a_damaged_ledger_costs_only_what_it_lost(again: Again, out: Path) -> None:
