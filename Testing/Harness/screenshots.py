@@ -28,6 +28,8 @@ VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
 SIZE = 400
 PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
+CROPS = 9
+"""Scans of the batch: fewer do not tell what is usual."""
 
 
 def dark_palette() -> QtGui.QPalette:
@@ -137,6 +139,8 @@ def take(folder: Path, app: Any) -> None:
         views(volume, folder / "certainty.png", segmentation.GetNodeReference(CERTAINTY_REFERENCE))
         widget.ui.reviewSection.collapsed = True
         takeLearn(folder, widget, volume)
+        widget.ui.learnSection.collapsed = True
+        takeBatch(folder, widget)
     finally:
         slicer_qt.unload(widget)
 
@@ -157,6 +161,54 @@ def takeLearn(folder: Path, widget: Any, volume: Any) -> None:
     dialog = AddCaseDialog(cases.store(), [volume], paintedSegmentation(volume))
     waitUntil(lambda: not dialog.reading)
     grabDialog(dialog.dialog, folder / "add_case.png")
+
+
+def takeBatch(folder: Path, widget: Any) -> None:
+    """A batch over crops, of which one is cut off and one is no image, and the review that begins with what is odd."""
+    from harness.panel import SAMPLE, waitUntil
+
+    study = Path(tempfile.mkdtemp(prefix="study_"))
+    (study / "scans").mkdir()
+    for path in sorted((SAMPLE / "images").glob("*.nii.gz"))[:CROPS]:
+        shutil.copyfile(path, study / "scans" / path.name)
+    cutCrop(SAMPLE / "images" / "hippocampus_361.nii.gz", study / "scans" / "hippocampus_361.nii.gz")
+    (study / "scans" / "notes.nii.gz").write_text("no image", encoding="utf-8")
+    batch, queue = widget.batch.batch, widget.batch.queue
+    batch.ignoredSeconds = 0.0
+    widget.settings.device = "cpu"
+    widget.ui.batchSection.collapsed = False
+    batch.ui.batchInputEdit.text, batch.ui.batchOutputEdit.text = (
+        str(study / "scans"),
+        str(study / "results"),
+    )
+    batch.ui.batchButton.click()
+    waitUntil(lambda: batch.working and batch.follower.rows.counts()["done"] >= 4, 300)
+    widget.ui.reviewQueueSection.collapsed = True
+    grab(widget, folder / "panel_batch.png")
+    waitUntil(lambda: not batch.working and len(batch.follower.rows.queue) > CROPS, 300)
+    widget.ui.reviewQueueSection.collapsed = False
+    queue.ui.reviewButton.click()
+    waitUntil(lambda: queue.actions.case is not None)
+    for _case in range(2):
+        before = queue.actions.case
+        queue.ui.acceptButton.click()
+        waitUntil(lambda: queue.actions.case not in (None, before))  # noqa: B023
+    for _case in range(2):  # back to what is odd
+        queue.ui.previousCaseButton.click()
+        waitUntil(lambda: not queue.control.running)
+    batch.table.select(queue.actions.case.case)
+    grab(widget, folder / "panel_review_queue.png")
+
+
+def cutCrop(source: Path, target: Path) -> None:
+    """A scan whose lower half is missing."""
+    import slicer
+
+    node = slicer.util.loadVolume(str(source), {"show": False})
+    array = slicer.util.arrayFromVolume(node)
+    slicer.util.updateVolumeFromArray(node, array[: array.shape[0] // 2].copy())
+    slicer.util.exportNode(node, str(target))
+    slicer.mrmlScene.RemoveNode(node)
 
 
 def paintedSegmentation(volume: Any) -> Any:
