@@ -303,3 +303,43 @@ def test_identifiers_stay_out_of_everything_but_the_sources(
         for secret in ("Doe", "Johanna", "MRN-4711", "19610704", "ACC998877", "Quack"):
             assert secret not in text, (place, secret)
     assert "Doe_Johanna" in (out / "sources.json").read_text()
+
+
+def test_results_may_lie_inside_the_input_folder_under_any_names(
+    tmp_path: Path, write_scans: Scans, run: Run
+) -> None:
+    folder = tmp_path / "Aufnahmen von heute"
+    scans = write_scans(folder, 3)
+    scans[0].rename(folder / "größer als vorher 大きい.nii.gz")
+    scans[1].rename(folder / f"{'lang' * 50}.nii.gz")
+    out = folder / "Ergebnisse 2"
+    assert run(folder, out).done == 3
+    assert run(folder, out).reused == 3
+    names = {path.name for path in (out / "segmentations").iterdir()}
+    assert "größer_als_vorher_大きい.nii.gz" in names
+    assert len(names) == 3
+    assert max(map(len, names)) <= 127
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "read-only"])
+def test_an_output_folder_that_cannot_be_written_is_a_sentence_before_anything_is_loaded(
+    tmp_path: Path, write_scans: Scans, tiny_model: Path, place: str
+) -> None:
+    (scan,) = write_scans(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("in the way")
+    out = {
+        "a file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "out",
+        "read-only": Path("/proc/out"),
+    }[place]
+    if place == "read-only" and not Path("/proc").is_dir():
+        pytest.skip("needs a folder in which nobody may write")
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "medcontext", "batch", scan, "-m", tiny_model, "-o", out],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 2
+    (sentence,) = [line for line in finished.stderr.splitlines() if line.startswith("Error:")]
+    assert str(out) in sentence
+    assert not [line for line in finished.stderr.splitlines() if line.endswith("| torch")]
