@@ -93,7 +93,7 @@ def wait_for(event: str, request: WorkerRequest) -> dict[str, Any]:
 
 
 def wait_until_gone(pid: int) -> None:
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while creation_token(pid) is not None:
         assert time.monotonic() < ends, f"process {pid} still runs"
         time.sleep(0.01)
@@ -143,7 +143,7 @@ def test_after_a_kill_a_fresh_worker_is_there_before_anybody_asks(fake: WorkerPr
     first = fake.pid
     fake.cancel(request)
     assert request.wait(STOP_SECONDS)
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while fake.pid in (None, first):
         assert time.monotonic() < ends
         time.sleep(0.01)
@@ -200,6 +200,8 @@ def test_a_worker_killed_while_idle_is_replaced_without_a_word(fake: WorkerProce
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     wait_until_gone(pid)
+    while fake.running:  # the thread that waits for the process has to hear of it
+        time.sleep(0.001)
     assert answer(fake.send("echo", echo=1))["echo"] == 1
 
 
@@ -209,7 +211,7 @@ def test_children_that_outlive_a_killed_worker_go_too(fake: WorkerProcess) -> No
     grandchild = wait_for("info", request)["child"]
     assert fake.pid is not None
     os.kill(fake.pid, signal.SIGKILL)
-    assert request.wait(5)  # though the grandchild holds the pipes open
+    assert request.wait(60)  # though the grandchild holds the pipes open
     assert request.end is not None
     assert request.end.code == -signal.SIGKILL
     wait_until_gone(grandchild)
@@ -218,7 +220,7 @@ def test_children_that_outlive_a_killed_worker_go_too(fake: WorkerProcess) -> No
 def test_the_log_stays_small_whatever_is_printed(fake: WorkerProcess) -> None:
     answer(fake.send("chatter"))
     answer(fake.send("echo"))
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while "line 4999" not in fake.log:
         assert time.monotonic() < ends
         time.sleep(0.01)

@@ -34,7 +34,9 @@ step = int(kept.read_text()) if resumed else 0
 say("hello", protocol=1, arguments=sys.argv[1:])
 while True:
     step += 1
-    kept.write_text(str(step))
+    scratch = kept.with_name("scratch")
+    scratch.write_text(str(step))
+    scratch.replace(kept)  # whole, whenever the process is killed
     say("metric", step=step)
     if control.wait_while_paused(0.01) == "stop":
         say("result", steps=step)
