@@ -50,7 +50,7 @@ def test_where_there_is_no_slicer_core_the_rest_is_installed(
 
     monkeypatch.setattr(env, "pip", pip)
     env.install()
-    assert asked == [".[test,dicom,slicer]", ".[test,dicom]"]
+    assert asked == [".[test,dicom,surfaces,cluster,slicer]", ".[test,dicom,surfaces,cluster]"]
     assert "tests of the Slicer module are skipped" in capsys.readouterr().err
 
 

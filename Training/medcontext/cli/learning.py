@@ -81,7 +81,12 @@ Keep = Annotated[
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0.05, help="Time to learn for.", rich_help_panel=BUDGET, show_default=False),
+    typer.Option(
+        min=0.05,
+        help="Time to learn for; preparing scans before and judging afterwards come on top.",
+        rich_help_panel=BUDGET,
+        show_default=False,
+    ),
 ]
 Steps = Annotated[
     int | None,
