@@ -93,7 +93,9 @@ class BatchPanel:
     def refresh(self) -> None:
         """Show what the library and the jobs hold now, and what is in the folder."""
         self.choices.refresh()
-        if not self.working:
+        if self.working:
+            self._timer.start()  # it rested while nobody looked
+        else:
             self._find()
         self._followChosen()
         self.follower.watch(self._shown(), self.working)
@@ -156,7 +158,10 @@ class BatchPanel:
 
     def _news(self) -> None:
         rows = self.follower.rows
-        if rows.run is not None and not self._adopted:
+        known = rows.run is not None and (
+            bool(rows.run.input) or not self.working
+        )  # a run that has just begun
+        if rows.run is not None and known and not self._adopted:
             self._adopted = True
             self.choices.adopt(rows.run)
         self.table.show(rows, self.working)

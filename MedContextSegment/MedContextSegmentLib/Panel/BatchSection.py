@@ -50,6 +50,8 @@ class BatchSection:
         self.batch.onRows = self.queue.rowsChanged
         self.batch.onOpen = self.queue.actions.open
         self.queue.actions.onVerdict = self.batch.verdictGiven
+        self._learnChanged = learn.cases.onBusyChanged
+        learn.cases.onBusyChanged = self._storeBusyChanged
         host.ui.batchSection.connect("contentsCollapsed(bool)", self._collapsed)
 
     def enter(self) -> None:
@@ -84,6 +86,11 @@ class BatchSection:
         place.layout().addWidget(root)
         root.setMRMLScene(slicer.mrmlScene)
         return slicer.util.childWidgetVariables(root)
+
+    def _storeBusyChanged(self) -> None:
+        """A case store begins or ends to be changed."""
+        self._learnChanged()
+        self.queue.update()
 
     def _collapsed(self, collapsed: bool) -> None:
         if collapsed:

@@ -122,12 +122,14 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.control.forget()
         self.exportPanel.stop()
         self.reviewPanel.volumes.stop()
-        self.batch.stop()
         self.learn.stop()
         self._setParameters(None)
-        self.removeObservers()
-        self.editor.exit()
-        self.logic.close()
+        try:
+            self.batch.stop()  # which may have to write what was changed
+        finally:
+            self.removeObservers()
+            self.editor.exit()
+            self.logic.close()
 
     def onReload(self) -> None:
         """Reload the module with its own library, for developers."""

@@ -239,6 +239,28 @@ def test_closing_slicer_ends_nothing_and_the_batch_is_found_again(
     assert last.ui.batchInputEdit.text == str(tmp_path / "scans")
 
 
+def test_looking_at_something_else_meanwhile_does_no_harm(
+    session: Callable[..., Any], tmp_path: Path
+) -> None:
+    from harness import slicer_qt
+
+    panel = session()
+    page = panel.batch.batch
+    page.ui.batchInputEdit.text, page.ui.batchOutputEdit.text = str(tmp_path / "in"), str(tmp_path / "out")
+    page.ui.batchButton.click()
+    until(page, 2)
+    slicer_qt.leave(panel)
+    count = page.ui.batchTable.rowCount
+    slicer_qt.enter(panel)
+    until(page, count + 3)
+    panel.ui.batchSection.collapsed = True
+    count = page.ui.batchTable.rowCount
+    panel.ui.batchSection.collapsed = False
+    until(page, count + 3)
+    page.ui.batchButton.click()
+    untilEnd(page)
+
+
 def test_a_batch_that_was_killed_is_said_to_be_interrupted(
     page: Any, session: Callable[..., Any], runner: Any
 ) -> None:
