@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from medcontext.engine.method import Method
+from medcontext.engine.delivery import Delivery
 from medcontext.masking.network import MaskToken
 
 
@@ -28,19 +28,19 @@ class Best:
         """Dice per label of what is kept."""
         return {} if self.record is None else dict(self.record["dice"])
 
-    def consider(self, dice: Mapping[str, float], method: Method) -> None:
-        """Keep what the method would deliver now if it is as good as what is kept."""
+    def consider(self, dice: Mapping[str, float], delivery: Delivery) -> None:
+        """Keep what would be delivered now if it is as good as what is kept."""
         score = sum(dice.values()) / max(1, len(dice))
         if self.record is not None and score < self.record["score"]:
             return
-        weights = {k: v.detach().cpu().clone() for k, v in method.deliver().state_dict().items()}
-        token = method.mask_token()
+        weights = {k: v.detach().cpu().clone() for k, v in delivery.network().state_dict().items()}
+        token = delivery.mask_token()
         vector = None if token is None else token.vector
         self.record = {"score": score, "dice": dict(dice), "weights": weights, "mask_token": vector}
 
-    def delivered(self, method: Method) -> tuple[nn.Module, MaskToken | None]:
+    def delivered(self, delivery: Delivery) -> tuple[nn.Module, MaskToken | None]:
         """The best network, on the CPU in fp32, and its mask token; the present one where none was validated."""
-        network, token = deepcopy(method.deliver()).cpu().float().eval(), method.mask_token()
+        network, token = deepcopy(delivery.network()).cpu().float().eval(), delivery.mask_token()
         if self.record is not None:
             network.load_state_dict(self.record["weights"])
             if token is not None:

@@ -46,3 +46,5 @@ class EngineConfig(StrictModel):
     """How often held-out cases are segmented, where there are any."""
     checkpoint_seconds: float = Field(default=20.0, gt=0)
     """Time between checkpoints; longer where saving one would take more than a small share of it."""
+    trained_share: float = Field(default=1.0, gt=0, le=1)
+    """Delivered is a mean of the trained weights, which have this share, and of those that training began with."""

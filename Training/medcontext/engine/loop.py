@@ -14,6 +14,7 @@ from medcontext.engine.best import Best
 from medcontext.engine.checkpoint import load_checkpoint
 from medcontext.engine.config import CHECKPOINT
 from medcontext.engine.course import Course, open_course
+from medcontext.engine.delivery import Delivery
 from medcontext.engine.keeping import Checkpoints, Troubles
 from medcontext.engine.learner import Learner
 from medcontext.engine.log import TrainingLog
@@ -53,6 +54,7 @@ class _Session:
         self.given = run
         self.reporter = reporter
         self.learner = Learner(run)
+        self.delivery = Delivery(run.method, run.config.trained_share)
         self.accelerator = self.learner.accelerator
         self.course = self._course(run.steps or TIMED_TOTAL)
         shard = Shard(self.accelerator.process_index, self.accelerator.num_processes)
@@ -74,10 +76,9 @@ class _Session:
 
     def _measure(self) -> None:
         """Begin to measure time at the present step."""
-        config = self.given.config
         self.stopwatch, self.step_time = Stopwatch(self.seconds), StepTime(self.seconds)
-        path = self.given.folder / CHECKPOINT
-        self.checkpoints = Checkpoints(path, config.checkpoint_seconds, self.troubles)
+        every = self.given.config.checkpoint_seconds
+        self.checkpoints = Checkpoints(self.given.folder / CHECKPOINT, every, self.troubles)
         self._first_step, self._first_second = self.step, self.seconds
         self._validate_at = self.seconds + FIRST_SECONDS
         self._told_at = time.monotonic()
@@ -115,7 +116,7 @@ class _Session:
 
     def _outcome(self) -> Outcome:
         run = self.given
-        network, token = self.best.delivered(run.method)
+        network, token = self.best.delivered(self.delivery)
         last = self.course.clock(max(0, self.step - 1)).stage_index
         joined = any(stage.unlabelled for stage in self.course.stages[: last + 1])
         unlabelled = len(run.unlabelled) if joined else 0
@@ -172,9 +173,8 @@ class _Session:
         if share is None:
             self.reporter.progress("train", None, step=self.step)
             return
-        total = self.course.total
-        left = self.step_time.left(total - self.step)
-        self.reporter.progress("train", share, left, step=self.step, total=total)
+        left = self.step_time.left(self.course.total - self.step)
+        self.reporter.progress("train", share, left, step=self.step, total=self.course.total)
 
     def _one_step(self, batch: Batch) -> None:
         terms, rate = self.learner.learn(batch, self.step, self.course)
@@ -192,16 +192,16 @@ class _Session:
     def _validate(self) -> None:
         """Segment the cases that choose the weights to keep."""
         run, began = self.given, self.stopwatch.seconds
-        dice = validate(run.method.deliver(), run.validation, run.plan, run.precision)
+        dice = validate(self.delivery.network(), run.validation, run.plan, run.precision)
         if self.log is not None:
             self.log.validation(self.step, dice)
-        self.best.consider(dice, run.method)
+        self.best.consider(dice, self.delivery)
         ended = self.stopwatch.seconds
         self._validate_at = ended + max(MOST_SECONDS, (ended - began) / VALIDATION_SHARE)
 
     def _look(self, log: TrainingLog) -> None:
         if self.accelerator.is_main_process:
-            self.watch.look(self.given.method.deliver(), self.step, log, self.seconds, self._share_done)
+            self.watch.look(self.delivery.network(), self.step, log, self.seconds, self._share_done)
 
     def _plan_steps(self, minutes: float) -> None:
         """Find how many steps fit: time some of each stage, waiting for data included, then put all back as it was.
@@ -256,17 +256,17 @@ class _Session:
         fit = fitting_steps(budget, costs, self._stages, self.course.stages)
         steps = from_main_process(self.accelerator, fit.steps)
         self.course = Course(self._stages(steps), max(self.step, steps), self.given.seed)
+        needed = steps * fit.seconds
         text = f"{minutes:g} minutes are enough for {steps} steps of {fit.seconds:.3f} s."
-        if short := steps * fit.seconds > 1.05 * budget:
-            needed = steps * fit.seconds
+        if short := needed > 1.05 * budget:
             text = f"{minutes:g} minutes are too short: the least is {steps} steps, about {needed:.0f} s."
         self.reporter.emit("warning" if short else "info", message=text, steps=steps)
 
     def _state_of_run(self) -> dict[str, Any]:
         """What a resumed run must have in common with the stopped one; its cases may have changed."""
         run = self.given
-        shared = {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed}
-        return shared | {"end": not run.until_stopped}
+        end = {"end": not run.until_stopped}
+        return {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, **end}
 
     def _state(self) -> dict[str, Any]:
         return {

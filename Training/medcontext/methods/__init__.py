@@ -19,6 +19,10 @@ _CONFIGS: dict[str, type[StrictModel]] = {"medcontext": MedContextConfig, "super
 
 GENTLEST = 0.1
 """Share of the usual learning rate for a model that has nothing left to learn."""
+LEAST_TRAINED = 0.25
+"""Share of what such a model learnt, in the mean with what it knew. On 30 cases that it had not seen, a known
+structure (Dice 0.912 before it learnt from three cases) had 0.913 with this share, 0.911 with a half and 0.901 with
+all of it."""
 
 
 def names() -> list[str]:
@@ -53,7 +57,10 @@ def make_config(name: str, preset: str = "default", ready: float = 0.0) -> Stric
 
 def _gently(config: Any, share: float) -> list[str]:
     """Settings for a network that has so small a share still to learn."""
-    changes = [f"engine.optimiser.learning_rate={share * config.engine.optimiser.learning_rate:.3g}"]
+    changes = [
+        f"engine.optimiser.learning_rate={share * config.engine.optimiser.learning_rate:.3g}",
+        f"engine.trained_share={min(1.0, max(LEAST_TRAINED, 2 * share)):.3g}",
+    ]
     if isinstance(config, MedContextConfig):
         changes.append(f"unlabelled.start={share * config.unlabelled.start:.3g}")
         changes.append(f"unlabelled.least_steps={round(share * config.unlabelled.least_steps)}")

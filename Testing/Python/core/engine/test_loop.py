@@ -45,6 +45,22 @@ def test_a_stopped_run_resumes_the_identical_loss_sequence(tmp_path, run_of, met
     assert losses(tmp_path / "halves") == losses(tmp_path / "whole")
 
 
+def test_delivered_is_the_mean_of_what_was_known_and_learnt(tmp_path, run_of):
+    def weights(name, share, **more):
+        run = run_of(tmp_path / name, settings=[f"engine.trained_share={share}"], **more)
+        start = {key: value.clone() for key, value in run.network.state_dict().items()}
+        return start, train(run, Reporter()).network.state_dict()
+
+    start, trained = weights("trained", 1.0)
+    _, mean = weights("mean", 0.25)
+    assert losses(tmp_path / "mean") == losses(tmp_path / "trained")
+    assert any(not torch.equal(start[key], trained[key]) for key in start)
+    for key, value in mean.items():
+        torch.testing.assert_close(value, start[key] + 0.25 * (trained[key] - start[key]))
+    _, again = weights("mean", 0.25, resume=True)
+    assert all(torch.equal(again[key], mean[key]) for key in mean)
+
+
 def test_timing_the_first_steps_does_not_change_the_run(tmp_path, run_of):
     events = []
     run = run_of(tmp_path / "timed", steps=None, minutes=0.005)

@@ -332,3 +332,13 @@ def test_every_network_learns_from_clean_and_masked_views(name):
     assert values[1] < values[0]
     assert set(terms) == {"supervised", "masked", "consistency"}
     assert student.mask_token is None or student.mask_token.grad.any()
+
+
+def test_the_more_a_network_knows_the_less_it_is_changed():
+    knows_nothing, knows_half, knows_all = (
+        make_config("medcontext", ready=ready).engine for ready in (0, 0.5, 1)
+    )
+    assert knows_nothing == make_config("medcontext").engine
+    rates = [engine.optimiser.learning_rate for engine in (knows_nothing, knows_half, knows_all)]
+    assert rates[0] > rates[1] > rates[2]
+    assert [engine.trained_share for engine in (knows_nothing, knows_half, knows_all)] == [1, 1, 0.25]
