@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
+# So many tests at a time, each on one core; files stay whole, for what their tests share.
+PROCESSES ?= 2
 
 .PHONY: help env libraries demo test lint bench screenshots icons clean
 
@@ -23,7 +25,7 @@ demo: env
 	@$(VENV)/medcontext demo -o out/demo
 
 test: env libraries
-	@$(PYTEST)
+	@OMP_NUM_THREADS=1 $(PYTEST) -n $(PROCESSES) --dist loadfile
 
 lint: env
 	@$(VENV)/ruff check .
