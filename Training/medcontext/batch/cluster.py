@@ -96,7 +96,12 @@ def run_on_cluster(
 
 @contextlib.contextmanager
 def _marked(layout: Layout) -> Iterator[str]:
-    """A file by which workers know that they see the same folder and not one of their own of that name."""
+    """A file by which workers know that they see the same folder and not one of their own of that name.
+
+    What a killed run left is removed: its mark, and the keys that its jobs were given.
+    """
+    for left in (*layout.root.glob(".run-*"), *layout.root.glob(".dask-jobqueue.worker.*")):
+        left.unlink(missing_ok=True)
     mark = layout.root / f".run-{secrets.token_hex(8)}"
     mark.touch()
     try:

@@ -89,13 +89,13 @@ def _local(target: LocalTarget, options: BatchOptions, _output: Path, reporter: 
     workers = min(target.workers, gpus) if gpus else target.workers
     if workers < target.workers:
         reporter.warning(
-            f"{workers} instead of {target.workers} workers are started: one for each graphics processor."
+            f"Of {target.workers} workers {workers} are started: one for each graphics processor."
         )
     planned = options.plan.threads if options.plan is not None else None
     threads = planned or max(1, usable_cores() // workers)
     memory = _memory(options) // workers
     reporter.info(
-        f"{workers} workers on this machine, each with {threads} threads and at most {memory / 1e9:.1f} GB."
+        f"Workers on this machine: {workers}; each may use {threads} of its cores and {memory / 1e9:.1f} GB."
     )
     with _environment_kept(), _settings(threads):
         with _explained("The local workers could not be started"):
@@ -149,7 +149,7 @@ def _slurm(target: SlurmTarget, _options: BatchOptions, output: Path, reporter: 
         with cluster:
             _try_job(cluster.job_script())
             cluster.scale(jobs=config.jobs)
-            reporter.info(f"{config.jobs} jobs were given to Slurm, with {config.processes} workers each.")
+            reporter.info(f"Jobs given to Slurm: {config.jobs}; workers in each: {config.processes}.")
 
             def refill(all_lost: bool) -> None:
                 if all_lost:  # dask does not see that a job with several workers is gone

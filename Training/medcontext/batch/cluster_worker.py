@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
 import threading
 import time
@@ -64,6 +65,8 @@ def admit(facts: Message, dask_worker: Any = None) -> Message:
     """
     gpu = GPU in dask_worker.state.total_resources
     answer = {"host": socket.gethostname(), "gpu": gpu, "refused": ""}
+    if facts.get("numbered") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends its workers
     try:
         _check(facts)
     except _Refused as error:
