@@ -192,14 +192,9 @@ class CaseActions:
         replacing: str | None = None,
         then: Callable[[bool], None] = lambda _added: None,
     ) -> None:
-        """Add a case to a store, which is made where there is none; asks before anything is replaced.
+        """Add a case to a store, which is made where there is none and it ``isNew``; asks before anything is replaced.
 
-        Args:
-            store: folder of the store.
-            proposal: the case.
-            isNew: whether the store may be made.
-            replacing: id of the case that it replaces.
-            then: called at the end, with whether it was added.
+        ``then`` is called at the end, with whether it was added.
         """
         logic = self._logic
 

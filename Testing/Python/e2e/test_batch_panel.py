@@ -15,6 +15,17 @@ from harness.missing import missing_for_gui
 
 MISSING = missing_for_gui()
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
+if not MISSING:
+    import slicer
+
+    from harness import dialogs
+    from harness.batches import reviewsOf
+    from harness.cases import index, ok
+    from harness.learning import answerNewStore
+    from harness.panel import SAMPLE
+    from harness.reviews import batchStatus, correct, reviewStatus, shownCase, shownSegments
+    from medcontext.batch_ledger import read_rows
+    from medcontext.io import read_labelmap
 
 DEADLINE = 300.0
 """Generous: nothing here is about time."""
@@ -58,67 +69,62 @@ def wait(condition: Any, what: Any = "") -> None:
 
 
 def test_start_stop_continue_review_and_add_to_the_case_store(panel: Any, tmp_path: Path) -> None:
-    import slicer
-
-    from harness import dialogs
-    from harness.batches import paintIn, reviewsOf
-    from harness.cases import index, ok
-    from harness.learning import answerNewStore
-    from harness.panel import SAMPLE, segmentArrays
-    from medcontext.batch_ledger import read_rows
-    from medcontext.io import read_labelmap
-
     scans, out = tmp_path / "scäns of a study", tmp_path / "results"
     scans.mkdir()
     for name in CASES:
         shutil.copyfile(SAMPLE / "images" / f"{name}.nii.gz", scans / f"{name}.nii.gz")
     (scans / "broken.nii.gz").write_bytes(b"no image")
-    batch, queue = panel.batch.batch, panel.batch.queue
+    runWithAStop(panel.batch.batch, scans, out)
+    accepted, corrected = acceptOneCorrectOne(panel, out, tmp_path)
+    # The next corrected one needs one key, and what the batch wrote is as it was.
+    queue, order = panel.batch.queue, panel.batch.batch.follower.rows.queue
+    correct(queue)
+    asked = len(dialogs.shown)
+    queue.ui.addReviewedButton.click()
+    wait(lambda: shownCase(queue) == order[3], lambda: reviewStatus(queue))
+    assert len(dialogs.shown) == asked
+    assert [case["id"] for case in index(tmp_path / "Hippocampus")["training"]] == [corrected, order[2]]
+    assert panel.learn.fineTune.ui.fineTuneButton.enabled  # models can learn from them
+    for case in (accepted, corrected, order[2]):
+        entry = next(row for row in read_rows(out)[case]["outputs"]["nii.gz"])
+        assert (out / entry["path"]).stat().st_mtime_ns == entry["mtime_ns"]
 
-    def status() -> str:
-        return str(batch.ui.batchStatusLabel.text)
 
-    # The run: stopped after its first case, and continued
+def runWithAStop(batch: Any, scans: Path, out: Path) -> None:
+    """Start, stop after a case, continue to the end."""
     batch.ui.batchInputEdit.text, batch.ui.batchOutputEdit.text = str(scans), str(out)
-    assert batch.ui.batchButton.enabled, status()
+    assert batch.ui.batchButton.enabled, batchStatus(batch)
     batch.ui.batchButton.click()
-    rows = batch.follower.rows
-    wait(lambda: batch.follower.rows.counts()["done"] or not batch.working, status)
+    wait(lambda: batch.follower.rows.counts()["done"] or not batch.working, lambda: batchStatus(batch))
     if batch.working:
         batch.ui.batchButton.click()
-    wait(lambda: not batch.working and not batch._timer.active, status)
-    assert batch.ui.batchButton.text == "Continue", status()
+    wait(lambda: not batch.working and not batch._timer.active, lambda: batchStatus(batch))
+    assert batch.ui.batchButton.text == "Continue", batchStatus(batch)
     batch.ui.batchButton.click()
-    wait(lambda: not batch.working and not batch._timer.active, status)
-    rows = batch.follower.rows
-    wait(lambda: len(rows.queue) == len(CASES), status)
-    assert "4 done, 1 failed" in status()
+    wait(lambda: not batch.working and not batch._timer.active, lambda: batchStatus(batch))
+    wait(lambda: len(batch.follower.rows.queue) == len(CASES), lambda: batchStatus(batch))
+    assert "4 done, 1 failed" in batchStatus(batch)
     assert batch.ui.batchTable.rowCount == 5
-    attempts = {case: row["attempt"] for case, row in read_rows(out).items() if row["state"] == "done"}
-    assert sorted(attempts) == sorted(CASES)
-    assert all(
-        (out / "segmentations" / f"{name}.{form}").exists()
-        for name in CASES
-        for form in ("nii.gz", "seg.nrrd")
-    )
+    for name in CASES:
+        assert (out / "segmentations" / f"{name}.nii.gz").exists()
+        assert (out / "segmentations" / f"{name}.seg.nrrd").exists()
     assert batch.ui.batchReportButton.enabled
     batch.table.select("broken")
     assert batch.ui.batchCaseLabel.text.strip() != "broken"  # why it failed
 
-    # The review: the first one is right, the second one is corrected and learnt from
+
+def acceptOneCorrectOne(panel: Any, out: Path, folder: Path) -> tuple[str, str]:
+    """Review: the first case is right, the second one is corrected and goes into a new case store; their names."""
+    queue, order = panel.batch.queue, panel.batch.batch.follower.rows.queue
     queue.ui.reviewButton.click()
-    wait(lambda: queue.actions.case is not None, lambda: queue.ui.reviewQueueStatusLabel.text)
-    first = queue.actions.case
-    assert first.case == rows.queue[0]
-    shown = segmentArrays(first.segmentation, first.volumes[0])
-    made = read_labelmap(out / "segmentations" / f"{first.case}.nii.gz").array[0]
-    assert np.array_equal(shown["Anterior"], made == 1)
-    assert np.array_equal(shown["Posterior"], made == 2)
+    wait(lambda: shownCase(queue) == order[0], lambda: reviewStatus(queue))
+    made = read_labelmap(out / "segmentations" / f"{order[0]}.nii.gz").array[0]
+    assert np.array_equal(shownSegments(queue)["Anterior"], made == 1)
+    assert np.array_equal(shownSegments(queue)["Posterior"], made == 2)
     queue.ui.acceptButton.click()
-    wait(lambda: queue.actions.case is not None and queue.actions.case.case == rows.queue[1])
-    second = queue.actions.case
-    painted = paintIn(second.segmentation, second.volumes[0]) > 0
-    answerNewStore("Hippocampus", tmp_path)
+    wait(lambda: shownCase(queue) == order[1], lambda: reviewStatus(queue))
+    painted = correct(queue)
+    answerNewStore("Hippocampus", folder)
 
     def answer(dialog: Any) -> int:
         ui = slicer.util.childWidgetVariables(dialog)
@@ -127,23 +133,11 @@ def test_start_stop_continue_review_and_add_to_the_case_store(panel: Any, tmp_pa
 
     dialogs.answers.append(answer)
     queue.ui.addReviewedButton.click()
-    third = rows.queue[2]
-    wait(lambda: queue.actions.case is not None and queue.actions.case.case == third, queue._status)
-    assert reviewsOf(out) == [(first.case, "accept"), (second.case, "correct")]
-    store = tmp_path / "Hippocampus"
-    (entry,) = index(store)["training"]
-    assert entry["id"] == second.case
+    wait(lambda: shownCase(queue) == order[2], lambda: reviewStatus(queue))
+    assert reviewsOf(out) == [(order[0], "accept"), (order[1], "correct")]
+    (entry,) = index(folder / "Hippocampus")["training"]
+    assert entry["id"] == order[1]
     assert entry["annotated"] == {"labels": [1, 2], "region": "whole"}
-    assert np.array_equal(read_labelmap(store / entry["label"]).array[0] == 1, painted)
-
-    # The next corrected one needs one key, and what the batch wrote is as it was
-    paintIn(queue.actions.case.segmentation, queue.actions.case.volumes[0])
-    asked = len(dialogs.shown)
-    queue.ui.addReviewedButton.click()
-    wait(lambda: queue.actions.case is not None and queue.actions.case.case == rows.queue[3], queue._status)
-    assert len(dialogs.shown) == asked
-    assert [case["id"] for case in index(store)["training"]] == [second.case, third]
-    assert panel.learn.fineTune.ui.fineTuneButton.enabled  # and models can learn from them
-    for case in (second.case, third):
-        entry = next(row for row in read_rows(out)[case]["outputs"]["nii.gz"])
-        assert (out / entry["path"]).stat().st_mtime_ns == entry["mtime_ns"]
+    stored = read_labelmap(folder / "Hippocampus" / entry["label"]).array[0]
+    assert np.array_equal(stored == 1, painted)
+    return order[0], order[1]

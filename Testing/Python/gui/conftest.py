@@ -137,3 +137,79 @@ def store(learning: Any, painted: tuple[Any, Any], tmp_path: Path) -> Path:
     addCase(learning, lambda ui: say(ui, "Lesion", "Leave out"))
     assert painted is not None
     return tmp_path / "Hippocampus"
+
+
+@pytest.fixture
+def batch_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Iterator[Any]:
+    """``batch_runner(cases=3)`` sets what a batch does; ends all that still run after the test."""
+    from harness.batches import installRunner
+    from medcontext import jobs
+
+    installRunner(tmp_path, monkeypatch)
+
+    def tell(**what: Any) -> None:
+        for name, value in what.items():
+            monkeypatch.setenv(f"BATCH_{name.upper()}", str(value))
+
+    yield tell
+    for job in jobs.list_jobs(own_home / "jobs"):
+        if job.active:
+            jobs.kill(job.folder)
+
+
+@pytest.fixture
+def batch_session(app: Any, batch_runner: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001
+    """Closes Slicer, if it is open, and opens it: gives the new panel with the section Batch open."""
+    from harness import slicer_qt
+    from harness.panel import MODULE, settle
+
+    opened: list[Any] = []
+
+    def reopen(opening: bool = True) -> Any:
+        while opened:
+            slicer_qt.unload(opened.pop())
+        if not opening:
+            return None
+        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
+        opened.append(panel)
+        panel.warmUp.begin = lambda _model: None
+        panel.batch.batch.ignoredSeconds = 0.0  # tests click faster than people
+        panel.ui.batchSection.collapsed = False
+        settle()
+        return panel
+
+    yield reopen
+    for panel in opened:
+        slicer_qt.unload(panel)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """The output folder of a finished batch over four crops; the first one is the least certain."""
+    from harness.batches import finishedBatch
+
+    return finishedBatch(tmp_path / "batch")
+
+
+@pytest.fixture
+def reviewing(working_panel: Any, finished: Path) -> Any:
+    """The panel with a real worker, and the finished batch on its page."""
+    from harness.panel import waitUntil
+
+    working_panel.warmUp.begin = lambda _model: None
+    working_panel.ui.batchSection.collapsed = False
+    working_panel.batch.batch.ui.batchOutputEdit.text = str(finished)
+    assert waitUntil(lambda: len(working_panel.batch.batch.follower.rows.queue) == 4)
+    return working_panel
+
+
+@pytest.fixture
+def queue(reviewing: Any) -> Any:
+    """The review of the finished batch, begun."""
+    from harness.batches import CASES
+    from harness.reviews import click, reviewStatus, shownCase
+
+    part = reviewing.batch.queue
+    click(part, part.ui.reviewButton)
+    assert shownCase(part) == CASES[0], reviewStatus(part)
+    return part
