@@ -148,7 +148,7 @@ class Staff:
                 "Start workers, then this again: it goes on.",
             )
         if now - self._refilled > REFILL_S:
-            all_lost = self._had and waited > 2 * REFILL_S
+            all_lost = self._had and not self.usable and waited > 2 * REFILL_S
             self._pool.refill(all_lost)
             self._refilled, self._had = now, self._had and not all_lost
 
