@@ -202,7 +202,17 @@ def test_nothing_is_cut_off_in_a_narrow_panel(panel: Any, width: int) -> None:
     from harness.panel import loadSample, settle
 
     loadSample()
-    sections = ["advanced", "redo", "export", "volumes", "correction", "learn", "suggest", "fineTune", "batch"]
+    sections = [
+        "advanced",
+        "redo",
+        "export",
+        "volumes",
+        "correction",
+        "learn",
+        "suggest",
+        "fineTune",
+        "batch",
+    ]
     for name in sections:
         getattr(panel.ui, f"{name}Section").collapsed = False
     settle()
