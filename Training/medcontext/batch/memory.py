@@ -87,9 +87,9 @@ def case_bytes(case: BatchCase, card: ModelCard) -> int:
     inside = int(cubic_mm / (spacing[0] * spacing[1] * spacing[2]))  # voxels on the model's grid
     side = max(1.0, inside ** (1 / 3))
     slab = 4 * scores * inside * min(1.0, max(patch) / side)
-    # The image as float32 is kept for the thumbnail, and once more while it is normalised; on the model's grid it
-    # exists three times for a moment. Labels, certainty and what is packed take a few bytes a voxel.
-    return int(voxels * (8 * channels + 8) + inside * 12 * channels + slab)
+    # The image as float32 is kept for the thumbnail, and exists twice more while it is read and normalised; on the
+    # model's grid it exists three times for a moment. Labels, certainty and what is packed take a few bytes a voxel.
+    return int(voxels * (12 * channels + 8) + inside * 12 * channels + slab)
 
 
 def _extent(case: BatchCase) -> tuple[int, float]:
