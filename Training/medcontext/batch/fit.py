@@ -68,7 +68,7 @@ def check_fit(cases: Sequence[BatchCase], card: ModelCard) -> None:
 def _channels(case: BatchCase) -> int | None:
     """Channels by the headers; None where they cannot be read."""
     if case.is_dicom:
-        return len(case.paths) + len(case.more_series) if case.more_series else len(case.paths)
+        return len(case.paths)
     try:
         return sum(look_at(path).channels for path in case.paths)
     except (MedContextError, OSError):

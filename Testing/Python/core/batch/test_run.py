@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 from medcontext import io
+from medcontext.batch.case import BatchCase
+from medcontext.batch.fit import check_fit
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.run import BatchSummary, run_batch
 from medcontext.batch_ledger import LedgerWriter, read_rows
+from medcontext.card_schema import ModelCard
 from medcontext.errors import CancelledError, InputError, ResourceError
 from medcontext.events import Event, Reporter
 from medcontext.geometry import Volume
@@ -260,6 +263,14 @@ print("torch" in sys.modules)
     assert lines[1] == "There is no model 'no-such-model'."
     assert "missing does not exist" in lines[2]
     assert lines[3] == "False"
+
+
+def test_each_channel_may_be_a_dicom_series(card: ModelCard, card_of_two: ModelCard) -> None:
+    one, other = Path("one.dcm"), Path("other.dcm")
+    case = BatchCase("case", (one, other), series=(one,), more_series=((other,),))
+    check_fit([case], card_of_two)
+    with pytest.raises(InputError, match="have 2 channel"):
+        check_fit([case], card)
 
 
 def test_identifiers_stay_out_of_everything_but_the_sources(

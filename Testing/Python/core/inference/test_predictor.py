@@ -170,7 +170,7 @@ def test_unusual_spacing_is_warned_of(make_card, threshold, cpu) -> None:
 
 
 def test_the_wrong_number_of_channels_names_those_needed(make_card, threshold, cpu, noise) -> None:
-    with pytest.raises(InputError, match=r"has 1 channel.*needs 2: c0 \(MRI\), c1 \(MRI\)"):
+    with pytest.raises(InputError, match=r"has 1 channel.*needs 2.*: c0 \(MRI\), c1 \(MRI\)"):
         Predictor([threshold], make_card(channels=2), cpu).predict(noise())
 
 
