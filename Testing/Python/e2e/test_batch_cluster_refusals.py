@@ -10,7 +10,7 @@ import pytest
 
 import medcontext
 from medcontext.batch import cluster_start
-from medcontext.batch.options import BatchOptions
+from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.errors import InputError
 
 pytest.importorskip("distributed")
@@ -52,6 +52,18 @@ def test_a_worker_that_cannot_take_part(
     with pytest.raises(InputError, match=sentence) as error:
         run_batch(six_scans, tmp_path / "out", BatchOptions(model="hippocampus", cluster=address))
     assert any(name in error.value.message for name in (socket.gethostname(), "127.0.0.1"))
+
+
+def test_a_graphics_processor_that_nobody_offers(
+    six_scans: Path, dask_processes: Any, tmp_path: Path
+) -> None:
+    from medcontext.batch.run import run_batch
+
+    address = dask_processes.scheduler(tmp_path)
+    dask_processes.worker(address, tmp_path)
+    options = BatchOptions(model="hippocampus", cluster=address, device="cuda", plan=FixedPlan())
+    with pytest.raises(InputError, match=f"No worker of {address} offers the resource GPU"):
+        run_batch(six_scans, tmp_path / "out", options)
 
 
 def test_a_scheduler_that_is_not_there(

@@ -41,6 +41,7 @@ WAIT_FOR_WORKERS = 120.0
 """Seconds without any worker after which a run gives up, where no queue makes workers wait."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_NANNY_VARIABLES = (*_THREAD_VARIABLES, "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
 
 
 @dataclass
@@ -216,15 +217,16 @@ def _settings(threads: int | None) -> Iterator[None]:
 @contextlib.contextmanager
 def _environment_kept() -> Iterator[None]:
     """Undo what nannies write into the environment of this process for the workers they start."""
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in _NANNY_VARIABLES}
     for name in _THREAD_VARIABLES:
         os.environ.pop(name, None)  # it would win over the share of each worker
     try:
         yield
     finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
