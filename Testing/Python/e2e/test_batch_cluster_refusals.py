@@ -66,6 +66,14 @@ def test_a_graphics_processor_that_nobody_offers(
         run_batch(six_scans, tmp_path / "out", options)
 
 
+def test_local_workers_with_too_little_memory(six_scans: Path, tmp_path: Path) -> None:
+    from medcontext.batch.run import run_batch
+
+    options = BatchOptions(model="hippocampus", cluster="local:4", memory_limit_gb=2)
+    with pytest.raises(InputError, match=r"4 workers with 0\.5 GB of memory each"):
+        run_batch(six_scans, tmp_path / "out", options)
+
+
 def test_a_scheduler_that_is_not_there(
     six_scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,9 @@ POLL_S = 0.5
 ANSWER_S = 10.0
 """Seconds that an answer may take from its worker to here."""
 
+HOPELESS = 3
+"""Deadly cases, without any other, after which the workers are to blame."""
+
 SILENCE_S = 300.0
 """Seconds without any answer after which it is made sure that workers have the cases."""
 
@@ -94,7 +97,7 @@ class Dispatch:
         self._suspects: deque[_Case] = deque()
         self._under_way: dict[Any, _Case] = {}
         self._back: queue.Queue[Any] = queue.Queue()
-        self._heard = time.monotonic()
+        self._heard, self._answered, self._deadly = time.monotonic(), False, 0
         self._name, self._sent = f"medcontext-{secrets.token_hex(4)}", 0
 
     def run(self) -> None:
@@ -118,14 +121,16 @@ class Dispatch:
     def _send_more(self) -> None:
         """Give out cases as long as there is a worker for them."""
         workers = len(self._staff.usable)
-        if self._plan is None and self._waiting:
+        hopeless = not self._answered and len(self._suspects) + self._deadly >= HOPELESS
+        if self._suspects and (hopeless or not self._waiting):
+            if workers and not self._under_way:
+                self._begin(self._suspects.popleft())
+        elif self._plan is None and self._waiting:
             if workers and not self._under_way:
                 self._send(settle_plan, self._waiting[0], len(self._waiting))
-            return
-        while self._waiting and len(self._under_way) < AHEAD * workers:
-            self._begin(self._waiting.popleft())
-        if self._suspects and workers and not self._waiting and not self._under_way:
-            self._begin(self._suspects.popleft())
+        else:
+            while self._waiting and len(self._under_way) < AHEAD * workers:
+                self._begin(self._waiting.popleft())
 
     def _begin(self, case: _Case) -> None:
         self._outcomes.append(rows.running(case.case, self._options, self._model_sha256))
@@ -190,6 +195,7 @@ class Dispatch:
             return future.add_done_callback(self._back.put)
         case = self._under_way.pop(future)
         if "row" in answer:
+            self._answered = True
             self._outcomes.append({**answer["row"], "worker": answer["worker"]})
         elif "plan" in answer:
             self._plan = FixedPlan.parse(answer["plan"], "a message")
@@ -218,13 +224,20 @@ class Dispatch:
 
         Raises:
             MedContextError: dask cannot begin it anywhere.
+            ResourceError: workers died under several cases and none was ever finished.
         """
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
             self._drop(case)
             if case.alone:
-                return self._fail(case, ResourceError(DEADLY, HELP_AGAINST_DEATH))
+                self._fail(case, ResourceError(DEADLY, HELP_AGAINST_DEATH))
+                self._deadly += 1
+                if self._deadly >= HOPELESS and not self._answered:
+                    raise ResourceError(
+                        f"Workers end under every case: {self._deadly} were tried.", HELP_AGAINST_DEATH
+                    )
+                return None
             case.alone = True
             return self._suspects.append(case)
         case.tries += 1

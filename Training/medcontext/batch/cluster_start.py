@@ -37,6 +37,9 @@ DEATHS = 3
 MEMORY_SHARE = 0.9
 """Share of the free memory that local workers may take together when no limit is given."""
 
+LEAST_MEMORY = 10**9
+"""Bytes without which no worker can load its libraries and work on a small scan."""
+
 WAIT_FOR_WORKERS = 120.0
 """Seconds without any worker after which a run gives up, where no queue makes workers wait."""
 
@@ -72,7 +75,8 @@ def open_pool(target: Target, options: BatchOptions, output: Path, reporter: Rep
     """The workers of a run; what was started for it ends with the block.
 
     Raises:
-        InputError: there is no such scheduler, or no Slurm, or Slurm does not take the job.
+        InputError: there is no such scheduler, or no Slurm, or Slurm does not take the job, or local workers would
+            have too little memory.
         ResourceError: local workers could not be started.
     """
     opened = {LocalTarget: _local, SchedulerTarget: _connected, SlurmTarget: _slurm}[type(target)]
@@ -95,6 +99,12 @@ def _local(target: LocalTarget, options: BatchOptions, _output: Path, reporter: 
     planned = options.plan.threads if options.plan is not None else None
     threads = planned or max(1, usable_cores() // workers)
     memory = _memory(options) // workers
+    if memory < LEAST_MEMORY:
+        raise InputError(
+            f"{workers} workers with {memory / 1e9:.1f} GB of memory each: a worker needs at least "
+            f"{LEAST_MEMORY / 1e9:.0f} GB.",
+            "Ask for fewer workers, or give a larger --memory-limit.",
+        )
     reporter.info(
         f"Workers on this machine: {workers}; each may use {threads} of its cores and {memory / 1e9:.1f} GB."
     )

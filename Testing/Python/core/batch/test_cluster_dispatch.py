@@ -189,6 +189,17 @@ def test_one_deadly_case_fails_alone_and_after_all_others() -> None:
     assert "Workers ended again and again" in row["error"]["message"]
 
 
+@pytest.mark.parametrize("plan", [PLAN, None])
+def test_workers_that_die_under_every_case_are_to_blame_themselves(plan: FixedPlan | None) -> None:
+    """And that is found out soon: each death of a worker takes seconds."""
+    run = Run(500, lambda _work, _errand: KILLED, plan=plan)
+    with pytest.raises(ResourceError, match="Workers end under every case: 3 were tried") as error:
+        run()
+    assert "memory" in error.value.hint
+    assert len(run.ledger.ended()) == 3
+    assert len(run.cluster.sent) < 12
+
+
 def test_a_worker_that_refuses_gets_nothing_more_and_its_case_goes_elsewhere() -> None:
     def answer(_work: str, errand: dict[str, Any]) -> Any:
         return {"refused": "The worker on node is of no use."} if not run.warnings else done(errand)
