@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -30,23 +31,30 @@ class QUiLoader(QtUiTools.QUiLoader):
 
     def load(self, device: Any, parent: Any = None) -> Any:
         """The widget of the file; RuntimeError names what Slicer would not know."""
-        root = ElementTree.fromstring(bytes(device.readAll().data()))
-        problems = [text for node in root.iter("widget") for text in _problems(node)]
-        if problems:
-            raise RuntimeError("; ".join(problems))
-        connections = root.find("connections")
-        if connections is not None:
-            root.remove(connections)
+        text, connections = _checked(bytes(device.readAll().data()))
         buffer = QtCore.QBuffer()
-        buffer.setData(ElementTree.tostring(root))
+        buffer.setData(text)
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
         with drop_new_attributes():
             widget = super().load(buffer, parent)
-        for connection in connections if connections is not None else ():
-            _connect(
-                widget, *(connection.findtext(tag, "") for tag in ("sender", "signal", "receiver", "slot"))
-            )
+        for connection in connections:
+            _connect(widget, *connection)
         return widget
+
+
+@functools.cache
+def _checked(content: bytes) -> tuple[bytes, list[list[str]]]:
+    """A .ui file without its connections, and these; remembered, since every panel of every test asks for them."""
+    root = ElementTree.fromstring(content)
+    problems = [text for node in root.iter("widget") for text in _problems(node)]
+    if problems:
+        raise RuntimeError("; ".join(problems))
+    connections = root.find("connections")
+    if connections is None:
+        return ElementTree.tostring(root), []
+    root.remove(connections)
+    ends = ("sender", "signal", "receiver", "slot")
+    return ElementTree.tostring(root), [[entry.findtext(end, "") for end in ends] for entry in connections]
 
 
 def _problems(node: ElementTree.Element) -> list[str]:
@@ -61,6 +69,7 @@ def _problems(node: ElementTree.Element) -> list[str]:
     ]
 
 
+@functools.cache
 def _properties(kind: type) -> set[str]:
     names: set[str] = set()
     for base in kind.__mro__:
