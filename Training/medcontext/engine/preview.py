@@ -122,5 +122,5 @@ def _png(picture: np.ndarray) -> bytes:
     from matplotlib.image import imsave
 
     stream = io.BytesIO()
-    imsave(stream, picture, format="png")
+    imsave(stream, picture, format="png", pil_kwargs={"compress_level": 1})  # the network waits for it
     return stream.getvalue()
