@@ -16,7 +16,16 @@ from medcontext.batch_ledger.outliers import (
     usual_volumes,
 )
 from medcontext.batch_ledger.reading import Tail, read_rows, volumes_of
-from medcontext.batch_ledger.reviews import Review, Verdict, append_review, read_reviews
+from medcontext.batch_ledger.reviews import (
+    OPEN,
+    VOID,
+    Review,
+    Verdict,
+    append_review,
+    read_reviews,
+    result_id,
+    standing_reviews,
+)
 from medcontext.batch_ledger.rows import DONE, FAILED, RUNNING, SKIPPED, Row
 from medcontext.batch_ledger.table import label_names, write_csv
 from medcontext.batch_ledger.writing import LedgerWriter
@@ -24,8 +33,10 @@ from medcontext.batch_ledger.writing import LedgerWriter
 __all__ = [
     "DONE",
     "FAILED",
+    "OPEN",
     "RUNNING",
     "SKIPPED",
+    "VOID",
     "Layout",
     "LedgerWriter",
     "Outlier",
@@ -41,7 +52,9 @@ __all__ = [
     "outliers",
     "read_reviews",
     "read_rows",
+    "result_id",
     "review_order",
+    "standing_reviews",
     "usual_shares",
     "usual_volumes",
     "volumes_of",

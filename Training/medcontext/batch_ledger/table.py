@@ -13,7 +13,7 @@ from typing import Any
 from medcontext.batch_ledger.layout import Layout
 from medcontext.batch_ledger.outliers import find_outliers
 from medcontext.batch_ledger.reading import read_rows
-from medcontext.batch_ledger.reviews import Review, read_reviews
+from medcontext.batch_ledger.reviews import VOID, Review, read_reviews, standing_reviews
 from medcontext.batch_ledger.rows import Row
 from medcontext.batch_ledger.writing import explained
 from medcontext.errors import InputError
@@ -40,7 +40,8 @@ def write_csv(out: Path) -> Path:
         ResourceError: the disk is full.
     """
     layout = Layout(out)
-    rows, reviews = read_rows(out), read_reviews(out)
+    rows = read_rows(out)
+    stand, void = standing_reviews(rows, read_reviews(out))
     reasons = find_outliers(rows)
     table = _Table(rows, label_names(layout, rows))
     text = io.StringIO(newline="")
@@ -48,7 +49,8 @@ def write_csv(out: Path) -> Path:
     writer.writerow(map(_safe, table.columns()))
     for case in sorted(rows, key=lambda name: (name.casefold(), name)):
         words = "; ".join(outlier.text for outlier in reasons.get(case, ()))
-        writer.writerow(map(_safe, table.cells(rows[case], reviews.get(case), words)))
+        said = _standing(stand[case]) if case in stand else _void(void[case]) if case in void else ("", "", "")
+        writer.writerow(map(_safe, table.cells(rows[case], said, words)))
     try:
         write_bytes(layout.table, text.getvalue().encode("utf-8-sig"))
     except OSError as error:
@@ -75,6 +77,16 @@ def label_names(layout: Layout, rows: Mapping[str, Row]) -> list[str]:
     return list(known)
 
 
+def _standing(review: Review) -> tuple[str, str, str]:
+    """Verdict, corrected file and note."""
+    return review.verdict, review.corrected if review.verdict == "correct" else "", review.note
+
+
+def _void(review: Review) -> tuple[str, str, str]:
+    """The same of a verdict on a result that is there no more: whoever filters the table must not take it for one."""
+    return VOID, "", f"{review.verdict}, of an earlier result. {review.note}".rstrip()
+
+
 class _Table:
     """Columns and cells of the rows of a run."""
 
@@ -94,11 +106,11 @@ class _Table:
             *("inputs", "input_sha256", "outputs", "model_sha256", "options_hash", "shard", "text"),
         ]
 
-    def cells(self, row: Row, review: Review | None, reasons: str) -> list[Any]:
+    def cells(self, row: Row, said: tuple[str, str, str], reasons: str) -> list[Any]:
         error, seconds = _object(row, "error"), _object(row, "seconds")
         return [
             *(row["case"], row.get("state", "")),
-            *((review.verdict, review.corrected, review.note) if review else ("", "", "")),
+            *said,
             *(reasons, row.get("certainty")),
             *(_object(row, key).get(label) for key, _ in self._quantities for label in self._labels),
             "; ".join(map(str, _list(row, "warnings"))),

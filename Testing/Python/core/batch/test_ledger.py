@@ -29,6 +29,7 @@ from medcontext.batch_ledger import (
     Tail,
     append_review,
     read_reviews,
+    result_id,
     read_rows,
     write_csv,
 )
@@ -343,6 +344,37 @@ def test_the_table_has_one_row_a_case_in_the_order_of_their_names(tmp_path: Path
     assert done["time"] == "1970-01-01T00:00:00Z"
     assert (failed["error_kind"], failed["error"], failed["hint"]) == tuple(error.values())
     assert failed["Anterior mL"] == ""
+
+
+@pytest.mark.parametrize("how", ["again", "other input", "failed", "untold"])
+def test_a_verdict_ends_with_the_result_on_which_it_was_given(tmp_path: Path, how: str) -> None:
+    outputs = {"nii.gz": [{"path": "segmentations/a.nii.gz", "size": 5, "mtime_ns": 6}]}
+    first = row("a", outputs=outputs, input_sha256="1", time=10.0)
+    write(tmp_path, first)
+    said = "" if how == "untold" else result_id(first)
+    append_review(tmp_path, Review("a", "correct", "corrected/a.seg.nrrd", "tip cut", time=11.0, result=said))
+    (entry,) = table(tmp_path)
+    assert (entry["verdict"], entry["corrected"]) == ("correct", "corrected/a.seg.nrrd")
+    write(tmp_path, row("a", RUNNING), {**first, "inputs": [{"name": "moved"}]})  # the same result is there
+    assert table(tmp_path)[0]["verdict"] == "correct"
+    anew = {"nii.gz": [{**outputs["nii.gz"][0], "mtime_ns": 7}]}
+    changes = {
+        "again": {"outputs": anew},
+        "other input": {"input_sha256": "2"},
+        "failed": {"state": FAILED},
+        "untold": {"time": 12.0},
+    }
+    write(tmp_path, {**first, **changes[how]})
+    (entry,) = table(tmp_path)
+    assert (entry["verdict"], entry["corrected"]) == ("void", "")
+    assert entry["note"] == "correct, of an earlier result. tip cut"
+
+
+def test_a_verdict_that_was_taken_back_is_none(tmp_path: Path) -> None:
+    write(tmp_path, row("a"))
+    append_review(tmp_path, Review("a", "accept"))
+    append_review(tmp_path, Review("a", "open", "corrected/a.seg.nrrd"))
+    assert (table(tmp_path)[0]["verdict"], table(tmp_path)[0]["corrected"]) == ("", "")
 
 
 def test_the_columns_do_not_depend_on_which_case_came_first(tmp_path: Path) -> None:

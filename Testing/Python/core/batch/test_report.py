@@ -252,6 +252,15 @@ def test_verdicts_are_on_the_cards(tmp_path: Path) -> None:
     assert "a rejected" in found.words["c0"]
 
 
+def test_a_verdict_on_an_earlier_result_is_said_and_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, done("a"))
+    append_review(tmp_path, Review("a", "accept", result="of the run before"))
+    found = page(tmp_path)
+    assert found.found("article")[0]["data-kinds"].split() == ["open"]
+    assert "a accepted: an earlier result" in found.words["c0"]
+    assert "1 reviewed" not in found.head
+
+
 def test_many_labels_are_folded_away_and_unusual_ones_shown(tmp_path: Path) -> None:
     labels = {f"Label {index}": 1.0 + index for index in range(60)}
     rows = [

@@ -26,7 +26,8 @@ class Card:
         row: its row.
         place: id of its element on the page.
         outliers: what is unusual about it, the farthest first.
-        review: what a person said, or None.
+        review: what a person said of this result, or None.
+        void: what a person said of an earlier result of the case, or None.
         thumbnail: whether its picture is there.
     """
 
@@ -35,6 +36,7 @@ class Card:
     place: str
     outliers: Sequence[Outlier]
     review: Review | None
+    void: Review | None
     thumbnail: bool
 
     def html(self) -> str:
@@ -58,11 +60,14 @@ class Card:
         return f'<img loading="lazy" src="{source}" width="340" height="112" alt="{words}">'
 
     def _verdict(self) -> str:
-        if self.review is None:
+        review = self.review or self.void
+        if review is None:
             return ""
-        note = f' title="{escape(self.review.note)}"' if self.review.note else ""
-        verdict = self.review.verdict
-        return f' <span class="verdict {verdict}"{note}>{_VERDICTS[verdict]}</span>'
+        note = f' title="{escape(review.note)}"' if review.note else ""
+        said = _VERDICTS[review.verdict]
+        if self.review is None:
+            return f' <span class="verdict void"{note}>{said}: an earlier result</span>'
+        return f' <span class="verdict {review.verdict}"{note}>{said}</span>'
 
     def _reasons(self) -> list[str]:
         reasons = [outlier.text for outlier in self.outliers[:_MOST_REASONS]]

@@ -21,6 +21,7 @@ from medcontext.batch_ledger import (
     read_reviews,
     read_rows,
     review_order,
+    standing_reviews,
 )
 from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
@@ -47,7 +48,8 @@ def write_report(out: Path) -> Path:
 
 
 def _page(layout: Layout) -> str:
-    rows, reviews, run = read_rows(layout.root), read_reviews(layout.root), _run(layout)
+    rows, run = read_rows(layout.root), _run(layout)
+    reviews, void = standing_reviews(rows, read_reviews(layout.root))
     outliers = find_outliers(rows)
     order = review_order(rows, outliers)
     places = {case: f"c{index}" for index, case in enumerate(order)}
@@ -59,6 +61,7 @@ def _page(layout: Layout) -> str:
             place,
             outliers.get(case, ()),
             reviews.get(case),
+            void.get(case),
             layout.thumbnail(case).name in pictures,
         )
         for case, place in places.items()
@@ -67,7 +70,7 @@ def _page(layout: Layout) -> str:
     return Template(template).substitute(
         title=escape(facts.title(run)),
         subtitle=escape(facts.subtitle(rows)),
-        counts=facts.counts(rows, len(outliers), sum(case in places for case in reviews)),
+        counts=facts.counts(rows, len(outliers), len(reviews)),
         facts=facts.about(rows, run),
         failed=failed_cases(_with_state(rows, FAILED)),
         strips=spread(layout, _with_state(rows, DONE), outliers, places, _colors(run)),
