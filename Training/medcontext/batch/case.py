@@ -63,9 +63,18 @@ class BatchCase:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the result depends on: those of the image, of the region and of the reference."""
-        region = (Path(self.roi),) if self.roi is not None and Path(self.roi).is_file() else ()
+        place = Path(self.roi or "")
+        region = (place,) if self.roi is not None and is_there(place) and place.is_file() else ()
         reference = (self.reference,) if self.reference is not None else ()
         return self.image_files + region + reference
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder; no, where none can have such a name or its folder may not be read."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _with_data(path: Path) -> tuple[Path, ...]:

@@ -10,8 +10,9 @@ from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_facts import identifying, spoken_name
 from medcontext.batch.dicom_series import FoundSeries, Search
 from medcontext.batch.identifiers import Names, private_strings, pseudonym, silence_dicom_libraries
+from medcontext.io.dicom_folder import printable
 
-_HINT = "Copy or export the series again."
+_HINT = "Copy or export the series again, with names that are UTF-8 text."
 
 
 def series_names(series: FoundSeries, keep_identifiers: bool) -> Names:
@@ -85,11 +86,9 @@ def left_out(
     for path in damaged:
         folders.setdefault(path.parent, []).append(path)
     for number, (folder, files) in enumerate(sorted(folders.items()), start=1):
-        inner = folder.relative_to(roots[folder]).as_posix() if folder in roots else folder.name
+        inner = printable(folder.relative_to(roots[folder]).as_posix() if folder in roots else folder.name)
         place = f"damaged DICOM files in {inner}" if keep_identifiers else f"damaged DICOM files {number}"
-        reason = (
-            f"{_damaged(len(files)).removesuffix(' lies').removesuffix(' lie')}: empty, truncated or broken."
-        )
+        reason = f"{_damaged(len(files))}: empty, truncated, broken, or with a name that is not UTF-8 text."
         skipped.append(Skipped(place, reason, tuple(files)))
     if search.without_picture:
         count = len(search.without_picture)

@@ -15,12 +15,12 @@ from medcontext.batch.identifiers import unique_ids
 from medcontext.batch.image_cases import Named, image_cases
 from medcontext.batch.manifest import is_manifest
 from medcontext.batch.manifest_cases import manifest_cases
-from medcontext.batch.walk import SEGMENTATION, Placed, Walk, absolute
+from medcontext.batch.walk import SEGMENTATION, Placed, Walk, absolute, identity
 from medcontext.batch_ledger import Layout
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.io.dicom_folder import dicom_files
+from medcontext.io.dicom_folder import dicom_files, has_text_name, printable
 from medcontext.io.names import FORMATS
 
 _GLOB = set("*?[")
@@ -52,7 +52,7 @@ def find_cases(
     """
     if not inputs:
         raise InputError("No input was given.", f"Name a folder, files or a manifest; allowed are {FORMATS}.")
-    places = _expanded(inputs, output)
+    places = _expanded(inputs, output, reporter)
     if any(is_manifest(place) for place in places):
         if len(places) > 1:
             raise InputError("A manifest was given beside other inputs.", "Give the manifest alone.")
@@ -67,23 +67,29 @@ def find_cases(
     return cases, _distinct(skipped, ids)
 
 
-def _expanded(inputs: Iterable[Path | str], output: Path) -> list[Path]:
+def _expanded(inputs: Iterable[Path | str], output: Path, reporter: Reporter) -> list[Path]:
     """The files and folders that are meant, absolute, each once; folders first."""
     found: dict[Path, None] = {}
     for given in inputs:
         path = absolute(Path(given))
-        if path.exists():
+        if identity(path) is not None:
             found[path] = None
         elif _GLOB & set(str(given)):
-            found |= dict.fromkeys(_matching(str(given), output))
+            found |= dict.fromkeys(_matching(str(given), output, reporter))
         else:
-            raise InputError(f"{given} does not exist.", "Check the path.")
+            raise InputError(f"{printable(str(given))} does not exist.", "Check the path.")
     return sorted(found, key=lambda path: not path.is_dir())
 
 
-def _matching(pattern: str, output: Path) -> list[Path]:
-    # Path.glob takes no absolute patterns.
-    matches = [absolute(Path(match)) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
+def _matching(pattern: str, output: Path, reporter: Reporter) -> list[Path]:
+    """What a pattern means, each once: a loop of links gives one file dozens of names."""
+    found: dict[tuple[str, str], Path] = {}
+    for match in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute patterns
+        reporter.check_cancelled()
+        path = absolute(Path(match))
+        real = (os.path.realpath(path.parent), path.name)
+        found[real] = min(path, found.get(real, path), key=lambda path: (len(path.parts), path))
+    matches = [found[real] for real in sorted(found)]
     results = absolute(output)
     matches = [match for match in matches if match != results and results not in match.parents]
     if len(matches) > 1:  # tables beside images were not meant to name them
@@ -123,15 +129,22 @@ def _search(
         else:
             walk.add_file(place, place.parent)
     tree = walk.tree
+    # Then names of folders, and what stands behind the dot of REPORT.DOE_JANE, may be those of patients.
+    private = not keep_identifiers and (bool(tree.dicom) or not all(map(_has_text, tree.skipped)))
     if tree.others:
         endings = ", ".join(f"{ending} {count}" for ending, count in tree.others.most_common(5))
-        reporter.info(f"Files that are no images and do not count: {tree.others.total()} ({endings}).")
+        told = "" if private else f" ({endings})"
+        reporter.info(f"Files that are no images and do not count: {tree.others.total()}{told}.")
     given = {place for place in places if not place.is_dir()}
     dicom, unread = _dicom(tree.dicom, given, keep_identifiers, reporter)
     skipped += tree.skipped
-    if tree.dicom and not keep_identifiers:  # then names of folders may be those of patients
+    if private:
         skipped = [replace(entry, place=f"place {number}") for number, entry in enumerate(skipped, start=1)]
     return image_cases(tree.images, len(card.input.channels)) + dicom, skipped + unread
+
+
+def _has_text(entry: Skipped) -> bool:
+    return all(map(has_text_name, entry.files))
 
 
 def _dicom(
@@ -140,7 +153,7 @@ def _dicom(
     """The cases among DICOM files, and what is none; a file that was given stands for its series."""
     roots = {entry.path: entry.root for entry in placed}
     beside = {path.parent for path in roots if path in given}
-    files = sorted({*roots, *(file for folder in beside for file in dicom_files(folder))})
+    files = sorted({*roots, *(file for folder in beside for file in _readable(folder))})
     search = search_series(files, reporter)
     series = tuple(s for s in search.series if any(file in roots for file in (*s.files, *s.copies)))
     search = replace(
@@ -158,6 +171,14 @@ def _dicom(
     folders = {path.parent: root for path, root in roots.items()}
     unread = left_out(search, [path for path in others if path in roots], folders, keep_identifiers)
     return named, unread
+
+
+def _readable(folder: Path) -> list[Path]:
+    """The DICOM files directly in a folder; none where one of them, or the folder, may not be read."""
+    try:
+        return dicom_files(folder)
+    except OSError:
+        return []
 
 
 def _nothing(inputs: Sequence[Path | str], skipped: Sequence[Skipped]) -> InputError:

@@ -151,7 +151,7 @@ def scrub(text: str, case: BatchCase) -> str:
     """
     if not case.private or not text:
         return text
-    for file in case.image_files:
+    for file in case.files:
         if file.name in text:
             text = text.replace(str(file), REMOVED).replace(file.name, REMOVED)
     return _pattern(case.private).sub(REMOVED, text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medcontext.errors import InputError
+from medcontext.io.dicom_folder import printable
 
 ENDINGS = (".csv", ".tsv", ".json")
 COLUMNS = ("id", "image", "channels", "roi", "reference", "text")
@@ -31,6 +32,7 @@ class ManifestRow:
         roi: voxels ``k0:k1,j0:j1,i0:i1`` or an absolute path, or None.
         reference: a labelmap to score against, absolute, or None.
         text: what a model with text reads.
+        folder: that of the manifest.
     """
 
     place: str
@@ -39,6 +41,7 @@ class ManifestRow:
     roi: str | None
     reference: Path | None
     text: str
+    folder: Path
 
 
 def is_manifest(path: Path) -> bool:
@@ -159,11 +162,12 @@ class _Form:
         reference = fields.get("reference")
         return ManifestRow(
             place,
-            fields.get("id", ""),
+            printable(fields.get("id", "")),
             self._images(place, fields),
             roi if roi is None or _VOXELS.fullmatch(roi) else str(self.folder / roi),
             self.folder / reference if reference else None,
-            fields.get("text", ""),
+            printable(fields.get("text", "")),
+            self.folder,
         )
 
     def _images(self, place: str, fields: Fields) -> tuple[Path, ...]:

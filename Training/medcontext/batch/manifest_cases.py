@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medcontext.batch.case import BatchCase
+from medcontext.batch.case import BatchCase, is_there
 from medcontext.batch.dicom_cases import blamed, series_case, series_names
 from medcontext.batch.dicom_series import FoundSeries, Search, search_series
-from medcontext.batch.identifiers import Names, safe_id, unique_ids
+from medcontext.batch.identifiers import Names, private_strings, safe_id, unique_ids
 from medcontext.batch.manifest import ManifestRow, read_manifest
-from medcontext.batch.walk import SEGMENTATION, Walk, absolute
+from medcontext.batch.walk import NO_TEXT, SEGMENTATION, Walk, absolute
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.io.dicom_folder import dicom_files, looks_like_dicom
+from medcontext.io.dicom_folder import dicom_files, has_text_name, looks_like_dicom, printable
 from medcontext.io.names import FORMATS, case_id, format_of
 
 
@@ -102,13 +102,17 @@ class _Search:
         self._found: dict[tuple[Path, bool], _Folder] = {}
 
     def channel(self, path: Path) -> _Channel:
-        path = absolute(path)
         try:
+            path = absolute(path)
             return self._look(path)
         except OSError as error:
             return _Channel(path, trouble=f"It cannot be read: {error.strerror or error}.")
+        except ValueError:  # as of a zero byte
+            return _Channel(path, trouble="It has a name that no file can have.")
 
     def _look(self, path: Path) -> _Channel:
+        if not has_text_name(path):
+            return _Channel(path, trouble=NO_TEXT)
         if not path.exists():
             return _Channel(path, trouble="It does not exist.")
         if path.is_dir():
@@ -164,6 +168,9 @@ def _case(row: ManifestRow, channels: Sequence[_Channel], keep_identifiers: bool
     found = [case for case in dicom if case is not None]
     series = tuple(() if case is None else case.series for case in dicom)
     private = [text for case in found for text in case.private]
+    if private:
+        beside = [path.parent for path in (row.reference, _file(row.roi)) if path is not None]
+        private += private_strings((), (), beside, row.folder)
     return BatchCase(
         id="",
         paths=tuple(channel.path for channel in channels),
@@ -188,11 +195,17 @@ def _trouble(row: ManifestRow, channels: Sequence[_Channel], dicom: Iterable[Bat
         if channel.trouble:
             which = "The image" if len(channels) == 1 else f"Channel {number}"
             # Names of image files are also names of results; those of DICOM files may say whose they are.
-            name = f" ({channel.path.name})" if format_of(channel.path) else ""
+            name = f" ({printable(channel.path.name)})" if format_of(channel.path) else ""
             return f"{which} named in {row.place} of the manifest{name} cannot be used. {channel.trouble}"
     for what, path in (("reference", row.reference), ("region", _file(row.roi))):
-        if path is not None and not path.exists():
-            return f"The {what} file named in {row.place} of the manifest ({path.name}) does not exist."
+        if path is None:
+            continue
+        # Those of DICOM cases may say whose they are.
+        name = "" if any(channel.series for channel in channels) else f" ({printable(path.name)})"
+        if not has_text_name(path):
+            return f"The {what} file named in {row.place} of the manifest{name} cannot be used. {NO_TEXT}"
+        if not is_there(path):
+            return f"The {what} file named in {row.place} of the manifest{name} does not exist."
     return next((case.trouble for case in dicom if case.trouble), "")
 
 

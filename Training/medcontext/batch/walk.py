@@ -13,12 +13,13 @@ from typing import NamedTuple
 from medcontext.batch.case import Skipped
 from medcontext.batch_ledger.layout import LEDGERS
 from medcontext.events import Reporter
-from medcontext.io.dicom_folder import looks_like_dicom
+from medcontext.io.dicom_folder import has_text_name, looks_like_dicom, printable
 from medcontext.io.names import format_of
 
 SEGMENTATION = ".seg.nrrd"
 _LABELS = {"labels", "labelstr", "labelsts", "labelsval", "masks", "segmentations"}
 """Names of folders that keep labelmaps beside the images they belong to."""
+NO_TEXT = "Its name, or that of its folder, is not UTF-8 text and cannot be read; rename it."
 _NOTICE = 1000  # files between two looks at whether to stop
 
 Identity = tuple[int, int]
@@ -57,7 +58,7 @@ def identity(path: Path) -> Identity | None:
     """What is the same for all names of one folder or file; None where there is none."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a zero byte is no part of a name
         return None
     return found.st_dev, found.st_ino
 
@@ -99,12 +100,14 @@ class Walk:
         if name.endswith(SEGMENTATION) or name == "dicomdir":
             return
         try:
-            if format_of(path):
+            if format_of(path) and not has_text_name(path):
+                self._skip(path, root, NO_TEXT)
+            elif format_of(path):
                 self.tree.images.append(Placed(path, root))
             elif looks_like_dicom(path) or _may_have_been_dicom(path):
                 self.tree.dicom.append(Placed(path, root))
             else:
-                self.tree.others[path.suffix.lower() or "no ending"] += 1
+                self.tree.others[printable(path.suffix.lower()) or "no ending"] += 1
         except OSError as error:
             self._skip(path, root, f"It cannot be read: {error.strerror or error}.")
 
@@ -161,7 +164,7 @@ class Walk:
     def _skip(self, path: Path, root: Path, reason: str) -> None:
         inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
         place = inner if inner not in ("", ".") else path.name
-        self.tree.skipped.append(Skipped(os.fsencode(place).decode(errors="replace"), reason, (path,)))
+        self.tree.skipped.append(Skipped(printable(place), reason, (path,)))
 
 
 def _may_have_been_dicom(path: Path) -> bool:

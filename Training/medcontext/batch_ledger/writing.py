@@ -71,7 +71,8 @@ class LineFile:
             InputError: the file cannot be written.
             ResourceError: the disk is full; the file is as it was before.
         """
-        line = json.dumps(plain(data), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        text = json.dumps(plain(data), ensure_ascii=False, separators=(",", ":"))
+        line = text.encode(errors="replace") + b"\n"  # names of files may hold bytes that are no text
         with self._guard:
             try:
                 _write_all(self._file, line)

@@ -72,12 +72,33 @@ class FolderScan:
 
     def check(self) -> None:
         """Raise InputError where files are damaged: a slice may be missing from any series."""
+        misnamed = [path for path in self.damaged if not has_text_name(path)]
+        if misnamed:
+            raise InputError(
+                f"{printable(self.folder)} holds DICOM files whose names are not UTF-8 text: {len(misnamed)}, "
+                f"the first being {printable(misnamed[0].name)}.",
+                "Rename files and folders.",
+            )
         if self.damaged:
             raise InputError(
                 f"{self.folder} holds empty, truncated or damaged DICOM files: {len(self.damaged)}, "
                 f"the first being {self.damaged[0].name}.",
                 "Copy or export the series again.",
             )
+
+
+def has_text_name(path: Path) -> bool:
+    """Whether a path is text: ITK ends the whole process when it is given a name with bytes that are not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that can be written anywhere; bytes that are no text become question marks."""
+    return str(path).encode(errors="replace").decode()
 
 
 def looks_like_dicom(path: Path) -> bool:
@@ -87,7 +108,9 @@ def looks_like_dicom(path: Path) -> bool:
     with path.open("rb") as stream:
         if stream.read(132)[128:] == b"DICM":
             return True
-    return not path.suffix and sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO"
+    if path.suffix or not has_text_name(path):
+        return False
+    return bool(sitk.ImageFileReader.GetImageIOFromFileName(str(path)) == "GDCMImageIO")
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -145,6 +168,8 @@ def read_header(path: Path) -> DicomImage | None:
 
 def open_header(path: Path) -> sitk.ImageFileReader | None:
     """A reader that knows the header of a DICOM file, or None where it holds no picture that GDCM can read."""
+    if not has_text_name(path):
+        return None
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("GDCMImageIO")

@@ -11,7 +11,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume, describe
 from medcontext.io.dicom import load_series
-from medcontext.io.dicom_folder import choose_series, looks_like_dicom, scan_folder
+from medcontext.io.dicom_folder import choose_series, has_text_name, looks_like_dicom, printable, scan_folder
 from medcontext.io.itk import Loaded, load_itk, reading
 from medcontext.io.names import FORMATS, format_of
 from medcontext.io.nifti import load_nifti
@@ -112,6 +112,10 @@ def fit_labelmap(volume: Volume, like: Geometry, name: str) -> Volume:
 
 
 def _load(path: Path, reporter: Reporter, series: str | None) -> Loaded:
+    if not has_text_name(path):
+        raise InputError(
+            f"The name {printable(path)} is not UTF-8 text and cannot be read.", "Rename files and folders."
+        )
     with reading(path):
         if path.is_dir():
             return Loaded(_load_folder(path, reporter, series))

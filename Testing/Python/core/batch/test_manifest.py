@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from medcontext import io
 from medcontext.batch.case import BatchCase
 from medcontext.batch.find import find_cases
+from medcontext.batch.identifiers import scrub
 from medcontext.batch.reading import read_case
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
@@ -236,3 +238,37 @@ def test_a_manifest_is_given_alone(read: Any, images: Path, card: ModelCard, tmp
             [images.parent / "list.csv", images], card, output=tmp_path / "o", keep_identifiers=False,
             reporter=Reporter(),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["image", "roi", "reference"])
+def test_a_name_that_no_file_can_have_costs_its_own_row(read: Any, column: str) -> None:
+    names = ["x" * 300 + ".nii.gz", "a\0b.nii.gz", "M\udcfcller.nii.gz", "b" * 120 + "/" + "c" * 300]
+    entries = [{"id": "good", "image": "imgs/a.nii.gz"}]
+    entries += [{"image": "imgs/b.nii.gz", column: name} for name in names]
+    good, *bad = read(json.dumps(entries), "list.json")
+    assert good.trouble == ""
+    for number, case in enumerate(bad, start=2):
+        assert f"named in entry {number} of the manifest" in case.trouble
+        case.trouble.encode()
+        case.id.encode()
+        assert case.files
+        with pytest.raises(InputError, match=f"entry {number}"):
+            read_case(case, Reporter(), odd="refuse")
+
+
+def test_texts_of_a_manifest_are_fit_for_any_file(read: Any) -> None:
+    entries = [{"id": "a\udce4", "image": "imgs/a.nii.gz", "text": "\udce4"}]
+    (case,) = read(json.dumps(entries), "list.json")
+    assert (case.id, case.text) == ("a", "?")
+
+
+def test_folders_of_reference_and_region_are_private_beside_dicom(
+    tmp_path: Path, read: Any, write_dicom: Any, a_scan: Volume
+) -> None:
+    write_dicom(tmp_path / "imgs" / "series", a_scan)
+    reference, region = (tmp_path / "DOE_JANE" / name / "x_jane.nii.gz" for name in ("truth", "ROE_JOHN"))
+    (case,) = read(f"image,reference,roi\nimgs/series,{reference},{region}\n")
+    assert "jane" not in case.trouble
+    for path in (reference, region):
+        said = scrub(f"{path} cannot be read; {path.parent.name}, {path.name}", case)
+        assert not {"DOE_JANE", "ROE_JOHN", "x_jane"} & set(re.split(r"[ /,;.]", said)), said
