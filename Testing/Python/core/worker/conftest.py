@@ -145,9 +145,9 @@ def start() -> Iterator[Callable[..., Client]]:
         client.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A worker that the tests of a file share: it must survive whatever they do to it, and answer each once."""
+    """A worker that the tests share: it must survive whatever they do to it, and answer each once."""
     home = {"MEDCONTEXT_HOME": str(tmp_path_factory.mktemp("home"))}
     client = Client([sys.executable, "-m", "medcontext.worker"], home)
     yield client

@@ -218,7 +218,7 @@ def test_cases_are_removed_and_held_out(desk: Desk) -> None:
     [
         ({"store": "nowhere"}, "holds no dataset.json"),
         ({"images": []}, "images"),
-        ({"images": "two"}, "2 channels; the data set has 1: T1"),
+        ({"images": "two"}, "2 channels; the data set has 1 channel: T1"),
         ({"label": "elsewhere"}, "grid of the label"),
         ({"label": "fractions"}, "fractions"),
         ({"label": "unknown"}, "label values 77"),
