@@ -121,7 +121,8 @@ class Pipeline:
             self._compute_all(len(together))
         except Exception as error:
             self._trouble = self._trouble or error
-        self._over.set()
+        finally:
+            self._over.set()
         reader.join()
         while writer.is_alive():  # what was computed is written, whatever happened
             with contextlib.suppress(queue.Full):

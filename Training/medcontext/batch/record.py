@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,8 +80,8 @@ class RunRecord(StrictModel):
     execution: Execution | None = None
     memory: dict[str, int] = Field(default_factory=dict)
     shard: str = ""
-    overwriting_since: float | None = None
-    """Unix time from which finished cases count, while a run with --overwrite is not at its end."""
+    overwriting: str = ""
+    """Mark of the finished cases that count, while a run with --overwrite is not at its end."""
 
     @classmethod
     def begin(
@@ -88,11 +89,10 @@ class RunRecord(StrictModel):
     ) -> RunRecord:
         """The record of a run that begins, or goes on from an earlier one."""
         now = time.time()
-        since = None
+        going_on = earlier if earlier is not None and earlier.matches(card, options) else None
+        mark = ""
         if options.overwrite:
-            going_on = earlier is not None and earlier.matches(card, options)
-            since = earlier.overwriting_since if earlier is not None and going_on else None
-            since = now if since is None else since
+            mark = (going_on.overwriting if going_on is not None else "") or secrets.token_hex(8)
         return cls(
             created=now if earlier is None else earlier.created,
             started=now,
@@ -103,12 +103,16 @@ class RunRecord(StrictModel):
             software=software(),
             execution=None if earlier is None else earlier.execution,
             shard=options.shard_name,
-            overwriting_since=since,
+            overwriting=mark,
         )
 
     def matches(self, card: ModelCard, options: BatchOptions) -> bool:
         """Whether model and options would give the same results."""
         return self.model.sha256 == card.weights[0].sha256 and self.options_hash == options.hash()
+
+    def gives_the_same_as(self, other: RunRecord) -> bool:
+        """Whether the results of two runs are made in the same way."""
+        return (self.model.sha256, self.options_hash) == (other.model.sha256, other.options_hash)
 
     def with_memory(self, plan: MemoryPlan) -> RunRecord:
         """With the memory plan."""
@@ -120,7 +124,7 @@ class RunRecord(StrictModel):
 
     def at_its_end(self) -> RunRecord:
         """Of a run that looked at all of its cases."""
-        return self.model_copy(update={"overwriting_since": None})
+        return self.model_copy(update={"overwriting": ""})
 
 
 def record_place(layout: Layout, options: BatchOptions) -> Path:
@@ -128,15 +132,16 @@ def record_place(layout: Layout, options: BatchOptions) -> Path:
     return layout.run if not options.shard_name else layout.root / f"batch.{options.shard_name}.json"
 
 
-def read_record(layout: Layout, options: BatchOptions) -> RunRecord | None:
-    """The record of an earlier run into this folder; a part takes from that of the whole what its own lacks.
+def read_record(layout: Layout, card: ModelCard, options: BatchOptions) -> RunRecord | None:
+    """The record of an earlier run into this folder; a part goes by the execution of the whole where its own has none.
 
     Raises:
         InputError: it is broken, or of a newer version.
     """
     places = dict.fromkeys([record_place(layout, options), layout.run])
     found = [RunRecord.read(place) for place in places if place.is_file()]
-    execution = next((record.execution for record in found if record.execution is not None), None)
+    same = [record.execution for record in found if record.matches(card, options)]
+    execution = next((entry for entry in same if entry is not None), None)
     return found[0].model_copy(update={"execution": execution}) if found else None
 
 
@@ -153,7 +158,7 @@ def plan_in(path: Path) -> FixedPlan:
 
 
 def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> None:
-    """Write the record. A part writes that of the whole as well, as long as nobody has said how to compute.
+    """Write the record. A part writes that of the whole as well, as long as nobody has said how to compute this.
 
     Raises:
         InputError: the folder cannot be written.
@@ -161,7 +166,8 @@ def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> No
     """
     data = record.model_dump(mode="json")
     _write_json(record_place(layout, options), data)
-    if not layout.run.exists() or RunRecord.read(layout.run).execution is None:
+    whole = RunRecord.read(layout.run) if layout.run.exists() else None
+    if whole is None or whole.execution is None or not whole.gives_the_same_as(record):
         _write_json(layout.run, data)
 
 

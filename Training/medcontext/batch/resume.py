@@ -14,6 +14,7 @@ from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.options import BatchOptions
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, Layout, Row
+from medcontext.batch_ledger.rows import UNFINISHED
 from medcontext.data.hashing import files_hash
 from medcontext.errors import InputError, MedContextError, ResourceError
 from medcontext.events import Reporter
@@ -35,18 +36,21 @@ class Earlier:
     Attributes:
         todo: cases to work on: those that were tried least first, since one of them may be what ended earlier runs.
         done: ids of cases that are finished.
-        attempts: how often each case was tried before.
+        deaths: how many runs ended without a word in the middle of a case, where any did.
         foreign: files at the places of cases to do that this batch did not write, or that were changed since.
         again: ids of cases that were finished and are done anew.
-        suspects: ids of cases in the middle of which several runs ended without a word, as for want of memory.
     """
 
     todo: list[BatchCase] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
-    attempts: dict[str, int] = field(default_factory=dict)
+    deaths: dict[str, int] = field(default_factory=dict)
     foreign: dict[str, list[Path]] = field(default_factory=dict)
     again: list[str] = field(default_factory=list)
-    suspects: set[str] = field(default_factory=set)
+
+    @property
+    def suspects(self) -> set[str]:
+        """Ids of cases in the middle of which several runs ended without a word, as for want of memory."""
+        return {case for case, count in self.deaths.items() if count >= SUSPECT_AFTER}
 
     def refused(self, layout: Layout, overwrite: bool) -> dict[str, MedContextError]:
         """Why cases are not begun, by id.
@@ -55,7 +59,7 @@ class Earlier:
             layout: of the output folder.
             overwrite: whether files of others may be replaced.
         """
-        ended = {case: n for case in self.suspects if (n := self.attempts[case]) >= GIVEN_UP_AFTER}
+        ended = {case: count for case, count in self.deaths.items() if count >= GIVEN_UP_AFTER}
         reasons: dict[str, MedContextError] = {case: _given_up(count) for case, count in ended.items()}
         foreign = {} if overwrite else self.foreign
         return reasons | {case: refusal(paths, layout) for case, paths in foreign.items()}
@@ -69,7 +73,7 @@ def look_back(
     options: BatchOptions,
     model_sha256: str,
     reporter: Reporter,
-    since: float | None = None,
+    mark: str = "",
 ) -> Earlier:
     """Divide cases into those that are finished and those to do.
 
@@ -81,7 +85,7 @@ def look_back(
         options: of the run.
         model_sha256: hash of its model.
         reporter: told of progress where contents are hashed.
-        since: only what was finished after this Unix time counts as done; None: whatever was.
+        mark: only what was finished by runs of this mark counts as done; empty: whatever was.
 
     Raises:
         CancelledError: someone asked to stop.
@@ -92,21 +96,20 @@ def look_back(
         if options.verify:
             reporter.progress("verify", index / len(cases))
         row = ledger.get(case.id)
-        if row is not None and _is_done(case, row, layout, options, model_sha256, since):
+        if row is not None and _is_done(case, row, layout, options, model_sha256, mark):
             found.done.append(case.id)
             continue
         found.todo.append(case)
-        found.attempts[case.id] = _attempts(row)
+        if deaths := rows.deaths(row):
+            found.deaths[case.id] = deaths
         if row is not None and row["state"] == DONE:
             found.again.append(case.id)
-        if row is not None and row["state"] == RUNNING and _attempts(row) >= SUSPECT_AFTER:
-            found.suspects.add(case.id)
         foreign = [path for path in there.of(targets[case.id]) if not _is_ours(path, row, layout)]
         if foreign:
             found.foreign[case.id] = foreign
     if options.verify:
         reporter.progress("verify", 1)
-    found.todo.sort(key=lambda case: found.attempts[case.id])
+    found.todo.sort(key=lambda case: rows.attempts(ledger.get(case.id)))
     return found
 
 
@@ -189,9 +192,15 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _attempts(row: Row | None) -> int:
-    count = 0 if row is None else row.get("attempt")
-    return count if isinstance(count, int) else 0
+def untouched(row: Row, layout: Layout, foreign: Sequence[Path] = ()) -> bool:
+    """Whether the results of a finished case are there as its row records them.
+
+    Args:
+        foreign: files that were not as recorded already when the run began.
+    """
+    known = {layout.relative(path) for path in foreign}
+    entries = _entries(row.get("outputs"))
+    return all(entry.get("path") in known or _as_recorded(layout, entry, by_time=True) for entry in entries)
 
 
 def _is_done(
@@ -200,10 +209,10 @@ def _is_done(
     layout: Layout,
     options: BatchOptions,
     model_sha256: str,
-    since: float | None,
+    mark: str,
 ) -> bool:
     same = row.get("model_sha256") == model_sha256 and row.get("options_hash") == options.hash(case.roi)
-    if row["state"] != DONE or not same or (since is not None and not row.get("time", 0) >= since):
+    if row["state"] != DONE or not same or (mark and row.get("mark") != mark):
         return False
     if not all(_as_recorded(layout, entry, by_time=False) for entry in _entries(row.get("outputs"))):
         return False
@@ -226,9 +235,10 @@ def _is_ours(path: Path, row: Row | None, layout: Layout) -> bool:
     """Whether a file is as this batch wrote it. Where a process was killed, all at the places of a case is of it."""
     if row is None:
         return False
-    if row["state"] == RUNNING:
+    if row["state"] == RUNNING or (row["state"] == UNFINISHED and "left" not in row):
         return True
-    key = {DONE: row.get("outputs"), FAILED: {"": row.get("left")}}.get(row["state"])
+    left = {"": row.get("left")}
+    key = {DONE: row.get("outputs"), FAILED: left, UNFINISHED: left}.get(row["state"])
     place = layout.relative(path)
     return any(
         entry.get("path") == place and _as_recorded(layout, entry, by_time=True) for entry in _entries(key)

@@ -12,6 +12,7 @@ from medcontext.batch.case import BatchCase
 from medcontext.batch.identifiers import scrub
 from medcontext.batch.options import BatchOptions
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, Layout, Row
+from medcontext.batch_ledger.rows import UNFINISHED
 from medcontext.data.hashing import files_of
 from medcontext.errors import InputError, MedContextError
 
@@ -25,7 +26,6 @@ def running(case: BatchCase, options: BatchOptions, model_sha256: str) -> Row:
         "case": case.id,
         "state": RUNNING,
         "time": time.time(),
-        "attempt": 1,
         "model_sha256": model_sha256,
         "options_hash": options.hash(case.roi),
         "worker": "",
@@ -47,6 +47,31 @@ def skipped(place: str, reason: str, shard: str) -> Row:
     """The row of something that was found but is no case."""
     error = {"kind": "skipped", "message": reason, "hint": ""}
     return {"case": place, "state": SKIPPED, "time": time.time(), "error": error, "shard": shard}
+
+
+def unfinished(row: Row, facts: Mapping[str, Any]) -> Row:
+    """The row of a case that was begun when its run was stopped."""
+    return {**row, "state": UNFINISHED, "time": time.time(), **facts}
+
+
+def attempts(row: Row | None) -> int:
+    """How often the case of a row was tried."""
+    return _count(row, "attempt")
+
+
+def deaths(row: Row | None) -> int:
+    """How many runs ended without a word in the middle of the case of a row, since it last came to an end."""
+    return _count(row, "deaths") + (row is not None and row["state"] == RUNNING)
+
+
+def sequence(row: Row | None) -> int:
+    """Number of the run that wrote a row, among those that worked on its case."""
+    return _count(row, "sequence")
+
+
+def _count(row: Row | None, key: str) -> int:
+    value = None if row is None else row.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def error_facts(error: BaseException, case: BatchCase) -> dict[str, str]:

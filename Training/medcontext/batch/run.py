@@ -132,11 +132,11 @@ class _Run:
         self._options, self._writer, self._reporter, self._control = options, writer, reporter, control
         self._targets = {case.id: self._places(case) for case in cases}
         self._ledger = read_rows(layout.root)
-        before = read_record(layout, options)
+        before = read_record(layout, card, options)
         self._check_same(before)
         self.record = RunRecord.begin(self._told(cases), card, options, before)
         self.earlier = Earlier()
-        self.outcomes = Outcomes(writer, layout, {}, self._targets, reporter, 0)
+        self.outcomes = Outcomes(writer, layout, {}, self.earlier, self._targets, reporter, 0)
 
     def _places(self, case: BatchCase) -> list[Path]:
         options = self._options
@@ -185,7 +185,7 @@ class _Run:
             options,
             self.record.model.sha256,
             self._reporter,
-            self.record.overwriting_since,
+            self.record.overwriting,
         )
         names = {path.name for paths in self._targets.values() for path in paths}
         names |= {layout.thumbnail(case.id).name for case in self._cases}
@@ -200,10 +200,12 @@ class _Run:
         self.outcomes = Outcomes(
             self._writer,
             layout,
-            self.earlier.attempts,
+            self._ledger,
+            self.earlier,
             self._targets,
             self._reporter,
             len(self._todo) + len(refused),
+            self.record.overwriting,
         )
         self._say()
         self.outcomes.begin()
@@ -258,7 +260,7 @@ class _Run:
             engine = Engine(self._options, self._layout, self.outcomes, self._reporter, self._control)
             engine.work(self._todo, self.record, self.earlier.suspects)
         if not self._limited:
-            now = read_record(self._layout, self._options) or self.record
+            now = read_record(self._layout, self._card, self._options) or self.record
             write_record(now.at_its_end(), self._layout, self._options)
 
     @contextlib.contextmanager
@@ -270,11 +272,20 @@ class _Run:
         """
         try:
             yield
+        except KeyboardInterrupt:  # there is no time to wait for the threads
+            self._give_back(idle=False)
+            raise
         except Exception as error:
+            # Workers of a cluster may be writing still.
+            self._give_back(idle=self._options.cluster is None)
             with contextlib.suppress(InputError, ResourceError):  # the error that led here matters more
                 self._write_summary()
             raise self._explained(error) from error
         self._write_summary()
+
+    def _give_back(self, idle: bool) -> None:
+        with contextlib.suppress(InputError, ResourceError):  # the error that led here matters more
+            self.outcomes.give_back(idle)
 
     def _write_summary(self) -> None:
         from medcontext.batch.report import write_report

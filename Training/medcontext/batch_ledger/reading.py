@@ -14,18 +14,19 @@ from medcontext.errors import InputError
 def read_rows(out: Path) -> dict[str, Row]:
     """The newest row of each case, from all ledgers of an output folder; empty where there are none.
 
-    Lines that are no rows are passed over: a case that lost its row is simply done again.
+    Lines that are no rows are passed over: a case that lost its row is simply done again. Within a ledger the last
+    row of a case counts. Between ledgers it is that of the later run, which the rows number; clocks are set back, and
+    those of two machines differ.
 
     Raises:
         InputError: a ledger cannot be read.
     """
     newest: dict[str, Row] = {}
     for path in Layout(out).ledgers():
-        # Within a ledger the order counts, since clocks are set back; between ledgers only the time can.
         rows = {row["case"]: row for row in _rows(_read(path))}
         for case, row in rows.items():
             other = newest.get(case)
-            if other is None or _time(row) >= _time(other):
+            if other is None or _order(row) >= _order(other):
                 newest[case] = row
     return newest
 
@@ -115,9 +116,13 @@ def _rows(text: bytes, key: str = "case") -> Iterable[Row]:
                 yield row
 
 
-def _time(row: Row) -> float:
-    time = row.get("time")
-    return float(time) if isinstance(time, int | float) else 0.0
+def _order(row: Row) -> tuple[float, float]:
+    """Grows from run to run of a case; the time tells only between runs that knew nothing of each other."""
+    sequence, time = (
+        float(value) if isinstance(value := row.get(key), int | float) else 0.0
+        for key in ("sequence", "time")
+    )
+    return sequence, time
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

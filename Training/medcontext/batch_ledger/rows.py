@@ -11,7 +11,9 @@ Row = dict[str, Any]
 """One line of a ledger, as docs/batch.md describes it: ``case``, ``state`` and what became of the case."""
 
 RUNNING, DONE, FAILED, SKIPPED = "running", "done", "failed", "skipped"
-STATES = (RUNNING, DONE, FAILED, SKIPPED)
+UNFINISHED = "unfinished"
+"""Of a case that was begun by a run which was then stopped: nothing is wrong with it."""
+STATES = (RUNNING, DONE, FAILED, SKIPPED, UNFINISHED)
 
 
 def parse(line: bytes, key: str = "case") -> Row | None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from medcontext import io
+from medcontext.batch import pipeline, stages
 from medcontext.batch.options import BatchOptions
+from medcontext.batch.resume import GIVEN_UP_AFTER
 from medcontext.batch.run import BatchSummary, run_batch
 from medcontext.batch_ledger import Layout, LedgerWriter, Row, read_rows
-from medcontext.errors import CancelledError, InputError
+from medcontext.errors import CancelledError, InputError, ResourceError
 from medcontext.events import Event, Reporter
 
 Scans = Callable[..., list[Path]]
@@ -215,8 +217,8 @@ def test_overwriting_that_was_stopped_goes_on_where_it_stopped(
     options = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32", overwrite=True)
     with pytest.raises(CancelledError):
         run_batch(tmp_path / "in", out, options, Reporter(sink), lambda: "stop" if asked else None)
-    began = json.loads((out / "batch.json").read_text())["overwriting_since"]
-    anew = sum(row["state"] == "done" and row["time"] >= began for row in read_rows(out).values())
+    mark = json.loads((out / "batch.json").read_text())["overwriting"]
+    anew = sum(row["state"] == "done" and row.get("mark") == mark for row in read_rows(out).values())
     assert 1 <= anew < 12
     assert counts(again(overwrite=True)) == (12 - anew, anew, 0)
     assert counts(again(overwrite=True)) == (12, 0, 0)
@@ -259,8 +261,8 @@ def test_a_broken_record_is_a_sentence(again: Again, out: Path) -> None:
 
 def test_a_case_that_ends_runs_is_worked_on_last_and_alone(again: Again, out: Path) -> None:
     again()
-    rewrite(out, "scan_0", state="running", attempt=2)
-    rewrite(out, "scan_1", state="running", attempt=1)
+    rewrite(out, "scan_0", state="running", deaths=1)
+    rewrite(out, "scan_1", state="running", attempt=5)
     assert counts(again()) == (2, 1, 0)
     rows = read_rows(out)
     assert rows["scan_0"]["time"] > rows["scan_1"]["time"]
@@ -270,11 +272,129 @@ def test_a_case_that_ends_runs_is_worked_on_last_and_alone(again: Again, out: Pa
 
 def test_a_case_that_ends_every_run_fails_and_the_others_are_finished(again: Again, out: Path) -> None:
     again()
-    rewrite(out, "scan_0", state="running", attempt=4)
+    rewrite(out, "scan_0", state="running", deaths=3)
     (out / "segmentations" / "scan_1.nii.gz").unlink()
     assert counts(again()) == (1, 1, 1)
     assert read_rows(out)["scan_0"]["error"]["message"].startswith("4 runs ended without a word")
     assert counts(again()) == (1, 2, 0)
+
+
+@pytest.fixture
+def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], pytest.MonkeyPatch]:
+    """``stop(error)``: from now on the network ends the run in the middle of a case, until that is undone."""
+
+    def break_off(error: BaseException) -> pytest.MonkeyPatch:
+        def compute(*_: Any, **__: Any) -> Any:
+            raise error
+
+        for module in (pipeline, stages):
+            monkeypatch.setattr(module, "compute", compute)
+        return monkeypatch
+
+    return break_off
+
+
+@pytest.mark.parametrize(
+    "error",
+    [CancelledError("Stop."), KeyboardInterrupt(), stages.OutputFullError("Full.")],
+    ids=lambda error: type(error).__name__,
+)
+def test_runs_that_were_stopped_are_not_held_against_a_case(
+    again: Again, out: Path, stop: Any, error: BaseException
+) -> None:
+    stopped = stop(error)
+    for _ in range(GIVEN_UP_AFTER + 1):
+        with pytest.raises((CancelledError, KeyboardInterrupt, ResourceError)):
+            again()
+        begun = read_rows(out)
+        assert "scan_0" in begun
+        assert {(row["state"], row["attempt"], row["deaths"]) for row in begun.values()} == {
+            ("unfinished", 0, 0)
+        }
+    stopped.undo()
+    assert counts(again()) == (3, 0, 0)
+    rows = read_rows(out).values()
+    assert [row["attempt"] for row in rows] == [1, 1, 1]
+    assert not any("ended without a word" in text for row in rows for text in row["warnings"])
+
+
+def test_a_table_after_a_stop_says_that_nothing_is_running(again: Again, out: Path, stop: Any) -> None:
+    stop(CancelledError("Stop."))
+    with pytest.raises(CancelledError):
+        again()
+    table = (out / "ledger.csv").read_text(encoding="utf-8-sig")
+    assert "unfinished" in table
+    assert "running" not in table
+
+
+def test_a_case_that_killed_runs_is_not_forgiven_by_a_stop(again: Again, out: Path, stop: Any) -> None:
+    again()
+    rewrite(out, "scan_0", state="running", deaths=1)
+    stopped = stop(CancelledError("Stop."))
+    with pytest.raises(CancelledError):
+        again()
+    stopped.undo()
+    again()
+    assert any("nothing is worked on beside it" in text for text in read_rows(out)["scan_0"]["warnings"])
+
+
+def test_a_stop_gives_back_the_rows_of_results_that_are_still_there(
+    again: Again, out: Path, stop: Any
+) -> None:
+    again()
+    rewrite(out, "scan_2", state="failed", error={"kind": "input", "message": "Odd."}, left=[])
+    before = read_rows(out)
+    stopped = stop(CancelledError("Stop."))
+    with pytest.raises(CancelledError):
+        again(overwrite=True)
+    rows = read_rows(out)
+    told = {case: row["sequence"] for case, row in rows.items()}
+    assert {case: {**row, "sequence": told[case]} for case, row in before.items()} == rows
+    stopped.undo()
+    assert counts(again()) == (0, 2, 1)
+
+
+def test_a_stop_does_not_make_files_of_others_ours(again: Again, out: Path, stop: Any) -> None:
+    (out / "segmentations").mkdir(parents=True)
+    painted = out / "segmentations" / "scan_0.nii.gz"
+    painted.write_bytes(b"painted by hand")
+    stopped = stop(CancelledError("Stop."))
+    with pytest.raises(CancelledError):
+        again(overwrite=True)
+    stopped.undo()
+    assert again().failed == 1
+    assert painted.read_bytes() == b"painted by hand"
+
+
+def test_what_a_stopped_run_left_is_ours(again: Again, out: Path, stop: Any) -> None:
+    again()
+    (out / "segmentations" / "scan_0.nii.gz").write_bytes(b"half")
+    rewrite(out, "scan_0", state="running")
+    stopped = stop(CancelledError("Stop."))
+    with pytest.raises(CancelledError):
+        again()
+    assert read_rows(out)["scan_0"]["state"] == "unfinished"
+    stopped.undo()
+    assert counts(again()) == (1, 2, 0)
+
+
+def test_overwriting_does_not_go_by_clocks(again: Again, out: Path) -> None:
+    again()
+    rewrite(out, "scan_0", time=4e9)  # of a machine whose clock is ahead
+    assert counts(again(overwrite=True)) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("change", [{"model": "hippocampus"}, {"precision": "auto"}])
+def test_overwriting_with_something_else_does_not_compute_as_before(
+    again: Again, out: Path, change: dict[str, Any]
+) -> None:
+    again()
+    record = json.loads((out / "batch.json").read_text())
+    record["execution"]["plan"] |= {"channels_last": True, "batch": 7, "threads": 1}
+    (out / "batch.json").write_text(json.dumps(record))
+    again(overwrite=True, **change)
+    assert read_rows(out)["scan_0"]["plan"]["batch"] != 7
+    assert json.loads((out / "batch.json").read_text())["execution"]["plan"]["batch"] != 7
 
 
 def test_a_damaged_ledger_costs_only_what_it_lost(again: Again, out: Path) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.options import BatchOptions
-from medcontext.batch.run import run_batch
+from medcontext.batch.run import BatchSummary, run_batch
 from medcontext.batch.shard import cases_of, parse_shard
-from medcontext.batch_ledger import read_rows
+from medcontext.batch_ledger import Layout, LedgerWriter, read_rows
 from medcontext.errors import InputError
 
 
@@ -80,3 +81,23 @@ def test_parts_share_a_folder_and_the_report_tells_of_all(
     assert plans[0] == plans[1] == plans[2]
     whole = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32")
     assert run_batch(tmp_path / "in", out, whole).reused == 7
+
+
+def test_the_later_run_counts_whatever_clocks_say(
+    tmp_path: Path, write_scans: Callable[..., list[Path]], tiny_model: Path
+) -> None:
+    (scan,) = write_scans(tmp_path / "in", 1)
+    out, good = tmp_path / "out", scan.read_bytes()
+
+    def run(**more: Any) -> BatchSummary:
+        chosen = {"model": str(tiny_model), "device": "cpu", "precision": "fp32"} | more
+        return run_batch(tmp_path / "in", out, BatchOptions(**chosen))
+
+    scan.write_bytes(b"broken")
+    assert run(shard=(1, 1)).failed == 1
+    with LedgerWriter(Layout(out).ledger((1, 1))) as writer:  # of a machine whose clock is ahead
+        writer.append(read_rows(out)["scan_0"] | {"time": 4e9})
+    scan.write_bytes(good)
+    assert run().done == 1
+    assert read_rows(out)["scan_0"]["state"] == "done"
+    assert run().reused == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from medcontext.batch.report.cases import number, part
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, Row
+from medcontext.batch_ledger.rows import UNFINISHED
 
 _UNSAID = {"model", "cluster"}
 """Options that may be paths: folders are named after patients more often than one thinks."""
@@ -43,7 +44,7 @@ def counts(rows: Mapping[str, Row], far: int, reviewed: int) -> str:
         (states.count(DONE), "finished", ""),
         (states.count(FAILED), "failed", "alarm"),
         (far, "far from the rest", "alarm"),
-        (states.count(RUNNING), "begun, not finished", ""),
+        (states.count(RUNNING) + states.count(UNFINISHED), "begun, not finished", ""),
         (states.count(SKIPPED), "left out", ""),
         (reviewed, "reviewed", ""),
     ]
