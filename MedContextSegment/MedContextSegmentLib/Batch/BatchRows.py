@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medcontext.batch_ledger import Review
+from medcontext.batch_ledger import OPEN, VOID, Review
 from MedContextSegmentLib.Batch.CaseRow import CaseRow
 from MedContextSegmentLib.Batch.FolderReader import FolderNews, RunFacts
 from MedContextSegmentLib.Learn.NaturalOrder import natural
@@ -48,7 +48,7 @@ class BatchRows:
         folder: the output folder; None for none.
         cases: by name, in the order in which they came.
         labels: names of the labels, in the order in which they came.
-        reviews: the verdicts, by case.
+        reviews: what people said last, by case; it may be about a result that is there no more.
         queue: the finished cases, those first that need a person.
         reasons: why, by case.
         run: what the run is; None where nobody knows.
@@ -100,6 +100,24 @@ class BatchRows:
         if known is None or review.time >= known.time:
             self.reviews[review.case] = review
 
+    def review(self, case: str) -> Review | None:
+        """What was said last of the result that a case has now; None where nothing was."""
+        row, review = self.cases.get(case), self.reviews.get(case)
+        if row is None or review is None or not row.done or not review.judges(row.result, row.time):
+            return None
+        return review
+
+    def verdict(self, case: str) -> str:
+        """The verdict on the result that a case has now; "void" where only an earlier one was judged, "" for none."""
+        said = self.reviews.get(case)
+        if said is None or said.verdict == OPEN:
+            return ""
+        return said.verdict if self.review(case) is not None else VOID
+
+    def reviewed(self, case: str) -> bool:
+        """Whether the result that a case has now was judged."""
+        return self.verdict(case) not in ("", VOID)
+
     def counts(self) -> Counter[str]:
         """How many cases are in each state."""
         if self._counts is None:
@@ -136,7 +154,7 @@ class BatchRows:
             VOLUME: lambda row: row.volume(order.label),
             CERTAINTY: lambda row: row.certainty,
             NOTES: self._urgency,
-            VERDICT: lambda row: self.reviews[row.case].verdict if row.case in self.reviews else None,
+            VERDICT: lambda row: self.verdict(row.case) or None,
         }
         return keys[order.by]
 
@@ -148,7 +166,6 @@ class BatchRows:
         return not row.error, not unusual, self._places.get(row.case, math.inf)
 
     def _holds(self, row: CaseRow, words: list[str]) -> bool:
-        review = self.reviews.get(row.case)
-        parts = [row.case, row.state, review.verdict if review else "", *self.notes(row.case)]
+        parts = [row.case, row.state, self.verdict(row.case), *self.notes(row.case)]
         text = "\n".join(parts).casefold()
         return all(word in text for word in words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED
+from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, VOID
 from MedContextSegmentLib.Batch.BatchJob import CASES, BatchJob
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
 from MedContextSegmentLib.Batch.ReviewQueue import ReviewQueue
@@ -30,7 +30,7 @@ def stateTitle(state: str, working: bool) -> str:
 
 def verdictTitle(verdict: str) -> str:
     """What a person said of a result, in a word."""
-    titles = {"accept": _("accepted"), "correct": _("corrected"), "reject": _("rejected")}
+    titles = {"accept": _("accepted"), "correct": _("corrected"), "reject": _("rejected"), "void": _("void")}
     return titles.get(verdict, verdict)
 
 
@@ -62,7 +62,8 @@ def noteLines(rows: BatchRows, case: str) -> list[str]:
     if row.volumes:
         parts = (_("{name} {volume} mL").format(name=n, volume=volumeText(v)) for n, v in row.volumes.items())
         lines.append(", ".join(parts))
-    review = rows.reviews.get(case)
+    lines += _earlier(rows, case)
+    review = rows.review(case)
     if review is not None and review.note:
         lines.append(_("Note: {text}").format(text=review.note))
     return lines
@@ -77,17 +78,16 @@ def countsText(rows: BatchRows) -> str:
         (SKIPPED, _("{count} skipped")),
     )
     parts = [text.format(count=counts[state]) for state, text in texts if counts[state] or state == DONE]
-    if rows.reviews:
-        parts.append(_("{count} reviewed").format(count=len(rows.reviews)))
+    if reviewed := sum(map(rows.reviewed, rows.reviews)):
+        parts.append(_("{count} reviewed").format(count=reviewed))
     return ", ".join(parts)
 
 
 def caseText(queue: ReviewQueue) -> str:
     """Which case is looked at, what was said of it before, and how many there are."""
-    review = queue.rows.reviews.get(queue.case)
-    name = queue.case
-    if review is not None:
-        name = _("{case} ({verdict})").format(case=name, verdict=verdictTitle(review.verdict))
+    name, verdict = queue.case, queue.rows.verdict(queue.case)
+    if queue.rows.reviewed(name):
+        name = _("{case} ({verdict})").format(case=name, verdict=verdictTitle(verdict))
     return _("{case}: {counts}").format(case=name, counts=reviewCountText(queue))
 
 
@@ -101,10 +101,18 @@ def reasonText(rows: BatchRows, case: str) -> str:
     row = rows.cases.get(case)
     if row is None:
         return ""
-    parts = list(rows.notes(case))
+    parts = [*_earlier(rows, case), *rows.notes(case)]
     if row.certainty is not None:
         parts.append(_("The model was {share} sure.").format(share=certaintyText(row.certainty)))
     return "\n".join(parts)
+
+
+def _earlier(rows: BatchRows, case: str) -> list[str]:
+    """What was said of a result that is there no more."""
+    if rows.verdict(case) != VOID:
+        return []
+    text = _("An earlier result of this case was {verdict}; the batch has done it again since.")
+    return [text.format(verdict=verdictTitle(rows.reviews[case].verdict))]
 
 
 def stageText(stage: str) -> str:

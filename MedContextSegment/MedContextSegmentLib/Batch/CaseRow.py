@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medcontext.batch_ledger import DONE, Row
+from medcontext.batch_ledger import DONE, Row, result_id
 
 TO_READ = ("case", "state", "outputs", "plan", "device", "seconds")
 """Of a row: what :class:`CaseReading.CaseReader` looks at."""
@@ -27,6 +27,7 @@ class CaseRow:
         dice: of each label, where there is a reference.
         warnings: sentences.
         error: why it failed or was skipped, or "".
+        result: which result it speaks of; a verdict on another one is void.
         row: what reading the case again needs of the row.
     """
 
@@ -40,6 +41,7 @@ class CaseRow:
     dice: Mapping[str, float] | None = None
     warnings: tuple[str, ...] = ()
     error: str = ""
+    result: str = ""
     row: Row = field(default_factory=dict)
 
     @property
@@ -84,6 +86,7 @@ def caseRow(row: Row) -> CaseRow:
         dice=_numbers(row.get("dice")),
         warnings=tuple(str(text) for text in warnings) if isinstance(warnings, list) else (),
         error=_errorText(row.get("error")),
+        result=result_id(row),
         row={key: row[key] for key in TO_READ if key in row},
     )
 

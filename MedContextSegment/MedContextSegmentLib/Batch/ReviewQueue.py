@@ -25,8 +25,8 @@ class ReviewQueue:
 
     @property
     def reviewed(self) -> int:
-        """How many cases have a verdict."""
-        return sum(case in self.rows.cases for case in self.rows.reviews)
+        """How many cases have a verdict on the result that is there."""
+        return sum(map(self.rows.reviewed, self.rows.reviews))
 
     @property
     def total(self) -> int:
@@ -37,12 +37,12 @@ class ReviewQueue:
         """The case that comes next; with all verdicts given, the one behind that which is shown. "" for none."""
         rows = self.rows
         for case in rows.queue:
-            if case not in rows.reviews and case != self.case and case not in self._putOff:
+            if case != self.case and case not in self._putOff and not rows.reviewed(case):
                 return case
         for case in self._putOff:
-            if case not in rows.reviews and case != self.case:
+            if case != self.case and case in rows.cases and not rows.reviewed(case):
                 return case
-        if self.case in rows.reviews and self.case in rows.queue:
+        if rows.reviewed(self.case) and self.case in rows.queue:
             place = rows.queue.index(self.case) + 1
             return rows.queue[place] if place < len(rows.queue) else ""
         return ""
@@ -59,7 +59,7 @@ class ReviewQueue:
             self._before.pop()
         elif self.case:
             self._before.append(self.case)
-            if self.case not in self.rows.reviews:
+            if not self.rows.reviewed(self.case):
                 self._putOff.pop(self.case, None)
                 self._putOff[self.case] = None
         self.case = case

@@ -8,12 +8,13 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.batch_ledger import RUNNING, Review
-from medcontext.errors import InputError
+from medcontext.batch_ledger import OPEN, RUNNING, Review
+from medcontext.errors import InputError, MedContextError
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
+from MedContextSegmentLib.Batch.Corrections import correctionOf, putAside
 from MedContextSegmentLib.Batch.Prefetch import Prefetch
-from MedContextSegmentLib.Batch.ReviewedCase import OpeningRun, ReviewedCase, correctionOf
+from MedContextSegmentLib.Batch.ReviewedCase import OpeningRun, ReviewedCase
 from MedContextSegmentLib.Batch.ReviewQueue import ReviewQueue
 from MedContextSegmentLib.Batch.ViewsBefore import ViewsBefore
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
@@ -63,7 +64,7 @@ class ReviewSession:
             self.keepChanges()
         correction = None if fresh else self._correction(case)
         voxels = self.prefetch.take(row)
-        return OpeningRun(self._worker, self.out, voxels, correction, listener)
+        return OpeningRun(self._worker, self.out, voxels, correction, row.result, listener)
 
     def opened(self, case: str, run: OpeningRun) -> None:
         """A case was brought into the scene, or could not be: the one before goes, and the next one is read."""
@@ -91,8 +92,29 @@ class ReviewSession:
         Raises:
             InputError, ResourceError: it cannot be written.
         """
-        if self.case is not None and self.case.changed:
-            self.case.keep()
+        case = self.case
+        if case is None or not case.changed:
+            return
+        case.keep()
+        before = self.queue.rows.review(case.case)
+        corrected = before is not None and before.verdict == "correct"
+        # What was said of other segments than these does not hold for them.
+        said = case.judge("correct", before.note) if before is not None and corrected else case.judge(OPEN)
+        self.queue.rows.add(said)
+
+    def takeBack(self) -> None:
+        """Let what a person kept of the case in the scene hold no more; it is shown as the batch made it.
+
+        Raises:
+            InputError, ResourceError: that cannot be written down.
+        """
+        case = self.case
+        if case is None or self._correction(case.case) is None:
+            return
+        before = self.queue.rows.review(case.case)
+        verdict = before.verdict if before is not None and before.verdict != "correct" else OPEN
+        self.queue.rows.add(case.judge(verdict, before.note if before is not None else ""))
+        putAside(self.out, case.case)
 
     def judge(self, verdict: str, note: str = "") -> None:
         """Write down what a person says of the case in the scene, with the segments if they were changed.
@@ -107,18 +129,27 @@ class ReviewSession:
         case = self.case
         if case is None:
             return
-        self.keepChanges()
+        if case.changed:
+            case.keep()
         said = "correct" if verdict == "accept" and case.corrected else verdict
         self.queue.rows.add(case.judge(said, note))
 
     def review(self) -> Review | None:
         """What was said of the case in the scene before; None where nothing was."""
-        return self.queue.rows.reviews.get(self.queue.case)
+        return self.queue.rows.review(self.queue.case)
 
     def caseIsGone(self) -> bool:
-        """Whether somebody took the case out of the scene; it is let go of then."""
+        """Whether somebody took nodes of the case out of the scene: it is let go of, and what was changed is kept.
+
+        Segments that cannot be kept stay in the scene.
+        """
         if self.case is None or self.case.there:
             return False
+        try:
+            self.keepChanges()
+        except MedContextError as error:
+            self.case, self.problem = None, str(error)
+            return True
         self._removeCase()
         self.problem = _("The case was taken out of the scene: open it again, or go on.")
         return True
@@ -140,10 +171,9 @@ class ReviewSession:
             case.remove()
 
     def _correction(self, case: str) -> Path | None:
-        """What a person kept of a case; None where nothing was, or where the result was accepted as it is since."""
-        review, path = self.queue.rows.reviews.get(case), correctionOf(self.out, case)
-        accepted = review is not None and review.verdict == "accept"
-        return path if not accepted and path.is_file() else None
+        """What a person kept of the result that a case has now; None where nothing was, or where it holds no more."""
+        review, path = self.queue.rows.review(case), correctionOf(self.out, case)
+        return path if review is not None and review.corrected and path.is_file() else None
 
 
 def checkFinished(rows: BatchRows, case: str) -> Any:

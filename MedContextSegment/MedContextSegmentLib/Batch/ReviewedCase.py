@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import Layout, Review, append_review
-from medcontext.errors import InputError
 from MedContextSegmentLib.Batch.CaseScene import addVolumes, fillSegmentation, newCaseSegmentation
+from MedContextSegmentLib.Batch.Corrections import correctionOf, loadCorrection, makeFolder, putAside
 from MedContextSegmentLib.Batch.Prefetch import PreparedCase
 from MedContextSegmentLib.Batch.SegmentationContent import contentOf
 from MedContextSegmentLib.Export.ExportFiles import exportSegNrrd
-from MedContextSegmentLib.Export.WrittenFiles import Consent, isWhole
+from MedContextSegmentLib.Export.WrittenFiles import Consent
 from MedContextSegmentLib.Learn.WorkerSteps import Steps, WorkerSteps
-from MedContextSegmentLib.Scene.SegmentationTarget import placeBeside
 from MedContextSegmentLib.Worker.Background import Background
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
@@ -34,6 +32,7 @@ class ReviewedCase:
         volumes: a volume node for each of them.
         segmentation: the segmentation node.
         corrected: whether the segments are those that a person kept before, and not those of the batch.
+        result: which result of the case it is, by which verdicts name it.
     """
 
     def __init__(
@@ -44,8 +43,10 @@ class ReviewedCase:
         volumes: Sequence[Any],
         segmentation: Any,
         corrected: bool,
+        result: str = "",
     ) -> None:
         self.out, self.case, self.channels, self.corrected = out, case, tuple(channels), corrected
+        self.result = result
         self.volumes, self.segmentation = tuple(volumes), segmentation
         self._kept = contentOf(segmentation)
 
@@ -62,41 +63,36 @@ class ReviewedCase:
     def keep(self) -> Path:
         """Write the segments as they are now, as the corrected ones; returns the file.
 
-        The file appears whole or not at all, in the place of one that was kept before.
+        The file appears whole or not at all, in the place of the one that was kept of this result before; one that
+        is not shown, as it corrects an earlier result or was kept by somebody else, is put aside.
 
         Raises:
             InputError, ResourceError: it cannot be written.
         """
         path = correctionOf(self.out, self.case)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            text = _("'{path}' cannot be written: {reason}.")
-            raise InputError(text.format(path=path.parent, reason=error.strerror or error)) from error
+        makeFolder(path.parent)
+        if not self.corrected:
+            putAside(self.out, self.case)
         for _share in exportSegNrrd(self.segmentation, path, Consent(everything=True)):
             pass
         self._kept, self.corrected = contentOf(self.segmentation), True
         return path
 
     def judge(self, verdict: str, note: str = "") -> Review:
-        """Write down what a person says of it: "accept", "correct" or "reject"; a correction must have been kept.
+        """Write down what a person says: "accept", "correct", "reject" or "open"; a correction must have been kept.
 
         Raises:
             InputError, ResourceError: it cannot be written.
         """
-        path = Layout(self.out).relative(correctionOf(self.out, self.case)) if verdict == "correct" else ""
-        review = Review(self.case, verdict, path, note)
+        kept = self.corrected and verdict != "accept"
+        path = Layout(self.out).relative(correctionOf(self.out, self.case)) if kept else ""
+        review = Review(self.case, verdict, path, note, result=self.result)
         append_review(self.out, review)
         return review
 
     def remove(self) -> None:
         """Take its nodes out of the scene."""
         removeNodes([self.segmentation, *self.volumes])
-
-
-def correctionOf(out: Path, case: str) -> Path:
-    """Where the corrected segments of a case lie, be they there or not."""
-    return Layout(out).corrected(case)
 
 
 def removeNodes(nodes: Sequence[Any]) -> None:
@@ -114,6 +110,7 @@ class OpeningRun(WorkerSteps):
         out: the output folder of the batch.
         voxels: gives what the case consists of; it may have been read already.
         correction: the segments to show, where a person kept some; those of the batch when None.
+        result: which result of the case it is.
         listener: is told how it goes, as :class:`RunListener.RunListener`; may be None.
 
     Attributes:
@@ -126,10 +123,12 @@ class OpeningRun(WorkerSteps):
         out: Path,
         voxels: Background[PreparedCase],
         correction: Path | None = None,
+        result: str = "",
         listener: Any = None,
     ) -> None:
         super().__init__(worker, listener)
         self._out, self._voxels, self._correction = out, voxels, correction
+        self._result = result
         self._added: list[Any] = []
 
     def _steps(self) -> Steps[ReviewedCase]:
@@ -159,29 +158,4 @@ class OpeningRun(WorkerSteps):
             yield from self._follow("write", fillSegmentation(voxels, volumes, segmentation))  # type: ignore[arg-type]
         titles = [title for title, _array in voxels.channels]
         corrected = self._correction is not None
-        return ReviewedCase(self._out, voxels.case, titles, volumes, segmentation, corrected)
-
-
-def loadCorrection(path: Path, case: str, volumeNode: Any) -> Any:
-    """Add what a person kept of a case to the scene, as its segmentation node.
-
-    Raises:
-        InputError: the file is gone or cannot be read.
-    """
-    name = slicer.mrmlScene.GenerateUniqueName(_("{volume} segmentation").format(volume=case))
-    text = _("The corrected segments of '{case}' cannot be read: {path}.")
-    broken = InputError(
-        text.format(case=case, path=path), _("Move the file away to see what the batch found.")
-    )
-    try:
-        if not isWhole(path):  # Slicer's reader ends Slicer over such a file
-            raise broken
-        node = slicer.util.loadSegmentation(str(path), {"name": name})
-    except (OSError, RuntimeError) as error:
-        raise broken from error
-    node.SetName(name)
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-    placeBeside(node, volumeNode)
-    return node
+        return ReviewedCase(self._out, voxels.case, titles, volumes, segmentation, corrected, self._result)

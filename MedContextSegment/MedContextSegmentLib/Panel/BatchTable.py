@@ -140,7 +140,6 @@ class BatchTable:
         self._filled = wanted
 
     def _texts(self, row: CaseRow) -> tuple[str, ...]:
-        review = self._rows.reviews.get(row.case)
         return (
             row.case,
             stateTitle(row.state, self._working),
@@ -148,7 +147,7 @@ class BatchTable:
             volumeText(row.volume(self._order.label)),
             certaintyText(row.certainty),
             str(len(self._rows.notes(row.case)) or ""),
-            verdictTitle(review.verdict) if review is not None else "",
+            verdictTitle(self._rows.verdict(row.case)),
         )
 
     def _setWidths(self) -> None:
@@ -160,7 +159,7 @@ class BatchTable:
             By.VOLUME: [volumeText(88.8), volumeText(8888.0)],
             By.CERTAINTY: [certaintyText(0.88)],
             By.NOTES: ["88"],
-            By.VERDICT: [verdictTitle(verdict) for verdict in ("accept", "correct", "reject")],
+            By.VERDICT: [verdictTitle(verdict) for verdict in ("accept", "correct", "reject", "void")],
         }
         for column, name in enumerate(COLUMNS):
             if name in texts:

@@ -195,16 +195,18 @@ class ReviewActions:
         def begin(listener: RunListener) -> Run:
             return session.opening(case, listener, fresh)
 
-        if self._do(lambda: self._control.start(begin, lambda run: self._opened(case, run))):
+        if self._do(lambda: self._control.start(begin, lambda run: self._opened(case, run, fresh))):
             self._say(text)
 
-    def _opened(self, case: str, run: OpeningRun) -> None:
+    def _opened(self, case: str, run: OpeningRun, fresh: bool) -> None:
         session = self.session
         if session is None:
             return
         session.opened(case, run)
         if session.case is not None:
             self._context.choose(session.case.volumes, session.case.segmentation)
+            if fresh and run.result is not None:
+                self._do(session.takeBack)
         self.onCase()
 
     def _do(self, work: Callable[[], Any]) -> bool:

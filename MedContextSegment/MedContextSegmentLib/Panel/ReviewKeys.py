@@ -15,8 +15,20 @@ KEYS_OF_EFFECTS = {"Draw": ("A",)}
 """Keys that an effect of the segment editor needs while it is active: Draw closes its outline by A."""
 
 
+LETTERS = (
+    "QAbstractItemView",
+    "QComboBox",
+    "QLineEdit",
+    "QTextEdit",
+    "QPlainTextEdit",
+    "QAbstractSpinBox",
+    "QKeySequenceEdit",
+)
+"""Widgets that take letters themselves: text, and lists in which a name is found by its first letters."""
+
+
 class ReviewKeys:
-    """Shortcuts that hold in all windows. Qt gives a key to a field of text first, so that typing is not disturbed.
+    """Shortcuts that hold in all windows, but not while a widget has the focus that takes letters itself.
 
     Args:
         actions: what each key does.
@@ -32,6 +44,7 @@ class ReviewKeys:
         self._active = False
         self._node: Any = None
         self._shortcuts: dict[str, Any] = {}
+        slicer.app.connect("focusChanged(QWidget*,QWidget*)", self._focusChanged)
         for key, do in actions.items():
             shortcut = qt.QShortcut(slicer.util.mainWindow() or parent)
             shortcut.setKey(qt.QKeySequence(key))
@@ -50,6 +63,7 @@ class ReviewKeys:
     def close(self) -> None:
         """The panel goes away."""
         self.setActive(False)
+        slicer.app.disconnect("focusChanged(QWidget*,QWidget*)", self._focusChanged)
         for shortcut in self._shortcuts.values():
             shortcut.setParent(None)
             shortcut.deleteLater()
@@ -66,11 +80,20 @@ class ReviewKeys:
         if node is not None:
             self._observer.addObserver(node, event, self._editorChanged)
 
+    def _focusChanged(self, _before: Any, _now: Any) -> None:
+        self._update()
+
     def _editorChanged(self, _caller: Any, _event: Any) -> None:
         self._update()
 
     def _update(self) -> None:
         effect = self._node.GetActiveEffectName() if self._node is not None else ""
         taken = KEYS_OF_EFFECTS.get(effect or "", ())
+        active = self._active and not takesLetters(slicer.app.focusWidget())
         for key, shortcut in self._shortcuts.items():
-            shortcut.setEnabled(self._active and key not in taken)
+            shortcut.setEnabled(active and key not in taken)
+
+
+def takesLetters(widget: Any) -> bool:
+    """Whether letters are for a widget, None for none, and not for the review."""
+    return widget is not None and any(widget.inherits(name) for name in LETTERS)

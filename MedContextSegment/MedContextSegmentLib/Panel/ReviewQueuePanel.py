@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
@@ -14,7 +15,7 @@ from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.QtHelpers import showText
 from MedContextSegmentLib.Panel.ReviewActions import ReviewActions
 from MedContextSegmentLib.Panel.ReviewedToStore import ReviewedToStore
-from MedContextSegmentLib.Panel.ReviewKeys import ReviewKeys
+from MedContextSegmentLib.Panel.ReviewKeys import ReviewKeys, takesLetters
 from MedContextSegmentLib.Panel.RunControl import INTERVAL_MS, RunControl
 
 TURN_SECONDS = 0.001
@@ -143,6 +144,8 @@ class ReviewQueuePanel:
         session = self.actions.session
         review = session.review() if session is not None else None
         self.ui.reviewNoteEdit.text = review.note if review is not None else ""
+        if session is not None and takesLetters(slicer.app.focusWidget()):
+            self.ui.reviewArea.setFocus()  # of the table from which the case was opened, say: keys are for the review
         self._turns.start()
 
     def _turn(self) -> None:

@@ -170,10 +170,10 @@ def writeRecord(out: Path, sources: Mapping[str, Any]) -> None:
 
 
 def reviewsOf(out: Path) -> list[tuple[str, str]]:
-    """Case and verdict of each line that people wrote."""
+    """Case and verdict of each verdict that people gave."""
     path = Layout(out).reviews
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [(line["case"], line["verdict"]) for line in map(json.loads, lines)]
+    return [(line["case"], line["verdict"]) for line in map(json.loads, lines) if line["verdict"] != "open"]
 
 
 def paintIn(segmentation: Any, volume: Any, place: tuple[slice, slice, slice] | None = None) -> Any:

@@ -148,11 +148,18 @@ def test_changes_are_taken_back_only_after_asking(queue: Any) -> None:
     click(queue, queue.ui.revertCaseButton)
     assert shownCase(queue) == FIRST
     assert np.array_equal(shownSegments(queue)["Anterior"], before)
+    correct(queue)
+    click(queue, queue.ui.correctButton)
+    click(queue, queue.ui.previousCaseButton)
+    dialogs.answers.append(True)
+    click(queue, queue.ui.revertCaseButton)
+    click(queue, queue.ui.nextCaseButton)
+    click(queue, queue.ui.previousCaseButton)
+    assert "corrected" not in queue.ui.reviewCaseLabel.text
+    assert np.array_equal(shownSegments(queue)["Anterior"], before)  # it was taken back for good
 
 
-def test_keys_judge_wherever_the_focus_is_but_not_while_somebody_types(
-    queue: Any, reviewing: Any, finished: Path
-) -> None:
+def test_keys_judge_where_nothing_else_takes_letters(queue: Any, reviewing: Any, finished: Path) -> None:
     from harness import slicer_qt
     from harness.batches import reviewsOf
     from harness.panel import waitUntil
@@ -161,27 +168,34 @@ def test_keys_judge_wherever_the_focus_is_but_not_while_somebody_types(
     slicer.util.mainWindow().show()  # as Slicer's is
     reviewing.parent.activateWindow()
     table = reviewing.batch.batch.ui.batchTable
+    batch, view = reviewing.batch.batch, queue.ui.reviewArea  # as a slice view does, it takes no letters
+    batch.table.select(SECOND)
     table.setFocus()
     slicer.app.processEvents()
-    press(table, "A")
-    assert waitUntil(lambda: shownCase(queue) == SECOND)
-    assert reviewsOf(finished) == [(FIRST, "accept")]
+    batch.ui.openBatchCaseButton.click()
+    assert waitUntil(lambda: shownCase(queue) == SECOND and not queue.control.running)
+    press(slicer.app.focusWidget(), "A")  # the keys are for the case that was opened
+    assert waitUntil(lambda: shownCase(queue) == THIRD and not queue.control.running)
+    assert reviewsOf(finished) == [(SECOND, "accept")]
     note = queue.ui.reviewNoteEdit
-    note.setFocus()
-    slicer.app.processEvents()
-    for key in "ACRSNP":
-        press(note, key)
+    for widget in (note, table, reviewing.batch.batch.ui.batchModelSelector, batch.ui.batchFilterEdit):
+        widget.setFocus()
+        slicer.app.processEvents()
+        for key in "ACRSNP":
+            press(widget, key)
+        assert shownCase(queue) == THIRD
+        assert reviewsOf(finished) == [(SECOND, "accept")]
     assert note.text.upper() == "ACRSNP"
-    assert shownCase(queue) == SECOND
-    table.setFocus()
+    batch.ui.batchFilterEdit.text = ""
+    view.setFocus()
     slicer.app.processEvents()
-    press(table, "N")
-    assert waitUntil(lambda: shownCase(queue) == THIRD)
-    press(table, "P")
-    assert waitUntil(lambda: shownCase(queue) == SECOND)
-    press(table, "R")
-    assert waitUntil(lambda: shownCase(queue) == THIRD)
-    assert reviewsOf(finished)[-1] == (SECOND, "reject")
+    press(view, "N")
+    assert waitUntil(lambda: shownCase(queue) == LAST and not queue.control.running)
+    press(view, "P")
+    assert waitUntil(lambda: shownCase(queue) == THIRD and not queue.control.running)
+    press(view, "R")
+    assert waitUntil(lambda: shownCase(queue) == LAST and not queue.control.running)
+    assert reviewsOf(finished)[-1] == (THIRD, "reject")
     slicer_qt.leave(reviewing)  # another module: the keys are its own
     assert not any(shortcut.enabled for shortcut in queue.keys._shortcuts.values())
 

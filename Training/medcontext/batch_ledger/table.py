@@ -49,7 +49,7 @@ def write_csv(out: Path) -> Path:
     writer.writerow(map(_safe, table.columns()))
     for case in sorted(rows, key=lambda name: (name.casefold(), name)):
         words = "; ".join(outlier.text for outlier in reasons.get(case, ()))
-        said = _standing(stand[case]) if case in stand else _void(void[case]) if case in void else ("", "", "")
+        said = _said(stand.get(case), void.get(case))
         writer.writerow(map(_safe, table.cells(rows[case], said, words)))
     try:
         write_bytes(layout.table, text.getvalue().encode("utf-8-sig"))
@@ -77,14 +77,16 @@ def label_names(layout: Layout, rows: Mapping[str, Row]) -> list[str]:
     return list(known)
 
 
-def _standing(review: Review) -> tuple[str, str, str]:
-    """Verdict, corrected file and note."""
-    return review.verdict, review.corrected if review.verdict == "correct" else "", review.note
+def _said(review: Review | None, void: Review | None) -> tuple[str, str, str]:
+    """Verdict, corrected file and note.
 
-
-def _void(review: Review) -> tuple[str, str, str]:
-    """The same of a verdict on a result that is there no more: whoever filters the table must not take it for one."""
-    return VOID, "", f"{review.verdict}, of an earlier result. {review.note}".rstrip()
+    Whoever filters the table must not take a verdict on a result that is there no more for one on this.
+    """
+    if review is not None:
+        return review.verdict, review.corrected if review.verdict == "correct" else "", review.note
+    if void is not None:
+        return VOID, "", f"{void.verdict}, of an earlier result. {void.note}".rstrip()
+    return "", "", ""
 
 
 class _Table:

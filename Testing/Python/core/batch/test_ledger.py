@@ -29,8 +29,8 @@ from medcontext.batch_ledger import (
     Tail,
     append_review,
     read_reviews,
-    result_id,
     read_rows,
+    result_id,
     write_csv,
 )
 from medcontext.errors import InputError, ResourceError

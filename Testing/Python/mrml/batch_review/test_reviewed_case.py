@@ -157,8 +157,8 @@ def test_slicers_own_save_never_writes_over_the_result(show: Any, session: Any, 
     assert case.segmentation.GetStorageNode() is None  # so that Slicer asks for a place
     session.judge("accept")
     case.keep()
+    session.judge("accept")
     show("hippocampus_024")
-    session.queue.rows.reviews = {}
     case = show(CASE)
     file = Path(case.segmentation.GetStorageNode().GetFileName())
     assert file == out / "corrected" / f"{CASE}.seg.nrrd"
@@ -176,6 +176,107 @@ def test_what_was_changed_is_kept_without_a_verdict_too(show: Any, out: Path) ->
     fresh = show(CASE, fresh=True)
     assert not fresh.corrected
     assert not np.array_equal(arrays(fresh)["Anterior"], painted > 0)
+
+
+def doneAgain(out: Path) -> None:
+    """As a batch with another model leaves its case: same name, another result."""
+    from harness.batches import doneRow, writeRows
+
+    outputs = {"nii.gz": [{"path": f"segmentations/{CASE}.nii.gz", "size": 1, "mtime_ns": 2}]}
+    writeRows(out, [doneRow(CASE, outputs=outputs, certainty=0.5)])
+
+
+@pytest.mark.parametrize("verdict", ["accept", "reject", "changed"])
+def test_a_result_that_was_done_again_is_offered_again_and_shown_as_it_is_now(
+    show: Any, session: Any, out: Path, worker: Any, look: Callable[[Path], Any], verdict: str
+) -> None:
+    from harness.batches import paintIn
+    from MedContextSegmentLib.Batch.BatchTexts import reasonText
+    from MedContextSegmentLib.Batch.ReviewSession import ReviewSession
+
+    case = show(CASE)
+    if verdict != "accept":
+        painted = paintIn(case.segmentation, case.volumes[0])
+    session.judge("accept" if verdict == "changed" else verdict)
+    session.end()
+    assert look(out).reviewed(CASE)
+    doneAgain(out)
+    rows = look(out)
+    again = ReviewSession(rows, worker)
+    assert again.queue.reviewed == 0
+    assert again.queue.following() == CASE
+    assert rows.verdict(CASE) == "void"
+    assert "An earlier result" in reasonText(rows, CASE)
+    run = again.opening(CASE)
+    while run.poll():
+        pass
+    again.opened(CASE, run)
+    assert not again.case.corrected
+    assert again.review() is None
+    if verdict == "accept":
+        again.end()
+        return
+    assert not np.array_equal(arrays(again.case)["Anterior"], painted > 0)
+    file = out / "corrected" / f"{CASE}.seg.nrrd"
+    before = file.read_bytes()
+    paintIn(again.case.segmentation, again.case.volumes[0], (slice(8, 9), slice(8, 9), slice(8, 9)))
+    again.judge("accept")
+    assert file.read_bytes() != before
+    assert (file.parent / "earlier" / f"{CASE}.1.seg.nrrd").read_bytes() == before  # what a person drew stays
+    assert look(out).verdict(CASE) == "correct"
+    again.end()
+
+
+def test_a_verdict_on_what_is_shown_does_not_hold_for_what_the_batch_made_meanwhile(
+    show: Any, session: Any, out: Path, look: Callable[[Path], Any]
+) -> None:
+    show(CASE)
+    doneAgain(out)
+    session.judge("accept")
+    assert look(out).verdict(CASE) == "void"
+
+
+@pytest.mark.parametrize(("verdict", "left"), [("accept", ""), ("reject", "reject")])
+def test_what_was_taken_back_does_not_come_again(
+    show: Any, session: Any, out: Path, look: Callable[[Path], Any], verdict: str, left: str
+) -> None:
+    from harness.batches import paintIn
+
+    case = show(CASE)
+    painted = paintIn(case.segmentation, case.volumes[0])
+    session.judge(verdict)
+    show(CASE, fresh=True)
+    session.takeBack()
+    show("hippocampus_024")
+    assert look(out).verdict(CASE) == left
+    again = show(CASE)
+    assert not again.corrected
+    assert not np.array_equal(arrays(again)["Anterior"], painted > 0)
+    assert [path.name for path in (out / "corrected").iterdir()] == ["earlier"]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_segments_are_kept_when_somebody_deletes_only_the_scan(
+    show: Any, session: Any, out: Path, writable: bool
+) -> None:
+    from harness.batches import paintIn
+    from medcontext.io import read_segmentation
+
+    case = show(CASE)
+    painted = paintIn(case.segmentation, case.volumes[0])
+    if not writable:
+        (out / "corrected").write_text("a file", encoding="utf-8")
+    slicer.mrmlScene.RemoveNode(case.volumes[0])
+    assert session.caseIsGone()
+    assert session.case is None
+    if writable:
+        volume, _labels = read_segmentation(out / "corrected" / f"{CASE}.seg.nrrd")
+        assert (volume.array == 1).sum() == painted.sum()
+        assert show(CASE).corrected
+    else:
+        assert "cannot be written" in session.problem
+        assert case.segmentation.GetScene() is not None
+        slicer.mrmlScene.RemoveNode(case.segmentation)
 
 
 def test_a_result_that_was_accepted_since_is_shown_as_the_batch_made_it(
@@ -211,8 +312,11 @@ def test_a_scan_that_moved_is_one_sentence_and_leaves_nothing_behind(
 
 
 def test_a_broken_correction_is_said_and_not_overwritten(show: Any, session: Any, out: Path) -> None:
+    from medcontext.batch_ledger import Review
+
     file = out / "corrected" / f"{CASE}.seg.nrrd"
     file.parent.mkdir()
+    session.queue.rows.add(Review(CASE, "correct", f"corrected/{CASE}.seg.nrrd"))
     file.write_text("NRRD0004\nbroken", encoding="utf-8")
     before = nodes()
     with pytest.raises(InputError, match="corrected segments"):
