@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import threading
@@ -78,6 +79,7 @@ def admit(facts: Message, dask_worker: Any = None) -> Message:
 
 def warm_up() -> None:
     """Load the libraries that a case needs, which takes longer than many a case."""
+    _wait_politely()
     import medcontext.batch.stages
     import medcontext.workflows.predictor  # noqa: F401
 
@@ -168,6 +170,7 @@ def _answer(
 def _load(run: RunFacts, errand: Errand, share: int, name: str) -> _Loaded:
     """The model, loaded once in the life of this process."""
     global _loaded
+    _wait_politely()
     from medcontext.devices import usable_cores
     from medcontext.workflows.predictor import make_predictor
 
@@ -190,6 +193,11 @@ def _load(run: RunFacts, errand: Errand, share: int, name: str) -> _Loaded:
         raise _Refused(f"{_here()} cannot use the model. {error}") from error
     _loaded = _Loaded(key, predictor, model)
     return _loaded
+
+
+def _wait_politely() -> None:
+    """Let threads that wait for each other sleep: other workers want the cores. Heard only before torch is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _key(model_sha256: str, options: BatchOptions, plan: FixedPlan | None) -> tuple[str, ...]:
