@@ -16,6 +16,7 @@ from medcontext.exchange import ExchangeFolder, SharedArray
 from medcontext.geometry import IndexBox
 from MedContextSegmentLib.Batch.CaseScene import CaseVoxels
 from MedContextSegmentLib.Batch.RunRecord import RunRecord, readRun
+from MedContextSegmentLib.Batch.Sources import Sources
 from MedContextSegmentLib.Worker.Results import SegmentationResult, SegmentLabel
 from MedContextSegmentLib.Worker.WorkerChild import WorkerEnd
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
@@ -37,7 +38,7 @@ class CaseReader:
 
     def __init__(self, out: Path, worker: WorkerProcess, exchangeRoot: Path | None = None) -> None:
         self._layout, self._worker, self._root = Layout(out), worker, exchangeRoot
-        self._run: RunRecord | None = None
+        self._sources = Sources(self._layout.sources)
 
     def read(self, case: str, row: Row) -> CaseVoxels:
         """Read a case and wait for it.
@@ -50,13 +51,11 @@ class CaseReader:
             MedContextError: it cannot be read; one sentence says why.
         """
         labelmap = self._labelmap(case, row)
-        if self._run is None or case not in self._run.sources:
-            self._run = readRun(self._layout)
-        run = self._run
+        run, source = readRun(self._layout), self._sourceOf(case)
         with ExchangeFolder(self._root) as folder:
             answer = self._ask(
                 case=case,
-                **run.sourceOf(case),
+                **source,
                 labelmap=str(labelmap.absolute()),
                 odd=run.odd,
                 keep_identifiers=run.keepIdentifiers,
@@ -70,6 +69,20 @@ class CaseReader:
             channels, result, affine = _turned(channels, result, affine)
         titles = run.channels if len(run.channels) == len(channels) else tuple(map(str, range(len(channels))))
         return CaseVoxels(case, list(zip(titles, channels, strict=True)), affine, result, run.settings)
+
+    def _sourceOf(self, case: str) -> dict[str, Any]:
+        """The files of a case, as the worker's request ``batch_case`` takes them."""
+        try:
+            entry = self._sources.entry(case)
+        except (OSError, ValueError) as error:
+            text = _("{path} cannot be read: {problem}.")
+            raise InputError(text.format(path=self._layout.sources, problem=error)) from error
+        if entry is None or not entry.get("paths"):
+            raise InputError(
+                _("Nobody knows from which files {case} was read.").format(case=case),
+                _("Run the batch again with the same input."),
+            )
+        return {key: entry[key] for key in ("paths", "series", "more_series") if entry.get(key)}
 
     def _labelmap(self, case: str, row: Row) -> Path:
         outputs = row.get("outputs") or {}

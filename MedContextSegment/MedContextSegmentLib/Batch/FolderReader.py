@@ -12,12 +12,10 @@ from typing import Any
 from medcontext.batch_ledger import Layout, Review, Tail, find_outliers, read_reviews, review_order
 from medcontext.errors import MedContextError
 from MedContextSegmentLib.Batch.CaseRow import CaseRow, caseRow
+from MedContextSegmentLib.Batch.Sources import Sources
 
 PIECE_BYTES = 1 << 22
 """How much of the ledger is read at once: some 4000 cases."""
-
-NAMELESS = b'"": '
-"""How the line begins that is about no case."""
 
 REST = 10.0
 """What is unusual is looked for again after so many times as long as it took: with 10,000 cases that is 0.2 s."""
@@ -167,20 +165,13 @@ def runFacts(layout: Layout) -> RunFacts | None:
 
 
 def _given(sources: Path) -> list[str]:
-    """The input of a batch: it stands under the empty name in ``sources.json``, which has a line for each case.
-
-    The file names every slice of every series and is not read as a whole.
-    """
+    """The input of a batch: it stands under the empty name in ``sources.json``."""
     try:
-        with sources.open("rb") as lines:
-            for line in lines:
-                if line.startswith(NAMELESS):
-                    entry = json.loads(line.removeprefix(NAMELESS).rstrip(b",\n\r "))
-                    places = _object({"": entry}, "").get("input")
-                    return [str(place) for place in places] if isinstance(places, list) else []
+        entry = Sources(sources).entry("")
     except (OSError, ValueError):  # then a person says it
-        pass
-    return []
+        return []
+    places = entry.get("input") if entry is not None else None
+    return [str(place) for place in places] if isinstance(places, list) else []
 
 
 def _object(data: Any, key: str) -> Mapping[str, Any]:

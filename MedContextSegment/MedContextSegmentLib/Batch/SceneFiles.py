@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
+import traceback
 from collections import deque
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from medcontext.batch_ledger import DONE, FAILED, RUNNING, Layout, LedgerWriter, Row, Tail, read_rows
-from medcontext.errors import CancelledError, InputError, MedContextError
+from medcontext.batch_ledger import (
+    DONE,
+    FAILED,
+    RUNNING,
+    Layout,
+    LedgerWriter,
+    Row,
+    Tail,
+    read_rows,
+    result_id,
+)
+from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
 from MedContextSegmentLib.Batch.CaseScene import CaseScene
 from MedContextSegmentLib.Batch.SceneBundle import writeBundle
@@ -100,6 +109,8 @@ class SceneFiles:
             raise
         except MedContextError as error:
             return self._fail(record, error)
+        except Exception as error:  # one scene must not end the engine, which works on thousands of others
+            return self._fail(record, unforeseen(error))
         finally:
             self._scene.clear()
         self.made += 1
@@ -117,7 +128,7 @@ class SceneFiles:
         writeBundle(place, self._work)
         status = place.stat()
         entry = {"path": self._layout.relative(place), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-        return {"of": identity(row), "outputs": {"mrb": [entry]}}
+        return {"of": result_id(row), "outputs": {"mrb": [entry]}}
 
     def _fail(self, record: Row, error: MedContextError) -> str:
         self.failed += 1
@@ -133,7 +144,7 @@ class SceneFiles:
         record = self._records.get(case, {})
         return (
             record.get("state") == DONE
-            and record.get("of") == identity(row)
+            and record.get("of") == result_id(row)
             and self._isOurs(case, self._layout.scene(case))
         )
 
@@ -160,7 +171,13 @@ class SceneFiles:
         )
 
 
-def identity(row: Row) -> str:
-    """Changes when a case is done again with another outcome."""
-    facts = {name: row.get(name) for name in ("input_sha256", "model_sha256", "options_hash", "outputs")}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+def unforeseen(error: Exception) -> MedContextError:
+    """A fault as something to write down. What libraries say of it is left out: paths may name a patient."""
+    if isinstance(error, MemoryError):
+        return ResourceError(
+            _("Memory ran out while the scene was made."), _("Start the same command again when it is free.")
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = _("The scene could not be made ({fault} in {place}).")
+    return MedContextError(text.format(fault=type(error).__name__, place=place), _("Please report this."))

@@ -107,7 +107,8 @@ def test_a_scan_that_is_gone_stops_no_other(make: Make, layout: Layout, batch: B
     sources["crop"]["paths"] = [str(layout.root / "gone.nii.gz")]
     series = [str(layout.root / "Doe_Johanna" / Path(file).name) for file in sources[batch.dicom]["series"]]
     sources[batch.dicom] |= {"paths": [str(layout.root / "Doe_Johanna")], "series": series}
-    layout.sources.write_text(json.dumps(sources), encoding="utf-8")
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in sources.items())
+    layout.sources.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     for case in batch.done:
         layout.scene(case).unlink()
     assert counts(make()) == (1, 0, 2)
@@ -116,6 +117,35 @@ def test_a_scan_that_is_gone_stops_no_other(make: Make, layout: Layout, batch: B
     assert hidden["kind"] == "input"
     assert "Johanna" not in json.dumps(hidden)
     assert "IM_TIEF" not in json.dumps(hidden)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (RuntimeError("/export/Doe_Johanna/IM_1"), "RuntimeError"),
+        (MemoryError("/export/Doe_Johanna"), "Memory ran out"),
+    ],
+)
+def test_a_fault_of_a_library_stops_no_other_scene_and_names_nobody(
+    batch: Batch, layout: Layout, worker: Any, fault: Exception, words: str
+) -> None:
+    class Breaking(CaseReader):
+        def read(self, case: str, row: Any) -> Any:
+            if case == batch.dicom:
+                raise fault
+            return super().read(case, row)
+
+    scenes = SceneFiles(layout.root, Breaking(layout.root, worker))
+    for case in batch.done:
+        layout.scene(case).unlink()
+        scenes.add(case)
+    told = ""
+    while scenes.waiting:
+        told += scenes.step()
+    scenes.close()
+    assert counts(scenes) == (2, 0, 1)
+    assert words in record(layout, batch.dicom)["error"]["message"]
+    assert "Johanna" not in told + json.dumps(record(layout, batch.dicom))
 
 
 def test_a_case_without_a_label_map_says_what_to_do(make: Make, layout: Layout) -> None:
