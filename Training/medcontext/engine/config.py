@@ -13,6 +13,9 @@ from medcontext.data.sampling import FOREGROUND_SHARE
 CHECKPOINT = "checkpoint.pt"
 """File in a run's folder from which a stopped run goes on."""
 
+CURVE = "curve.png"
+"""File in a run's folder that shows the loss and the Dice of held-out cases over the steps."""
+
 MONITORED = 3
 """Held-out cases that are segmented while training; more would cost time that training needs."""
 

@@ -12,7 +12,7 @@ from medcontext.engine.asking import Requests, Stopwatch
 from medcontext.engine.batches import BatchSource, Shard, to_device
 from medcontext.engine.best import Best
 from medcontext.engine.checkpoint import load_checkpoint
-from medcontext.engine.config import CHECKPOINT
+from medcontext.engine.config import CHECKPOINT, CURVE
 from medcontext.engine.course import Course, open_course
 from medcontext.engine.delivery import Delivery
 from medcontext.engine.keeping import Checkpoints, Troubles
@@ -27,7 +27,6 @@ from medcontext.engine.watch import FIRST_SECONDS, MOST_SECONDS, VALIDATION_SHAR
 from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 
-CURVE = "curve.png"
 TIMED_STEPS, TIMED_TOTAL = 20, 10**6
 FEW_STEPS = 1000
 """Fewer steps are warned about."""
