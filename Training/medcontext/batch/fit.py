@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.options import BatchOptions
+from medcontext.batch.record import RunRecord, model_identity
+from medcontext.batch_ledger import DONE, Layout, Row
 from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
 from medcontext.errors import InputError, MedContextError
@@ -48,6 +50,47 @@ def check_division(options: BatchOptions) -> None:
     read_target(options.cluster)
 
 
+def check_same(
+    before: RunRecord | None,
+    cases: Sequence[BatchCase],
+    card: ModelCard,
+    options: BatchOptions,
+    ledger: Mapping[str, Row],
+    layout: Layout,
+) -> None:
+    """Refuse to replace what another model or other options gave, and to name cases in two ways in one folder.
+
+    Args:
+        before: of the earlier run into the folder, where there was one.
+        cases, card, options: of the run that begins.
+        ledger: the newest row of each case.
+        layout: of the output folder.
+
+    Raises:
+        InputError: that is what would happen.
+    """
+    if before is None:
+        return
+    named = before.options.keep_identifiers
+    dicom = any(case.is_dicom or any(case.more_series) for case in cases)
+    if named != options.keep_identifiers and ledger and dicom:
+        raise InputError(
+            f"{layout.root} holds a run {'with' if named else 'without'} --keep-identifiers: its DICOM cases have "
+            "other names, and would be in there twice.",
+            f"{'Add' if named else 'Leave out'} --keep-identifiers, or choose another output folder.",
+        )
+    if options.overwrite or before.matches(card, options):
+        return
+    made = sum(row["state"] == DONE for case in cases if (row := ledger.get(case.id)))
+    if made:
+        other = f"by another model ({before.model.id} {before.model.version})"
+        by = "with other options" if before.model.identity == model_identity(card) else other
+        raise InputError(
+            f"{layout.root} holds results of these cases made {by}: {made} of {len(cases)}.",
+            "Choose another output folder, or add --overwrite to compute them anew.",
+        )
+
+
 def check_fit(cases: Sequence[BatchCase], card: ModelCard) -> None:
     """Refuse a model that takes another number of channels than all cases have whose headers can be read.
 
@@ -71,5 +114,5 @@ def _channels(case: BatchCase) -> int | None:
         return len(case.paths)
     try:
         return sum(look_at(path).channels for path in case.paths)
-    except (MedContextError, OSError):
+    except (MedContextError, OSError, ValueError):
         return None

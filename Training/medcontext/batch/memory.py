@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,18 @@ def plan_memory(
 def case_bytes(case: BatchCase, card: ModelCard) -> int:
     """Bytes that a case takes at most while it is read, computed and written, by its headers."""
     try:
-        voxels, cubic_mm = _extent(case)
-    except (OSError, RuntimeError, ValueError):  # what is wrong with it is said when it is read
-        return UNPACKED * sum(file.stat().st_size for file in case.image_files if file.is_file())
+        return _by_header(case, card)
+    except (
+        ArithmeticError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # what is wrong with it is said when it is read
+        return UNPACKED * _bytes_on_disk(case)
+
+
+def _by_header(case: BatchCase, card: ModelCard) -> int:
+    voxels, cubic_mm = _extent(case)
     spacing, patch = card.input.spacing, card.input.patch_size
     channels = len(card.input.channels)
     scores = card.classes
@@ -90,6 +100,15 @@ def case_bytes(case: BatchCase, card: ModelCard) -> int:
     # The image as float32 is kept for the thumbnail, and exists twice more while it is read and normalised; on the
     # model's grid it exists three times for a moment. Labels, certainty and what is packed take a few bytes a voxel.
     return int(voxels * (12 * channels + 8) + inside * 12 * channels + slab)
+
+
+def _bytes_on_disk(case: BatchCase) -> int:
+    """Bytes of the image files that can be looked at."""
+    total = 0
+    with suppress(OSError, ValueError):  # names too long for the system, folders that may not be read
+        for file in case.image_files:
+            total += file.stat().st_size
+    return total
 
 
 def _extent(case: BatchCase) -> tuple[int, float]:

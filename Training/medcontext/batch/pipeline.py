@@ -18,6 +18,7 @@ from medcontext.batch.case import BatchCase
 from medcontext.batch.memory import MemoryGate, MemoryPlan, case_bytes
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
+from medcontext.batch.record import model_identity
 from medcontext.batch.stages import (
     LESS_MEMORY,
     CaseInput,
@@ -89,7 +90,7 @@ class Pipeline:
     ) -> None:
         self._predictor, self._model, self._layout, self._options = predictor, model, layout, options
         self._outcomes, self._memory, self._gate = outcomes, memory, MemoryGate(memory)
-        self._on_plan = on_plan
+        self._on_plan, self._identity = on_plan, model_identity(model.card)
         self._over = threading.Event()
         # Only this thread asks the control: it also gives the sign of life.
         self._here = obedient(reporter, control)
@@ -169,7 +170,7 @@ class Pipeline:
                 f"The case takes about {size / 1e9:.1f} GB of memory, more than the {self._memory.budget / 1e9:.1f} "
                 "GB planned: nothing else is worked on beside it."
             )
-        return _Item(case, rows.running(case, self._options, self._model.sha256), size, voice)
+        return _Item(case, rows.running(case, self._options, self._identity), size, voice)
 
     def _hand_on(self, to: queue.Queue[_Item | None], item: _Item | None) -> None:
         """Put an item into a queue unless the run is given up."""
@@ -246,7 +247,7 @@ class Pipeline:
     def _alone(self, case: BatchCase, why: str) -> None:
         """A case with nothing beside it, on the way that takes least memory."""
         self._here.check_cancelled()
-        self._outcomes.append(rows.running(case, self._options, self._model.sha256))
+        self._outcomes.append(rows.running(case, self._options, self._identity))
         self._outcomes.sync()
         row = process_case(
             self._predictor, self._model, case, self._layout, self._options, self._here, frugal=why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -24,7 +25,14 @@ from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 
 SCHEMA_VERSION = 1
+_TOLD_ONLY = ("title", "license", "training", "parent")
+"""Of a model's card: changes no result."""
 _PACKAGES = ("torch", "numpy", "SimpleITK", "monai", "pydicom", "highdicom")
+
+
+def model_identity(card: ModelCard) -> str:
+    """Hash over what decides the results of a model: all its weights, and what its card says of using them."""
+    return hashlib.sha256(card.model_dump_json(exclude=set(_TOLD_ONLY)).encode()).hexdigest()
 
 
 class RunModel(StrictModel):
@@ -33,6 +41,9 @@ class RunModel(StrictModel):
     id: str
     version: str
     sha256: str
+    """Of the (first) weights."""
+    identity: str
+    """See :func:`model_identity`."""
     labels: list[dict[str, Any]]
     """Value, name, colour and terminology of each."""
     channels: list[str] = Field(default_factory=list)
@@ -48,6 +59,7 @@ class RunModel(StrictModel):
             id=card.id,
             version=card.version,
             sha256=card.weights[0].sha256,
+            identity=model_identity(card),
             labels=card.labels,
             channels=[channel.name for channel in card.input.channels],
             title=card.title,
@@ -108,11 +120,11 @@ class RunRecord(StrictModel):
 
     def matches(self, card: ModelCard, options: BatchOptions) -> bool:
         """Whether model and options would give the same results."""
-        return self.model.sha256 == card.weights[0].sha256 and self.options_hash == options.hash()
+        return self.model.identity == model_identity(card) and self.options_hash == options.hash()
 
     def gives_the_same_as(self, other: RunRecord) -> bool:
         """Whether the results of two runs are made in the same way."""
-        return (self.model.sha256, self.options_hash) == (other.model.sha256, other.options_hash)
+        return (self.model.identity, self.options_hash) == (other.model.identity, other.options_hash)
 
     def with_memory(self, plan: MemoryPlan) -> RunRecord:
         """With the memory plan."""
@@ -125,6 +137,24 @@ class RunRecord(StrictModel):
     def at_its_end(self) -> RunRecord:
         """Of a run that looked at all of its cases."""
         return self.model_copy(update={"overwriting": ""})
+
+
+def told_inputs(
+    given: Sequence[Path | str], found: Sequence[BatchCase], skipped: Sequence[Skipped], options: BatchOptions
+) -> list[str]:
+    """What was given, as far as it may be told: names of folders with DICOM files may be those of patients.
+
+    Args:
+        given: what was given.
+        found, skipped: what was found there, for all parts of a run.
+        options: of the run.
+    """
+    dicom = any(case.is_dicom or any(case.more_series) for case in found) or any(map(_is_pseudonym, skipped))
+    return [] if dicom and not options.keep_identifiers else [str(place) for place in given]
+
+
+def _is_pseudonym(entry: Skipped) -> bool:
+    return bool(entry.files) and not any(file.name in entry.place for file in entry.files)
 
 
 def record_place(layout: Layout, options: BatchOptions) -> Path:
@@ -169,36 +199,6 @@ def write_record(record: RunRecord, layout: Layout, options: BatchOptions) -> No
     whole = RunRecord.read(layout.run) if layout.run.exists() else None
     if whole is None or whole.execution is None or not whole.gives_the_same_as(record):
         _write_json(layout.run, data)
-
-
-def write_sources(
-    layout: Layout, given: Sequence[Path | str], cases: Sequence[BatchCase], skipped: Sequence[Skipped]
-) -> None:
-    """Write ``sources.json``, the only file with paths of DICOM inputs: a case a line, with the files it is read from.
-
-    Under the empty name stands what was given, and of which files no case was made.
-
-    Raises:
-        InputError: the folder cannot be written.
-        ResourceError: its disk is full.
-    """
-    entries: dict[str, Any] = {case.id: _files_of(case) for case in cases}
-    left_out = {entry.place: [str(file.absolute()) for file in entry.files] for entry in skipped}
-    entries[""] = {"input": [str(Path(place).absolute()) for place in given], "skipped": left_out}
-    lines = (f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items())
-    _write_text(layout.sources, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _files_of(case: BatchCase) -> dict[str, Any]:
-    """Where a case was read from, without what is empty."""
-    entry: dict[str, Any] = {
-        "paths": [str(path.absolute()) for path in case.paths],
-        "series": [str(path.absolute()) for path in case.series],
-        "more_series": [[str(path.absolute()) for path in series] for series in case.more_series],
-        "roi": case.roi,
-        "reference": None if case.reference is None else str(case.reference.absolute()),
-    }
-    return {name: value for name, value in entry.items() if value}
 
 
 def software() -> dict[str, str]:

@@ -218,7 +218,7 @@ def _is_done(
         return False
     try:
         return _same_inputs(case, row, options.verify)
-    except MedContextError:  # a file is gone: working on the case says which
+    except (MedContextError, OSError, ValueError):  # a file is gone: working on the case says which
         return False
 
 

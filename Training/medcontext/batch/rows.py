@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -77,8 +78,19 @@ def _count(row: Row | None, key: str) -> int:
 def error_facts(error: BaseException, case: BatchCase) -> dict[str, str]:
     """An error as rows hold it, free of identifiers."""
     if isinstance(error, MedContextError):
-        return {"kind": error.kind, "message": scrub(error.message, case), "hint": scrub(error.hint, case)}
-    return {"kind": "error", "message": scrub(f"{type(error).__name__}: {error}", case), "hint": ""}
+        message, hint = (without_folders(scrub(text, case), case) for text in (error.message, error.hint))
+        return {"kind": error.kind, "message": message, "hint": hint}
+    text = scrub(f"{type(error).__name__}: {error}", case)
+    return {"kind": "error", "message": without_folders(text, case), "hint": ""}
+
+
+def without_folders(text: str, case: BatchCase) -> str:
+    """A sentence that names files of a case by their name alone: folders may be called like patients."""
+    places = [*case.paths, *case.series, *(file for files in case.more_series for file in files)]
+    places += [Path(place) for place in (case.reference, case.roi) if place is not None]
+    for folder in sorted({str(place.parent) for place in places} - {".", ""}, key=len, reverse=True):
+        text = text.replace(f"{folder.rstrip(os.sep)}{os.sep}", "")
+    return text
 
 
 def input_facts(case: BatchCase) -> list[dict[str, Any]]:
@@ -88,7 +100,7 @@ def input_facts(case: BatchCase) -> list[dict[str, Any]]:
         InputError: a file is missing or cannot be read.
     """
     states = [(file, *_state(file)) for path in case.files for file in files_of(path)]
-    if not case.is_dicom and len(states) <= MANY_FILES:
+    if not (case.private or case.is_dicom or any(case.more_series)) and len(states) <= MANY_FILES:
         return [{"name": _name(file), "size": size, "mtime_ns": when} for file, size, when in states]
     digest = hashlib.sha256("".join(f"{size} {when}\n" for _, size, when in states).encode())
     return [
@@ -123,8 +135,9 @@ def _name(file: Path) -> str:
 def _state(file: Path) -> tuple[int, int]:
     try:
         status = file.stat()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{file} cannot be read: {error.strerror or error}.", "Check that it is there and may be read."
+            f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.",
+            "Check that it is there and may be read.",
         ) from error
     return status.st_size, status.st_mtime_ns

@@ -13,15 +13,15 @@ from medcontext.batch import rows
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.exports import check_formats, targets, without_dicom_seg
 from medcontext.batch.find import find_cases
-from medcontext.batch.fit import check_division, check_fit, read_model_card
+from medcontext.batch.fit import check_division, check_fit, check_same, read_model_card
 from medcontext.batch.layout import open_output
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
-from medcontext.batch.record import RunRecord, read_record, write_record, write_sources
+from medcontext.batch.record import RunRecord, read_record, told_inputs, write_record
 from medcontext.batch.resume import Earlier, look_back, sweep
-from medcontext.batch.shard import cases_of
+from medcontext.batch.shard import cases_of, refuse_overlap
 from medcontext.batch.voice import shared
-from medcontext.batch_ledger import DONE, SKIPPED, Layout, LedgerWriter, read_rows, write_csv
+from medcontext.batch_ledger import SKIPPED, Layout, LedgerWriter, read_rows, write_csv
 from medcontext.card_schema import ModelCard
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError
 from medcontext.events import Reporter
@@ -79,19 +79,35 @@ def run_batch(
     reporter = shared(reporter or Reporter())
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     # Before torch is asked for anything: a wrong path should not cost ten seconds.
+    check_division(options)
     card = read_model_card(options.model)
     check_formats(options.formats)
-    check_division(options)
     layout = open_output(Path(output))
     asked = reporter.stopped_by(lambda: control() == "stop")
     found, skipped = find_cases(
-        given, card, output=layout.root, keep_identifiers=options.keep_identifiers, reporter=asked
+        given,
+        card,
+        output=layout.root,
+        keep_identifiers=options.keep_identifiers,
+        reporter=asked,
+        overwrite=options.overwrite,
     )
     cases = cases_of(found, options.shard)
     check_fit(cases, card)
     with LedgerWriter(layout.ledger(options.shard), warn=reporter.warning) as writer:
-        run = _Run(given, cases, card, layout, options, writer, reporter, control)
-        run.prepare(found, skipped)
+        refuse_overlap(layout, options.shard)
+        run = _Run(
+            given,
+            told_inputs(given, found, skipped, options),
+            cases,
+            card,
+            layout,
+            options,
+            writer,
+            reporter,
+            control,
+        )
+        run.prepare(skipped)
         with run.finishing():
             run.work()
     return BatchSummary(
@@ -105,21 +121,13 @@ def run_batch(
     )
 
 
-def _let_threads_sleep() -> None:
-    """Have the threads of torch wait asleep for each other, as far as it is not loaded yet and nobody chose otherwise.
-
-    By default they wait by counting. Beside threads that read and write, and beside other programs, that burns the
-    cores which those would need: on two busy cores a case took six times the processor time and five times as long.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 class _Run:
     """A run from what was found to its summary."""
 
     def __init__(
         self,
         given: Sequence[Path | str],
+        told: Sequence[str],
         cases: Sequence[BatchCase],
         card: ModelCard,
         layout: Layout,
@@ -133,8 +141,8 @@ class _Run:
         self._targets = {case.id: self._places(case) for case in cases}
         self._ledger = read_rows(layout.root)
         before = read_record(layout, card, options)
-        self._check_same(before)
-        self.record = RunRecord.begin(self._told(cases), card, options, before)
+        check_same(before, cases, card, options, self._ledger, layout)
+        self.record = RunRecord.begin(told, card, options, before)
         self.earlier = Earlier()
         self.outcomes = Outcomes(writer, layout, {}, self.earlier, self._targets, reporter, 0)
 
@@ -143,33 +151,7 @@ class _Run:
         found = targets(self._layout, case, self._card, options.formats, options.certainty_map)
         return [path for paths in found.values() for path in paths]
 
-    def _told(self, cases: Sequence[BatchCase]) -> list[str]:
-        """What was given, as far as it may be told."""
-        private = any(case.private for case in cases)
-        return [] if private else [str(place) for place in self._given]
-
-    def _check_same(self, before: RunRecord | None) -> None:
-        """Refuse to replace what another model or other options gave.
-
-        Raises:
-            InputError: that is what would happen.
-        """
-        if before is None or self._options.overwrite or before.matches(self._card, self._options):
-            return
-        made = sum(row["state"] == DONE for case in self._cases if (row := self._ledger.get(case.id)))
-        if made:
-            same = before.model.sha256 == self._card.weights[0].sha256
-            by = (
-                "with other options"
-                if same
-                else f"by another model ({before.model.id} {before.model.version})"
-            )
-            raise InputError(
-                f"{self._layout.root} holds results of these cases made {by}: {made} of {len(self._cases)}.",
-                "Choose another output folder, or add --overwrite to compute them anew.",
-            )
-
-    def prepare(self, found: Sequence[BatchCase], skipped: Sequence[Skipped]) -> None:
+    def prepare(self, skipped: Sequence[Skipped]) -> None:
         """Look at what is done, say what will be done, and write down what this run is.
 
         Raises:
@@ -183,7 +165,7 @@ class _Run:
             self._targets,
             layout,
             options,
-            self.record.model.sha256,
+            self.record.model.identity,
             self._reporter,
             self.record.overwriting,
         )
@@ -191,7 +173,6 @@ class _Run:
         names |= {layout.thumbnail(case.id).name for case in self._cases}
         sweep(layout, names, alone=options.shard is None)
         write_record(self.record, layout, options)
-        write_sources(layout, self._given, found, skipped)
         self._skip(skipped)
         refused = self.earlier.refused(layout, options.overwrite)
         todo = [case for case in self.earlier.todo if case.id not in refused]
@@ -209,6 +190,7 @@ class _Run:
         )
         self._say()
         self.outcomes.begin()
+        self._refresh_texts()
         for case in self.earlier.todo:
             if case.id in refused:
                 self._refuse(case, refused[case.id])
@@ -218,11 +200,19 @@ class _Run:
             row = rows.skipped(entry.place, entry.reason, self._options.shard_name)
             known = self._ledger.get(entry.place)
             if known is None or known["state"] != SKIPPED or known.get("error") != row["error"]:
-                self._writer.append(row)
+                self._writer.append({**row, "sequence": rows.sequence(known) + 1})
             self._reporter.emit("case", case=entry.place, status="skipped", message=entry.reason)
 
+    def _refresh_texts(self) -> None:
+        """Texts of a manifest change no result: rows of finished cases get them as they are now."""
+        done = set(self.earlier.done)
+        for case in self._cases:
+            row = self._ledger.get(case.id, {})
+            if case.id in done and row.get("text", "") != case.text:
+                self._writer.append({**row, "text": case.text, "sequence": rows.sequence(row) + 1})
+
     def _refuse(self, case: BatchCase, reason: MedContextError) -> None:
-        row = rows.running(case, self._options, self.record.model.sha256)
+        row = rows.running(case, self._options, self.record.model.identity)
         foreign = self.earlier.foreign.get(case.id, [])
         ours = [path for path in self._targets[case.id] if path.exists() and path not in foreign]
         facts = {"left": rows.file_facts(self._layout, ours), "warnings": []}
@@ -254,7 +244,9 @@ class _Run:
     def work(self) -> None:
         """Do what is to do."""
         if self._todo:
-            _let_threads_sleep()
+            # Threads of torch wait for each other by counting unless told before it is loaded. Beside threads that
+            # read and write that took six times the processor time and five times as long on two busy cores.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             from medcontext.batch.start import Engine
 
             engine = Engine(self._options, self._layout, self.outcomes, self._reporter, self._control)
@@ -278,7 +270,7 @@ class _Run:
         except Exception as error:
             # Workers of a cluster may be writing still.
             self._give_back(idle=self._options.cluster is None)
-            with contextlib.suppress(InputError, ResourceError):  # the error that led here matters more
+            with contextlib.suppress(ResourceError):  # the error that led here matters more
                 self._write_summary()
             raise self._explained(error) from error
         self._write_summary()
@@ -290,8 +282,11 @@ class _Run:
     def _write_summary(self) -> None:
         from medcontext.batch.report import write_report
 
-        write_csv(self._layout.root)
-        write_report(self._layout.root)
+        for write in (write_csv, write_report):
+            try:
+                write(self._layout.root)
+            except InputError as error:  # a spreadsheet may have it open; the results are there
+                self._reporter.warning(f"{error.message} The same command writes it.")
 
     def _explained(self, error: Exception) -> Exception:
         count = len(self.earlier.done) + self.outcomes.done

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from medcontext.batch.case import BatchCase
+from medcontext.batch_ledger import Layout
+from medcontext.batch_ledger.locking import WriterLock
 from medcontext.errors import InputError
+
+_LEDGER_OF_PART = re.compile(r"ledger\.\d+-of-(\d+)\.jsonl")
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -29,6 +34,29 @@ def cases_of(cases: Sequence[BatchCase], shard: tuple[int, int] | None) -> list[
     if shard is None:
         return list(cases)
     return [case for case in cases if part_of(case.id, shard[1]) == shard[0]]
+
+
+def refuse_overlap(layout: Layout, shard: tuple[int, int] | None) -> None:
+    """Refuse to work beside a run that divides the cases in another way: both would write the same files.
+
+    Args:
+        layout: of the output folder; the ledger of this run is there and locked.
+        shard: the part that this run works on; None: the whole.
+
+    Raises:
+        InputError: there is such a run.
+    """
+    for path in layout.ledgers():
+        match = _LEDGER_OF_PART.fullmatch(path.name)
+        count = None if match is None else int(match[1])
+        if path == layout.ledger(shard) or (shard is not None and count == shard[1]):
+            continue
+        try:
+            WriterLock(path).release()
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be locked: {error.strerror or error}.", "Choose another output folder."
+            ) from error
 
 
 def part_of(case_id: str, count: int) -> int:

@@ -10,6 +10,7 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from medcontext.batch.identifiers import scrub
 from medcontext.batch.numbers import mean_certainty, scores, voxels
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.reading import read_case
+from medcontext.batch.record import model_identity
 from medcontext.batch.thumbnail import write_thumbnail
 from medcontext.batch.voice import CaseReporter
 from medcontext.batch_ledger import Layout, Row
@@ -87,16 +89,24 @@ def read(case: BatchCase, card: ModelCard, options: BatchOptions, reporter: Repo
     """Read a case, hash its files and bring it to the model's grid.
 
     Raises:
-        InputError: a file is missing or damaged, or the image does not fit the model.
+        InputError: a file is missing or damaged, changes while it is read, or the image does not fit the model.
     """
     for remark in case.remarks:
         reporter.warning(remark)
     began = time.perf_counter()
     reporter.progress("read", 0)
+    before = None
+    with suppress(InputError):  # reading says it better
+        before = rows.input_facts(case)
     found = read_case(case, reporter, odd=options.odd)
     reporter.progress("read", 1)
     was_read = time.perf_counter()
-    facts = {"inputs": rows.input_facts(case), "input_sha256": files_hash(case.files)}
+    facts = {"inputs": before, "input_sha256": files_hash(case.files)}
+    if rows.input_facts(case) != before:
+        raise InputError(
+            f"The files of {case.id} changed while they were read.",
+            "Wait until they are copied; the same command tries it again.",
+        )
     hashed = time.perf_counter()
     check_contrast(found.image, card)
     box = None if case.roi is None else box_of(case.roi, found.image.geometry, reporter)
@@ -196,7 +206,7 @@ def process_case(
         CancelledError: someone asked to stop.
         OutputFullError: the disk that takes the results is full.
     """
-    voice, row = CaseReporter(reporter, case), rows.running(case, options, model.sha256)
+    voice, row = CaseReporter(reporter, case), rows.running(case, options, model_identity(model.card))
     try:
         computed = None
         try:

@@ -7,6 +7,7 @@ import time
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.identifiers import scrub
+from medcontext.batch.rows import without_folders
 from medcontext.events import Event, Reporter
 
 
@@ -51,7 +52,7 @@ class CaseReporter(Reporter):
         if event["event"] == "progress" and not self._worth_telling(event):
             return
         if "message" in event:
-            event = {**event, "message": scrub(str(event["message"]), self._of)}
+            event = {**event, "message": without_folders(scrub(str(event["message"]), self._of), self._of)}
         if event["event"] == "warning":
             if event["message"] in self.warnings:
                 return

@@ -57,6 +57,17 @@ def test_a_file_that_is_no_image_is_judged_by_its_size(tmp_path: Path, card: Mod
     assert case_bytes(BatchCase("gone", (tmp_path / "gone.nii.gz",)), card) == 0
 
 
+def test_a_file_that_cannot_be_looked_at_is_no_reason_to_end_a_run(tmp_path: Path, card: ModelCard) -> None:
+    for name in ("x" * 300 + ".nii.gz", "a\0b.nii.gz", "x" * 300 + ".mhd"):
+        assert case_bytes(BatchCase("long", (tmp_path / name,)), card) == 0
+    endless = tmp_path / "endless.mha"
+    endless.write_bytes(
+        b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementSpacing = 1e300 1e300 1e300\n"
+        b"ElementType = MET_UCHAR\nElementDataFile = LOCAL\n" + bytes(8)
+    )
+    assert case_bytes(BatchCase("endless", (endless,)), card) >= 0
+
+
 def test_the_plan_says_how_many_cases_and_how_much(a_case: Callable[..., BatchCase], card: ModelCard) -> None:
     case = a_case((40, 60, 80))
     size = case_bytes(case, card)

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from medcontext import io
+from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.fit import check_fit
 from medcontext.batch.options import BatchOptions
+from medcontext.batch.record import model_identity
 from medcontext.batch.run import BatchSummary, run_batch
 from medcontext.batch_ledger import LedgerWriter, read_rows
 from medcontext.card_schema import ModelCard
@@ -227,6 +229,111 @@ def test_a_full_disk_ends_the_run_and_fails_no_case(tmp_path: Path, write_scans:
     assert "failed" not in states
     summary = run(tmp_path / "in", out)
     assert (summary.reused, summary.done, summary.failed) == (1, 3, 0)
+
+
+@pytest.mark.parametrize("name", ["ledger.csv", "report.html"])
+def test_a_table_that_a_spreadsheet_has_open_costs_nothing_else(
+    tmp_path: Path, write_scans: Scans, run: Run, told: tuple[Reporter, list[Event]], name: str
+) -> None:
+    write_scans(tmp_path / "in", 1)
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)  # what cannot be replaced
+    reporter, events = told
+    assert run(tmp_path / "in", out, reporter).done == 1
+    (warning,) = [e["message"] for e in newest_events(events, "warning") if name in e["message"]]
+    assert "The same command writes it." in warning
+    assert {"ledger.csv": out / "report.html", "report.html": out / "ledger.csv"}[name].is_file()
+
+
+def test_a_scan_that_is_still_copied_is_not_taken_for_finished(
+    tmp_path: Path, write_scans: Scans, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medcontext.batch import stages
+
+    scan, other = write_scans(tmp_path / "in", 2)
+    honest = stages.read_case
+
+    def read_case(case: BatchCase, *rest: Any, **options: Any) -> Any:
+        found = honest(case, *rest, **options)
+        if case.id == "scan_0":
+            scan.write_bytes(other.read_bytes())
+        return found
+
+    monkeypatch.setattr(stages, "read_case", read_case)
+    assert run(tmp_path / "in", tmp_path / "out").failed == 1
+    message = read_rows(tmp_path / "out")["scan_0"]["error"]["message"]
+    assert message == "The files of scan_0 changed while they were read."
+
+
+def test_a_model_is_another_one_when_its_card_or_any_weights_differ(card: ModelCard) -> None:
+    first = card.weights[0]
+    ensemble = card.model_copy(update={"weights": [first, first.model_copy(update={"sha256": "1" * 64})]})
+    warmer = card.model_copy(update={"inference": card.inference.model_copy(update={"temperature": 2.0})})
+    titled = card.model_copy(update={"title": "Another title"})
+    assert len({model_identity(one) for one in (card, ensemble, warmer)}) == 3
+    assert model_identity(titled) == model_identity(card)
+
+
+def test_texts_of_a_manifest_are_those_of_today(tmp_path: Path, write_scans: Scans, run: Run) -> None:
+    (scan,) = write_scans(tmp_path / "in", 1)
+    manifest = tmp_path / "cases.csv"
+    for text in ("of a ball", "of a cube"):
+        manifest.write_text(f"id,image,text\na,{scan},{text}\n", encoding="utf-8")
+        run(manifest, tmp_path / "out")
+        row = read_rows(tmp_path / "out")["a"]
+        assert (row["text"], row["state"], row["attempt"]) == (text, "done", 1)
+
+
+def test_a_file_whose_name_is_too_long_fails_alone(tmp_path: Path, write_scans: Scans, run: Run) -> None:
+    (scan,) = write_scans(tmp_path / "in", 1)
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text(f"id,image\na,{scan}\nb,{'x' * 300}.nii.gz\n", encoding="utf-8")
+    summary = run(manifest, tmp_path / "out")
+    assert (summary.done, summary.failed) == (1, 1)
+    again = run(manifest, tmp_path / "out")
+    assert (again.reused, again.failed) == (1, 1)
+
+
+def test_identifiers_are_kept_or_not_in_one_folder(
+    tmp_path: Path, write_dicom: Callable[..., list[Path]], a_scan: Volume, run: Run
+) -> None:
+    write_dicom(tmp_path / "in", a_scan)
+    run(tmp_path / "in", tmp_path / "out", keep_identifiers=True)
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds a run with --keep-identifiers") as refused:
+            run(tmp_path / "in", tmp_path / "out", overwrite=overwrite)
+        assert refused.value.hint.startswith("Add --keep-identifiers")
+    assert run(tmp_path / "in", tmp_path / "out", keep_identifiers=True).reused == 1
+
+
+def test_names_of_dicom_files_stay_out_whichever_channel_they_are(
+    tmp_path: Path, write_scans: Scans, write_dicom: Callable[..., list[Path]], a_scan: Volume
+) -> None:
+    (scan,) = write_scans(tmp_path / "in", 1)
+    files = tuple(write_dicom(tmp_path / "in" / "ct", a_scan, names="Doe {:03d}.dcm"))
+    case = BatchCase("case", (scan, files[0]), more_series=(files,), private=("Doe",))
+    assert "Doe" not in json.dumps(rows.input_facts(case))
+
+
+def test_folders_of_a_scan_stay_out_of_the_ledger(tmp_path: Path, write_scans: Scans, run: Run) -> None:
+    folder = tmp_path / "Johanna Doe"
+    write_scans(folder / "1961", 2)
+    (folder / "1961" / "scan_1.nii.gz").write_bytes(b"no image at all")
+    manifest = tmp_path / "Johanna Doe" / "cases.csv"
+    manifest.write_text(
+        "id,image,reference\na,1961/scan_0.nii.gz,1961/scan_1.nii.gz\nb,1961/scan_1.nii.gz,\n"
+        "c,1961/scan_7.nii.gz,\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    summary = run(manifest, out)
+    assert (summary.done, summary.failed) == (1, 2)
+    found = read_rows(out)
+    assert any("scan_1.nii.gz" in text for text in found["a"]["warnings"])
+    assert "scan_1.nii.gz" in found["b"]["error"]["message"]
+    assert "scan_7.nii.gz" in found["c"]["error"]["message"]
+    for name in ("ledger.jsonl", "ledger.csv", "report.html"):
+        assert "Johanna" not in (out / name).read_text(encoding="utf-8-sig"), name
 
 
 def test_a_folder_that_another_run_writes_is_left_to_it(tmp_path: Path, write_scans: Scans, run: Run) -> None:

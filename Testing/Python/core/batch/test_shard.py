@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from medcontext.batch.case import BatchCase
+from medcontext.batch.find import find_cases
+from medcontext.batch.fit import read_model_card
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.run import BatchSummary, run_batch
-from medcontext.batch.shard import cases_of, parse_shard
+from medcontext.batch.shard import cases_of, parse_shard, part_of
 from medcontext.batch_ledger import Layout, LedgerWriter, read_rows
 from medcontext.errors import InputError
+from medcontext.events import Reporter
+from medcontext.geometry import Volume
 
 
 def some(count: int) -> list[BatchCase]:
@@ -81,6 +85,56 @@ def test_parts_share_a_folder_and_the_report_tells_of_all(
     assert plans[0] == plans[1] == plans[2]
     whole = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32")
     assert run_batch(tmp_path / "in", out, whole).reused == 7
+
+
+@pytest.mark.parametrize(
+    ("other", "mine"), [(None, (1, 2)), ((1, 2), None), ((1, 2), (1, 3)), ((1, 2), (2, 2))]
+)
+def test_runs_that_divide_the_cases_differently_do_not_work_at_the_same_time(
+    tmp_path: Path,
+    write_scans: Callable[..., list[Path]],
+    tiny_model: Path,
+    other: tuple[int, int] | None,
+    mine: tuple[int, int] | None,
+) -> None:
+    write_scans(tmp_path / "in", 2)
+    out = tmp_path / "out"
+    options = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32", shard=mine)
+    with LedgerWriter(Layout(out).ledger(other)):
+        live = out / "segmentations" / ".0123abcd-scan_0.nii.gz"
+        live.parent.mkdir()
+        live.write_bytes(b"half")
+        if other and mine and other[1] == mine[1]:
+            run_batch(tmp_path / "in", out, options)
+        else:
+            with pytest.raises(InputError, match="has been writing"):
+                run_batch(tmp_path / "in", out, options)
+            assert live.exists()
+    run_batch(tmp_path / "in", out, options)
+
+
+def test_a_part_without_dicom_does_not_tell_where_the_others_come_from(
+    tmp_path: Path,
+    write_scans: Callable[..., list[Path]],
+    write_dicom: Callable[..., list[Path]],
+    a_scan: Volume,
+    tiny_model: Path,
+) -> None:
+    folder = tmp_path / "Doe Johanna"
+    write_scans(folder, 3)
+    write_dicom(folder / "ct", a_scan)
+    found = find_cases(
+        [folder],
+        read_model_card(str(tiny_model)),
+        output=tmp_path,
+        keep_identifiers=False,
+        reporter=Reporter(),
+    )[0]
+    (dicom,) = [case for case in found if case.is_dicom]
+    part = 3 - part_of(dicom.id, 2)
+    options = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32", shard=(part, 2))
+    run_batch(folder, tmp_path / "out", options)
+    assert json.loads((tmp_path / "out" / "batch.json").read_text())["input"] == []
 
 
 def test_the_later_run_counts_whatever_clocks_say(
