@@ -10,6 +10,7 @@ from typing import Any
 from MedContextSegmentLib.Learn.FineTuneCommand import AUTO, PROGRAM, argumentsOf, optionOf
 
 BATCH = "batch"
+OVERWRITE = "--overwrite"
 NIFTI, SEG_NRRD, DICOM_SEG, STL, OBJ = "nii.gz", "seg.nrrd", "dicom-seg", "stl", "obj"
 FORMATS = (NIFTI, SEG_NRRD, DICOM_SEG, STL, OBJ)
 
@@ -27,6 +28,7 @@ class BatchRequest:
         keepIdentifiers: whether names of patients may enter file names and reports.
         device: where to compute.
         precision: number format of the network's arithmetic.
+        overwrite: whether finished cases are done again, and files replaced that the batch did not write.
     """
 
     input: str
@@ -37,6 +39,7 @@ class BatchRequest:
     keepIdentifiers: bool = False
     device: str = AUTO
     precision: str = AUTO
+    overwrite: bool = False
 
     def arguments(self) -> list[str]:
         """The arguments after ``medcontext``, without ``--json``."""
@@ -51,6 +54,8 @@ class BatchRequest:
         for option, value in (("--device", self.device), ("--precision", self.precision)):
             if value != AUTO:
                 arguments += [option, value]
+        if self.overwrite:
+            arguments.append(OVERWRITE)
         return arguments
 
     def command(self, python: str) -> list[str]:

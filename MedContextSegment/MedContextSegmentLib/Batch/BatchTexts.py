@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, VOID
+from MedContextSegmentLib.Batch.BatchCommand import OVERWRITE
 from MedContextSegmentLib.Batch.BatchJob import CASES, BatchJob
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
+from MedContextSegmentLib.Batch.Replacing import CHOSEN, GOING_ON, OTHER, Replaced
 from MedContextSegmentLib.Batch.ReviewQueue import ReviewQueue
 from MedContextSegmentLib.Learn import FollowedJob as Job
 from MedContextSegmentLib.Run.RunProgress import timeText
@@ -155,7 +159,29 @@ def endedText(job: BatchJob) -> str:
     elif job.state == Job.CANCELLED:
         text = _("The batch was stopped.")
     elif job.state == Job.FAILED:
-        return _("The batch failed: {message}").format(message=job.job.message)
+        text = _("The batch failed: {message}").format(message=job.job.message)
+        here = _("Here that is the box 'Replace earlier results'.")
+        return f"{text} {here}" if OVERWRITE in job.job.message else text
     else:
         return ""
     return f"{text} {again}"
+
+
+def replacingText(replaced: Replaced, folder: Path) -> str:
+    """What a batch would replace, as a question."""
+    texts = {
+        CHOSEN: _(
+            "{folder} holds {count} finished results. Do those of the chosen scans again and replace them, and files "
+            "at their places that somebody changed or that no batch wrote?"
+        ),
+        OTHER: _(
+            "{folder} holds {count} finished results that were made with another model or other options. Do those of "
+            "the chosen scans again and replace them? (Else choose another folder for the results.)"
+        ),
+        GOING_ON: _(
+            "The last run in {folder} did finished results again and was stopped: {count} are as they were before. Do "
+            "these again, too? (No: only what has no result.)"
+        ),
+    }
+    kept = _("Verdicts on results that are replaced do not hold any more; corrected segments stay.")
+    return "\n".join((texts[replaced.why].format(folder=folder, count=replaced.count), kept))

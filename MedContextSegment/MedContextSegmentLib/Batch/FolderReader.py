@@ -17,6 +17,9 @@ from MedContextSegmentLib.Batch.Sources import Sources
 PIECE_BYTES = 1 << 22
 """How much of the ledger is read at once: some 4000 cases."""
 
+USUAL = {"certainty": "entropy", "odd": "resample", "plan": None}
+"""Options of the command that the panel leaves as they are."""
+
 REST = 10.0
 """What is unusual is looked for again after so many times as long as it took: with 10,000 cases that is 0.2 s."""
 
@@ -31,6 +34,9 @@ class RunFacts:
         formats: what each scan becomes.
         certaintyMap: whether a map of certainty is written.
         keepIdentifiers: whether names of patients may be in the results.
+        precision: number format of the network's arithmetic.
+        unusual: whether it was given options that only the command has, which change results.
+        replacingSince: Unix time at which a run began to do finished cases again, unless it came to its end.
     """
 
     input: str = ""
@@ -38,6 +44,9 @@ class RunFacts:
     formats: tuple[str, ...] = ()
     certaintyMap: bool = False
     keepIdentifiers: bool = False
+    precision: str = "auto"
+    unusual: bool = False
+    replacingSince: float | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,9 @@ def runFacts(layout: Layout) -> RunFacts | None:
         formats=tuple(str(name) for name in formats) if isinstance(formats, list) else (),
         certaintyMap=bool(options.get("certainty_map")),
         keepIdentifiers=bool(options.get("keep_identifiers")),
+        precision=str(options.get("precision") or "auto"),
+        unusual=any(options.get(name, usual) != usual for name, usual in USUAL.items()),
+        replacingSince=since if isinstance(since := data.get("overwriting_since"), int | float) else None,
     )
 
 

@@ -53,9 +53,9 @@ class BatchChoices:
         }
         self._read()
         ui.batchInputEdit.connect("textChanged(QString)", self._inputChanged)
-        ui.batchOutputEdit.connect("textChanged(QString)", self._changed)
-        boxes = (*self._formats.values(), ui.batchCertaintyCheckBox, ui.batchIdentifiersCheckBox)
-        for box in boxes:
+        ui.batchOutputEdit.connect("textChanged(QString)", self._outputChanged)
+        further = (ui.batchCertaintyCheckBox, ui.batchIdentifiersCheckBox, ui.batchOverwriteCheckBox)
+        for box in (*self._formats.values(), *further):
             box.connect("toggled(bool)", self._changed)
         ui.batchFolderButton.connect("clicked()", self._chooseFolder)
         ui.batchListButton.connect("clicked()", self._chooseList)
@@ -109,6 +109,7 @@ class BatchChoices:
             keepIdentifiers=bool(self._ui.batchIdentifiersCheckBox.checked),
             device=self._settings.device,
             precision=self._settings.precision,
+            overwrite=bool(self._ui.batchOverwriteCheckBox.checked),
         )
 
     def adopt(self, run: RunFacts) -> None:
@@ -130,7 +131,8 @@ class BatchChoices:
         self._ui.batchOutputEdit.text = str(folder)
 
     def keep(self) -> None:
-        """Remember what is chosen until the next start of Slicer."""
+        """Remember what is chosen until the next start of Slicer, but not that results may be replaced."""
+        self._replaceNothing()
         settings = self._settings
         settings.batchInput = str(self._ui.batchInputEdit.text).strip()
         settings.batchOutput = str(self._ui.batchOutputEdit.text).strip()
@@ -151,6 +153,15 @@ class BatchChoices:
             with quiet(output):
                 output.text = self._offered
         self._changed()
+
+    def _outputChanged(self, _text: str) -> None:
+        self._replaceNothing()
+        self._changed()
+
+    def _replaceNothing(self) -> None:
+        """What a person allowed holds for one folder and one run."""
+        with quiet(self._ui.batchOverwriteCheckBox):
+            self._ui.batchOverwriteCheckBox.checked = False
 
     def _modelChanged(self) -> None:
         self._picked = self.models.key

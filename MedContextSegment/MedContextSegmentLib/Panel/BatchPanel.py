@@ -17,6 +17,7 @@ from MedContextSegmentLib.Batch.BatchJob import BatchJob, findBatches, startBatc
 from MedContextSegmentLib.Batch.BatchTexts import countsText, endedText, noteLines, runningText
 from MedContextSegmentLib.Learn.FollowedJob import PAUSED, STOPPING
 from MedContextSegmentLib.Panel.BatchChoices import BatchChoices
+from MedContextSegmentLib.Panel.BatchReplacing import allowed
 from MedContextSegmentLib.Panel.BatchTable import BatchTable
 from MedContextSegmentLib.Panel.CommandLine import CommandLine
 from MedContextSegmentLib.Panel.FolderFollower import CATCH_UP_MS, FOLLOW_MS, FolderFollower
@@ -108,14 +109,12 @@ class BatchPanel:
 
     def stop(self) -> None:
         """The panel goes away; the batch goes on."""
-        self._timer.stop()
-        self._soon.stop()
-        self.follower.stop()
+        for part in (self._timer, self._soon, self.follower):
+            part.stop()
 
     def update(self) -> None:
         """Show what can be done, and why not."""
-        ui, job, rows = self.ui, self.job, self.follower.rows
-        working = self.working
+        ui, job, rows, working = self.ui, self.job, self.follower.rows, self.working
         ui.batchChoicesArea.setVisible(not working)
         reason = "" if working else self.choices.reason()
         start = _("Continue") if rows.cases else _("Start")
@@ -131,6 +130,7 @@ class BatchPanel:
         counts = countsText(rows) if rows.cases else ""
         showText(ui.batchStatusLabel, "\n".join(text for text in (told, counts, rows.problem) if text))
         ui.batchTableArea.setVisible(bool(rows.cases))
+        ui.batchOverwriteCheckBox.setVisible(bool(rows.cases))
         ui.batchReportButton.enabled = rows.hasReport
         self.command.show(self._shownArguments())
         self._noteSeen()
@@ -158,9 +158,7 @@ class BatchPanel:
 
     def _news(self) -> None:
         rows = self.follower.rows
-        known = rows.run is not None and (
-            bool(rows.run.input) or not self.working
-        )  # a run that has just begun
+        known = rows.run is not None and (rows.run.input or not self.working)  # else it has just begun
         if rows.run is not None and known and not self._adopted:
             self._adopted = True
             self.choices.adopt(rows.run)
@@ -235,7 +233,9 @@ class BatchPanel:
             self._do(self._start)
 
     def _start(self) -> None:
-        request, card = self.choices.request(), self.choices.models.card
+        request, card = allowed(self.choices.request()), self.choices.models.card
+        if request is None:
+            return
         title = _("Batch with {title}").format(title=card.title if card is not None else request.model)
         self._take(startBatch(request, title, slicer.util.startupEnvironment()))
         self.choices.keep()

@@ -270,3 +270,60 @@ def test_nothing_begins_without_packages_and_two_at_once_only_after_asking(
     second.ui.batchButton.click()  # the same folder: followed instead
     assert second.working
     assert len(jobs.list_jobs()) == 1
+
+
+def test_results_of_other_options_are_replaced_only_after_saying_how_many(
+    page: Any, batch_runner: Any, own_home: Path
+) -> None:
+    from harness import dialogs
+    from harness.learning import commandOf, jobFolders
+    from harness.reviews import untilEnded, untilListed
+
+    batch_runner(cases=5)
+    box = page.ui.batchOverwriteCheckBox
+    page.ui.batchButton.click()
+    untilListed(page, 5)
+    untilEnded(page)
+    assert dialogs.texts("question") == []
+    assert not box.checked
+    page.ui.batchStlCheckBox.checked = True
+    dialogs.answers.append(False)
+    page.ui.batchButton.click()
+    assert not page.working
+    assert "holds 5 finished results" in dialogs.texts("question")[-1]
+    assert "other options" in dialogs.texts("question")[-1]
+    dialogs.answers.append(True)
+    page.ui.batchButton.click()
+    untilEnded(page)
+    commands = [commandOf(folder.parent) for folder in jobFolders(own_home)]
+    assert ["--overwrite" in command for command in commands] in ([False, True], [True, False])
+    assert not box.checked  # else Continue did all of it again
+
+
+def test_finished_cases_are_done_again_where_a_person_wants_that(page: Any, batch_runner: Any) -> None:
+    from harness import dialogs
+    from harness.reviews import untilEnded, untilListed
+
+    batch_runner(cases=3)
+    assert not page.ui.batchOverwriteCheckBox.visible
+    page.ui.batchButton.click()
+    untilListed(page, 3)
+    untilEnded(page)
+    assert page.ui.batchOverwriteCheckBox.visible
+    page.ui.batchOverwriteCheckBox.checked = True
+    assert page.ui.commandEdit.text.endswith("--overwrite")
+    dialogs.answers.append(False)
+    page.ui.batchButton.click()
+    assert "3 finished results" in dialogs.texts("question")[-1]
+    assert not page.working
+    page.ui.batchOutputEdit.text += " of another study"
+    assert not page.ui.batchOverwriteCheckBox.checked
+
+
+def test_a_refusal_names_the_box(page: Any, batch_runner: Any) -> None:
+    from harness.reviews import batchStatus, untilEnded
+
+    batch_runner(error="out holds other results: add --overwrite.")
+    page.ui.batchButton.click()
+    untilEnded(page)
+    assert "the box 'Replace earlier results'" in batchStatus(page)
