@@ -9,7 +9,7 @@ from pathlib import Path
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_facts import identifying, spoken_name
 from medcontext.batch.dicom_series import FoundSeries, Search
-from medcontext.batch.identifiers import Names, private_strings, pseudonym, silence_dicom_libraries
+from medcontext.batch.identifiers import Names, digest, private_strings, pseudonym, silence_dicom_libraries
 from medcontext.io.dicom_folder import printable
 
 _HINT = "Copy or export the series again, with names that are UTF-8 text."
@@ -19,7 +19,13 @@ def series_names(series: FoundSeries, keep_identifiers: bool) -> Names:
     """What the case of a series may be called."""
     name = spoken_name(series) if keep_identifiers else pseudonym(series.name())
     longer = f"{name}-{series.fingerprint}" if series.fingerprint else name
-    return Names((name, longer), str(series.files[0]))
+    first = series.first
+    told = (*first.patient, first.study, first.image.uid, series.fingerprint)
+    if not first.image.uid:
+        content = "" if keep_identifiers else name  # which is a hash of the files
+    else:
+        content = digest("\n".join(told))[:16] if series.fingerprint else ""
+    return Names((name, longer), str(series.files[0]), content)
 
 
 def series_case(

@@ -11,10 +11,10 @@ from pathlib import Path
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_cases import blamed, left_out, series_case, series_names
 from medcontext.batch.dicom_series import search_series
-from medcontext.batch.identifiers import unique_ids
 from medcontext.batch.image_cases import Named, image_cases
 from medcontext.batch.manifest import is_manifest
 from medcontext.batch.manifest_cases import manifest_cases
+from medcontext.batch.sources import settle
 from medcontext.batch.walk import SEGMENTATION, Placed, Walk, absolute, identity
 from medcontext.batch_ledger import Layout
 from medcontext.card_schema import ModelCard
@@ -33,21 +33,27 @@ def find_cases(
     output: Path,
     keep_identifiers: bool,
     reporter: Reporter,
+    overwrite: bool = False,
 ) -> tuple[list[BatchCase], list[Skipped]]:
-    """The cases that the inputs hold, each with a name of its own, and what is no case.
+    """The cases that the inputs hold, each with the id that it has in the output folder, and what is no case.
+
+    Ids are written into ``sources.json``: who is called what is settled once, for all runs into that folder.
 
     Args:
         inputs: folders (searched with all folders below), globs (``**`` for any folders), image files, files of
             DICOM series (each stands for its series), or one manifest (``.csv``, ``.tsv``, ``.json``).
         card: the model; with several channels, files NAME_0000, NAME_0001 in one folder are one case.
-        output: folder of the results, which is not searched.
+        output: folder of the results, which is not searched; made where it is missing.
         keep_identifiers: whether cases are named after patient, study and series as DICOM headers have them;
             else they get pseudonyms, and what must not be told is listed with each case.
         reporter: told what does not count; asked whether to stop.
+        overwrite: whether an id that a manifest gives may be taken from another scan.
 
     Raises:
-        InputError: nothing was given or found, an input does not exist, results would lie among the images, or the
-            manifest is broken. A file of a manifest that is missing is the trouble of its case.
+        InputError: nothing was given or found, an input does not exist, results would lie among the images, the
+            manifest is broken, or gives a scan the id of another; or the output folder cannot be written. A file of
+            a manifest that is missing is the trouble of its case.
+        ResourceError: the disk is full.
         CancelledError: the reporter said so.
     """
     if not inputs:
@@ -56,15 +62,15 @@ def find_cases(
     if any(is_manifest(place) for place in places):
         if len(places) > 1:
             raise InputError("A manifest was given beside other inputs.", "Give the manifest alone.")
-        return manifest_cases(places[0], card, output, keep_identifiers, reporter), []
-    for place in places:
-        _check_apart(place, output)
-    named, skipped = _search(places, card, output, keep_identifiers, reporter)
+        named = manifest_cases(places[0], card, output, keep_identifiers, reporter)
+        skipped: list[Skipped] = []
+    else:
+        for place in places:
+            _check_apart(place, output)
+        named, skipped = _search(places, card, output, keep_identifiers, reporter)
     if not named:
         raise _nothing(inputs, skipped)
-    ids = unique_ids([entry.names for entry in named])
-    cases = [replace(entry.case, id=name) for entry, name in zip(named, ids, strict=True)]
-    return cases, _distinct(skipped, ids)
+    return settle(Layout(output), inputs, named, skipped, reporter, overwrite)
 
 
 def _expanded(inputs: Iterable[Path | str], output: Path, reporter: Reporter) -> list[Path]:
@@ -189,16 +195,3 @@ def _nothing(inputs: Sequence[Path | str], skipped: Sequence[Skipped]) -> InputE
         else ""
     )
     return InputError(f"{inputs[0]}{more}: no image was found.{first}", f"Allowed are {FORMATS}.")
-
-
-def _distinct(skipped: Iterable[Skipped], ids: Iterable[str]) -> list[Skipped]:
-    """Places that differ from each other and from the ids of cases: the ledger has one row for each name."""
-    taken = {name.casefold() for name in ids}
-    distinct = []
-    for entry in skipped:
-        place, number = entry.place, 2
-        while place.casefold() in taken:
-            place, number = f"{entry.place} ({number})", number + 1
-        taken.add(place.casefold())
-        distinct.append(replace(entry, place=place))
-    return distinct

@@ -53,10 +53,12 @@ class Names:
     Attributes:
         wishes: names from the one wanted to ones that are longer but shared with fewer cases.
         key: differs between all cases and stays the same between runs; a hash of it settles what is left.
+        content: tells the scan wherever it lies; empty where nothing does.
     """
 
     wishes: tuple[str, ...]
     key: str
+    content: str = ""
 
 
 def safe_id(name: str) -> str:
@@ -89,9 +91,11 @@ def unique_ids(names: Sequence[Names], taken: Iterable[str] = ()) -> list[str]:
         for index in _shared(ids, fixed):
             wishes = names[index].wishes
             ids[index] = safe_id(wishes[min(level, len(wishes) - 1)])
+    attempt = ""
     while shared := _shared(ids, fixed):
         for index in shared:
-            ids[index] = _ending(ids[index], digest(names[index].key)[:8])
+            ids[index] = _ending(ids[index], digest(names[index].key + attempt)[:8])
+        attempt += "+"  # a name that is as long as allowed has no room for a second hash
     return ids
 
 

@@ -16,10 +16,19 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 @dataclass(frozen=True)
 class Named:
-    """A case still without an id, and what it may be called."""
+    """A case still without an id, and what it may be called.
+
+    Attributes:
+        names: what it may be called.
+        case: the case; its id is empty.
+        given: the id that a person gave in a manifest, or empty.
+        place: where that stands, such as ``row 3``.
+    """
 
     names: Names
     case: BatchCase
+    given: str = ""
+    place: str = ""
 
 
 def image_cases(images: Sequence[Placed], channels: int) -> list[Named]:
@@ -53,4 +62,5 @@ def _names(image: Placed, name: str) -> Names:
     inner = image.path.parent.relative_to(image.root).parts
     within = "_".join([*inner, name])
     full = "_".join([*inner, image.path.name.replace(".", "_")])
-    return Names((name, within, full, f"{image.root.name}_{full}"), str(image.path))
+    root = image.root.name
+    return Names((name, within, f"{root}_{within}", full, f"{root}_{full}"), str(image.path))

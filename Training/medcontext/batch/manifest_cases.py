@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from medcontext.batch.case import BatchCase, is_there
 from medcontext.batch.dicom_cases import blamed, series_case, series_names
 from medcontext.batch.dicom_series import FoundSeries, Search, search_series
-from medcontext.batch.identifiers import Names, private_strings, safe_id, unique_ids
+from medcontext.batch.identifiers import Names, private_strings, safe_id
+from medcontext.batch.image_cases import Named
 from medcontext.batch.manifest import ManifestRow, read_manifest
 from medcontext.batch.walk import NO_TEXT, SEGMENTATION, Walk, absolute
 from medcontext.card_schema import ModelCard
@@ -21,8 +22,8 @@ from medcontext.io.names import FORMATS, case_id, format_of
 
 def manifest_cases(
     manifest: Path, card: ModelCard, output: Path, keep_identifiers: bool, reporter: Reporter
-) -> list[BatchCase]:
-    """One case for each row, in their order.
+) -> list[Named]:
+    """One case for each row, in their order, still without ids.
 
     Raises:
         InputError: the manifest is broken, or two rows have the same id.
@@ -30,20 +31,16 @@ def manifest_cases(
     rows = read_manifest(manifest, [channel.name for channel in card.input.channels])
     _check_ids(rows, manifest, reporter)
     search = _Search(output, reporter)
-    cases: list[BatchCase] = []
-    unnamed: dict[int, Names] = {}
+    named: list[Named] = []
     for number, row in enumerate(rows):
         reporter.check_cancelled()
         reporter.progress("searching", number / len(rows))
         channels = [search.channel(path) for path in row.paths]
-        cases.append(_case(row, channels, keep_identifiers))
-        if not row.id:
-            unnamed[number] = _names(row, channels[0], keep_identifiers)
+        case = _case(row, channels, keep_identifiers)
+        given = safe_id(row.id) if row.id else ""
+        named.append(Named(_names(row, channels[0], keep_identifiers), case, given, row.place))
     reporter.progress("searching", 1)
-    given = {index: safe_id(row.id) for index, row in enumerate(rows) if row.id}
-    made = unique_ids(list(unnamed.values()), given.values())
-    ids = given | dict(zip(unnamed, made, strict=True))
-    return [replace(case, id=ids[index]) for index, case in enumerate(cases)]
+    return named
 
 
 def _check_ids(rows: Sequence[ManifestRow], manifest: Path, reporter: Reporter) -> None:
@@ -217,7 +214,7 @@ def _names(row: ManifestRow, channel: _Channel, keep_identifiers: bool) -> Names
     """What the case of a row without an id may be called."""
     if channel.series is not None:
         names = series_names(channel.series, keep_identifiers)
-        return Names(names.wishes, f"{names.key} {row.place}")
+        return Names(names.wishes, f"{names.key} {row.place}", names.content)
     if not format_of(channel.path) and not keep_identifiers:
         return Names((row.place,), row.place)
     name = case_id(channel.path)

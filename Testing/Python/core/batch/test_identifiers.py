@@ -122,7 +122,11 @@ def test_pseudonyms_are_the_same_each_time_and_wherever_the_files_lie(
     for place in ("here", "there"):
         write_dicom(tmp_path / place, a_scan)
         cases, _ = find_cases(
-            [tmp_path / place], card, output=tmp_path / "o", keep_identifiers=False, reporter=Reporter()
+            [tmp_path / place],
+            card,
+            output=tmp_path / f"o {place}",
+            keep_identifiers=False,
+            reporter=Reporter(),
         )
         ids.append(cases[0].id)
     assert ids[0] == ids[1]
