@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import medcontext
 from medcontext.batch.case import BatchCase
@@ -18,6 +18,7 @@ from medcontext.batch.cluster_staff import Staff
 from medcontext.batch.cluster_start import open_pool
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch.outcomes import Outcomes
+from medcontext.batch.record import model_identity
 from medcontext.batch_ledger import Layout
 from medcontext.events import Reporter
 from medcontext.inference.plan import ExecutionPlan
@@ -34,6 +35,7 @@ def run_on_cluster(
     control: Control,
     on_plan: Callable[[ExecutionPlan], None],
     plan: FixedPlan | None,
+    suspects: Set[str] = frozenset(),
 ) -> None:
     """Work on cases with the workers that ``options.cluster`` names; each case ends as a row.
 
@@ -47,6 +49,7 @@ def run_on_cluster(
         control: asked for "stop", "pause" or None.
         on_plan: told how windows are computed, once that was measured.
         plan: how windows are computed; measured on the first worker when None.
+        suspects: ids of cases in the middle of which earlier runs ended: they come last, with least memory.
 
     Raises:
         InputError: no worker can be reached or take part; the sentence says why.
@@ -61,12 +64,24 @@ def run_on_cluster(
             mark=mark,
             model=model.folder.absolute(),
             model_name=f"{model.card.id}@{model.card.version}",
-            model_sha256=model.sha256,
+            model_sha256=model_identity(model.card),
             threads=pool.threads,
             numbered=pool.local,
         )
         staff = Staff(pool, facts.model_dump(mode="json"), options.device, reporter)
-        work = Dispatch(cases, options, plan, model.sha256, outcomes, staff, pool, reporter, control, on_plan)
+        work = Dispatch(
+            cases,
+            options,
+            plan,
+            facts.model_sha256,
+            outcomes,
+            staff,
+            pool,
+            reporter,
+            control,
+            on_plan,
+            suspects,
+        )
         work.run()
 
 

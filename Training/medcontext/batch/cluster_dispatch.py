@@ -1,8 +1,8 @@
 """Giving out cases and taking what comes back.
 
 Few cases are under way at any time, so that ten thousand burden no scheduler. dask gives the cases of a dead worker to
-others by itself; a case under which several died is tried once more alone at the end, so that it alone is to blame
-when it fails, and not those that waited on the same workers.
+others by itself; a case under which several died is tried once more alone at the end and with least memory, so that
+it alone is to blame when it fails, and not those that waited on the same workers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import queue
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from typing import Any
 from medcontext.batch import rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_messages import Errand, Message
+from medcontext.batch.cluster_private import to_send
 from medcontext.batch.cluster_staff import Staff, scheduler_lost
 from medcontext.batch.cluster_start import Pool
+from medcontext.batch.cluster_stop import wind_up
 from medcontext.batch.cluster_worker import run_case, settle_plan
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch.outcomes import Outcomes
@@ -47,6 +49,8 @@ SILENCE_S = 300.0
 
 DEADLY = "Workers ended again and again while they worked on this case, also when nothing else was under way."
 HELP_AGAINST_DEATH = "Mostly memory is too small: give each worker more, or restrict the case with a region."
+KILLED = "Workers ended while they worked on this case: now nothing is worked on beside it, and one window at a time."
+SUSPECTED = "Runs ended without a word while this case was among those worked on: now one window at a time."
 
 Control = Callable[[], str | None]
 
@@ -59,19 +63,21 @@ class _Case:
         tries: answers until now that said nothing about the case.
         alone: whether nothing else is under way, since workers died under it.
         look: whether a file that a worker does not see may be there elsewhere.
+        frugal: why it is worked on with least memory; empty where it is not.
     """
 
     case: BatchCase
     tries: int = 0
     alone: bool = False
     look: bool = True
+    frugal: str = ""
 
 
 class Dispatch:
     """Gives out cases and takes what comes back.
 
     Args:
-        cases, options, plan, outcomes, reporter, control, on_plan: see :func:`run_on_cluster`.
+        cases, options, plan, outcomes, reporter, control, on_plan, suspects: see :func:`run_on_cluster`.
         model_sha256: hash of the model, for rows.
         staff: the workers.
         pool: where they come from.
@@ -89,11 +95,13 @@ class Dispatch:
         reporter: Reporter,
         control: Control,
         on_plan: Callable[[ExecutionPlan], None],
+        suspects: Set[str] = frozenset(),
     ) -> None:
         self._options, self._model_sha256, self._plan = options, model_sha256, plan
         self._outcomes, self._staff, self._pool = outcomes, staff, pool
         self._reporter, self._control, self._on_plan = reporter, control, on_plan
-        self._waiting = deque(_Case(case) for case in cases)
+        self._waiting = deque(_Case(case) for case in cases if case.id not in suspects)
+        self._waiting.extend(_Case(case, frugal=SUSPECTED) for case in cases if case.id in suspects)
         self._suspects: deque[_Case] = deque()
         self._under_way: dict[Any, _Case] = {}
         self._back: queue.Queue[Any] = queue.Queue()
@@ -109,7 +117,7 @@ class Dispatch:
         while self._waiting or self._under_way or self._suspects:
             request = "stop" if self._reporter.cancelled else self._control()
             if request == "stop":
-                self._pool.client.cancel(list(self._under_way), force=True)
+                wind_up(self._under_way, self._back, self._keep, self._staff, self._pool)
                 raise CancelledError("Stopped on request.")
             self._staff.idle = self._plan is None
             self._staff.look()
@@ -125,7 +133,7 @@ class Dispatch:
         if self._suspects and (hopeless or not self._waiting):
             if workers and not self._under_way:
                 self._begin(self._suspects.popleft())
-        elif self._plan is None and self._waiting:
+        elif self._plan is None and self._waiting and not self._waiting[0].frugal:
             if workers and not self._under_way:
                 self._send(settle_plan, self._waiting[0], len(self._waiting))
         else:
@@ -139,11 +147,12 @@ class Dispatch:
 
     def _send(self, work: Callable[..., Message], case: _Case, *arguments: Any) -> None:
         errand = Errand(
-            case=case.case,
+            case=to_send(case.case),
             options=self._options,
             plan=self._plan,
             sharers=self._staff.sharers,
             look=case.look,
+            frugal=case.frugal,
         )
         self._sent += 1
         future = self._pool.client.submit(
@@ -195,8 +204,7 @@ class Dispatch:
             return future.add_done_callback(self._back.put)
         case = self._under_way.pop(future)
         if "row" in answer:
-            self._answered = True
-            self._outcomes.append({**answer["row"], "worker": answer["worker"]})
+            self._keep(answer)
         elif "plan" in answer:
             self._plan = FixedPlan.parse(answer["plan"], "a message")
             self._on_plan(self._plan.execution())
@@ -208,6 +216,11 @@ class Dispatch:
         else:
             self._no_answer(case, answer)
         return None
+
+    def _keep(self, answer: Message) -> None:
+        """Take the row of an answer."""
+        self._answered = True
+        self._outcomes.append({**answer["row"], "worker": answer["worker"]})
 
     def _no_answer(self, case: _Case, answer: Message) -> None:
         """What came back says something about the worker, not about the case."""
@@ -238,7 +251,7 @@ class Dispatch:
                         f"Workers end under every case: {self._deadly} were tried.", HELP_AGAINST_DEATH
                     )
                 return None
-            case.alone = True
+            case.alone, case.frugal = True, KILLED
             return self._suspects.append(case)
         case.tries += 1
         if case.tries >= ATTEMPTS:

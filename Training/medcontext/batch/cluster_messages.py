@@ -29,7 +29,7 @@ class RunFacts(StrictModel):
     model_name: str
     """``id@version``, for a worker that has the model in its own library."""
     model_sha256: str
-    """Hash of its weights."""
+    """Hash of all its weights and of what its card says of using them."""
     threads: int | None = None
     """Threads of a worker; its machine's cores shared between the workers there when null."""
     numbered: bool = False
@@ -40,7 +40,7 @@ class Errand(StrictModel):
     """A case to work on, and how."""
 
     case: BatchCase
-    """The case; its paths are those of the driver."""
+    """The case; its paths are those of the driver. What headers say is left out, see :mod:`cluster_private`."""
     options: BatchOptions
     """Of the run."""
     plan: FixedPlan | None
@@ -49,3 +49,5 @@ class Errand(StrictModel):
     """Workers on each machine, by the host of their address."""
     look: bool
     """Whether a file of the case that is missing here may be there elsewhere."""
+    frugal: str = ""
+    """Why the way is taken that needs least memory; empty where it is not."""

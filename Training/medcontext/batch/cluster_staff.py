@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import Counter
 
@@ -10,7 +12,7 @@ import distributed
 from medcontext.batch.cluster_config import GPU
 from medcontext.batch.cluster_messages import Message
 from medcontext.batch.cluster_start import Pool
-from medcontext.batch.cluster_worker import admit, warm_up
+from medcontext.batch.cluster_worker import admit, stop, warm_up
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
 
@@ -90,6 +92,16 @@ class Staff:
         if sentence not in self._said:
             self._said.add(sentence)
             self._reporter.warning(sentence)
+
+    def stop(self) -> None:
+        """Have workers begin nothing more and give up what they compute; what they write they finish."""
+        # A worker that hangs must not keep the driver from ending.
+        threading.Thread(target=self._tell_to_stop, args=(self.usable,), daemon=True).start()
+
+    def _tell_to_stop(self, workers: list[str]) -> None:
+        # Whoever is gone has stopped.
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError, ValueError):
+            self._pool.client.run(stop, self.facts, workers=workers, on_error="return")
 
     def _forget(self, living: set[str]) -> None:
         for address in set(self._names) - living:

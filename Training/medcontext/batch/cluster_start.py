@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from medcontext.batch.cluster_config import (
     GPU,
     NO_DASHBOARD,
@@ -35,7 +33,8 @@ DEATHS = 3
 """Workers that may die under a case, together with others, before it is tried alone."""
 
 MEMORY_SHARE = 0.9
-"""Share of the free memory that local workers may take together when no limit is given."""
+"""Share of the memory free on this machine, or left to this job or container, that local workers may take together
+when no limit is given."""
 
 LEAST_MEMORY = 10**9
 """Bytes without which no worker can load its libraries and work on a small scan."""
@@ -204,7 +203,9 @@ def _memory(options: BatchOptions) -> int:
     """Bytes that all local workers may take together."""
     if options.memory_limit_gb is not None:
         return int(options.memory_limit_gb * 1e9)
-    return int(MEMORY_SHARE * psutil.virtual_memory().available)
+    from medcontext.engine.memory import memory_at_hand
+
+    return int(MEMORY_SHARE * memory_at_hand("cpu"))
 
 
 @contextlib.contextmanager

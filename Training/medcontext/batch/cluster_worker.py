@@ -5,14 +5,13 @@ Nothing is raised: dask writes the arguments of what fails into its logs, and th
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,10 @@ import medcontext
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_config import GPU
 from medcontext.batch.cluster_messages import Errand, Message, RunFacts
+from medcontext.batch.cluster_turn import turn
 from medcontext.batch.identifiers import scrub
 from medcontext.batch.options import BatchOptions, FixedPlan
+from medcontext.batch.record import model_identity
 from medcontext.batch_ledger import Layout
 from medcontext.cards import MODEL_FILE, resolve
 from medcontext.errors import CancelledError, MedContextError
@@ -50,8 +51,8 @@ class _Refused(Exception):
 
 
 _loaded: _Loaded | None = None
-_one_at_a_time = threading.Lock()
 _admitted: set[str] = set()
+_stopped: set[str] = set()
 
 
 def admit(facts: Message, dask_worker: Any = None) -> Message:
@@ -77,6 +78,11 @@ def admit(facts: Message, dask_worker: Any = None) -> Message:
     return answer
 
 
+def stop(facts: Message) -> None:
+    """Begin no more case of this run and give up what is computed; what is being written is finished."""
+    _stopped.add(facts["mark"])
+
+
 def warm_up() -> None:
     """Load the libraries that a case needs, which takes longer than many a case."""
     _wait_politely()
@@ -100,7 +106,7 @@ def settle_plan(facts: Message, errand: Message, cases: int) -> Message:
 
         given = read(case, loaded.model.card, options, reporter)
         plan = FixedPlan(**asdict(loaded.predictor.settle_plan(given.prepared, cases)))
-        loaded.key = _key(loaded.model.sha256, options, plan)  # the predictor has taken it
+        loaded.key = _key(model_identity(loaded.model.card), options, plan)  # the predictor has taken it
         return {"plan": plan.model_dump(mode="json")}
 
     answer = _answer(work, facts, errand)
@@ -126,7 +132,10 @@ def run_case(facts: Message, errand: Message) -> Message:
         from medcontext.batch.stages import process_case
 
         layout = Layout(Path(facts["output"]))
-        return {"row": process_case(loaded.predictor, loaded.model, case, layout, options, reporter)}
+        row = process_case(
+            loaded.predictor, loaded.model, case, layout, options, reporter, frugal=errand.get("frugal", "")
+        )
+        return {"row": row}
 
     return _answer(work, facts, errand)
 
@@ -144,18 +153,20 @@ def _answer(
     task = worker.get_current_task()
 
     def unwanted() -> bool:
-        # A driver that stops, or is gone, takes its tasks back; the one that runs is told by its state only.
+        # A driver that is gone, or waits no longer, has its tasks taken back; the one that runs is told by its state.
         state = worker.state.tasks.get(task)
-        return state is None or state.state == "cancelled" or worker.status.name in ("closing", "closed")
+        lost = state is None or state.state == "cancelled" or worker.status.name in ("closing", "closed")
+        return lost or facts["mark"] in _stopped
 
     try:
         _check(facts)
-        with _turn(unwanted):
+        with turn(unwanted):
             run, given = RunFacts.parse(facts, "a message"), Errand.parse(errand, "a message")
             if given.look and (missing := _missing(given.case)) is not None:
                 return answer | {"unseen": str(missing), "sentence": scrub(_not_visible(missing), given.case)}
+            case = _as_received(given.case)
             loaded = _load(run, given, given.sharers.get(host, 1), str(worker.name))
-            return answer | work(loaded, given.case, given.options, Reporter(None, unwanted))
+            return answer | work(loaded, case, given.options, Reporter(None, unwanted))
     except _Refused as error:
         return answer | {"refused": str(error)}
     except CancelledError:
@@ -165,6 +176,12 @@ def _answer(
     except Exception as error:  # the last net of this process; the driver decides what becomes of the case
         logging.getLogger(__name__).error("A case met something unexpected: %s", type(error).__name__)
         return answer | {"broken": f"{type(error).__name__}: {error}"}
+
+
+def _as_received(case: BatchCase) -> BatchCase:
+    from medcontext.batch.cluster_private import as_received  # brings libraries
+
+    return as_received(case)
 
 
 def _load(run: RunFacts, errand: Errand, share: int, name: str) -> _Loaded:
@@ -244,8 +261,9 @@ def _check_model(run: RunFacts) -> None:
 
     try:
         folder = _model_folder(run)
-        entry = read_card(folder).weights[0]
-        found = sha256_of(folder / entry.file)
+        card = read_card(folder)
+        damaged = any(sha256_of(folder / entry.file) != entry.sha256 for entry in card.weights)
+        found = "damaged weights" if damaged else model_identity(card)
     except (MedContextError, OSError) as error:
         raise _Refused(f"{_here()} cannot open the model {run.model}: {error}") from error
     if found != run.model_sha256:
@@ -272,15 +290,3 @@ def _not_visible(path: Path) -> str:
 
 def _here() -> str:
     return f"The worker on {socket.gethostname()}"
-
-
-@contextlib.contextmanager
-def _turn(unwanted: Callable[[], bool]) -> Iterator[None]:
-    """One case at a time, however many threads somebody gave this worker."""
-    while not _one_at_a_time.acquire(timeout=0.5):
-        if unwanted():
-            raise CancelledError("Stopped on request.")
-    try:
-        yield
-    finally:
-        _one_at_a_time.release()

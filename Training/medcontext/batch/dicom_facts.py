@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import SimpleITK as sitk
 
@@ -33,7 +34,12 @@ _ESCAPE = "\x1b"
 
 def identifying(series: FoundSeries) -> tuple[list[str], list[str]]:
     """Names of persons in its header, and what else says whose series it is or is used to write such things into."""
-    header = open_header(series.first.image.path)
+    return said_by(series.first.image.path)
+
+
+def said_by(file: Path) -> tuple[list[str], list[str]]:
+    """As :func:`identifying`, of one DICOM file; nothing where its header cannot be read."""
+    header = open_header(file)
     return ([], []) if header is None else (_texts(header, _PERSONS), _texts(header, _FACTS))
 
 

@@ -61,7 +61,7 @@ class Engine:
             ResourceError: its disk is full.
         """
         if self._options.cluster is not None:
-            self._on_cluster(cases, record)
+            self._on_cluster(cases, record, suspects)
         else:
             self._here(cases, record, suspects)
 
@@ -90,7 +90,7 @@ class Engine:
             predictor, model, self._layout, options, self._outcomes, memory, reporter, self._control, on_plan
         ).run(cases, suspects)
 
-    def _on_cluster(self, cases: Sequence[BatchCase], record: RunRecord) -> None:
+    def _on_cluster(self, cases: Sequence[BatchCase], record: RunRecord, suspects: Set[str]) -> None:
         from medcontext.batch.cluster import run_on_cluster
 
         options = self._options
@@ -109,6 +109,7 @@ class Engine:
             self._control,
             on_plan,
             self._known_plan(record, CLUSTER),
+            suspects,
         )
 
     def _known_plan(self, record: RunRecord, name: str, device: Device | None = None) -> FixedPlan | None:

@@ -14,7 +14,7 @@ pytest.importorskip("distributed")
 
 from distributed import KilledWorker
 
-from medcontext.batch import cluster_dispatch, cluster_staff
+from medcontext.batch import cluster_dispatch, cluster_staff, cluster_stop
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_dispatch import AHEAD, Dispatch
 from medcontext.batch.cluster_staff import Staff
@@ -36,10 +36,18 @@ Answer = Callable[[str, dict[str, Any]], Any]
 
 class Future:
     def __init__(self, key: str, outcome: Any) -> None:
-        self.key, self._outcome = key, outcome
+        self.key, self._callback = key, lambda _self: None
+        self.settle(outcome)
+
+    def settle(self, outcome: Any) -> None:
+        """Have this come back, unless it is None."""
+        self._outcome = outcome
         self.status = "error" if isinstance(outcome, Exception) else "finished"
+        if outcome is not None:
+            self._callback(self)
 
     def add_done_callback(self, callback: Callable[[Future], None]) -> None:
+        self._callback = callback
         if self._outcome is not None:
             callback(self)
 
@@ -50,17 +58,27 @@ class Future:
         return self._outcome
 
 
+def from_worker(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it comes back from a worker."""
+    return answer | {"address": WORKERS[0], "worker": "w"}
+
+
 class Cluster:
     """A client whose workers answer at once."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer, self.sent, self.cancelled = answer, [], 0
         self.placed: list[Any] = []
+        self.errands: dict[str, dict[str, Any]] = {}
+        self.futures: list[Future] = []
+        self.at_stop: Callable[[], None] = lambda: None
 
     def nthreads(self) -> dict[str, int]:
         return dict.fromkeys(WORKERS, 1)
 
-    def run(self, _admit: Any, _facts: Any, workers: list[str], **_more: Any) -> dict[str, Any]:
+    def run(self, work: Any, _facts: Any, workers: list[str], **_more: Any) -> dict[str, Any]:
+        if work.__name__ == "stop":
+            self.at_stop()
         return {address: {"host": "node", "gpu": False, "refused": ""} for address in workers}
 
     def submit(self, work: Any, *arguments: Any, key: str, **placing: Any) -> Future:
@@ -68,11 +86,11 @@ class Cluster:
             return Future(key, None)
         errand = arguments[1]
         self.sent.append(errand["case"]["id"])
+        self.errands[errand["case"]["id"]] = errand
         self.placed.append(placing.get("workers"))
         outcome = self._answer(work.__name__, errand)
-        return Future(
-            key, outcome | {"address": WORKERS[0], "worker": "w"} if isinstance(outcome, dict) else outcome
-        )
+        self.futures.append(Future(key, from_worker(outcome) if isinstance(outcome, dict) else outcome))
+        return self.futures[-1]
 
     def processing(self) -> dict[str, tuple[str, ...]]:
         return {}
@@ -127,6 +145,7 @@ class Run:
             reporter,
             more.get("control", lambda: None),
             self.plans.append,
+            more.get("suspects", frozenset()),
         )
 
     def __call__(self) -> dict[str, str]:
@@ -184,9 +203,28 @@ def test_one_deadly_case_fails_alone_and_after_all_others() -> None:
     assert run() == {str(index): FAILED if str(index) == deadly else DONE for index in range(8)}
     assert killed == {"2": 2, "3": 1}
     assert run.cluster.sent[-2:] == ["2", "3"]
+    frugal = {case for case, errand in run.cluster.errands.items() if errand["frugal"]}
+    assert frugal == company  # when nothing helps, less memory may
+    assert "one window at a time" in run.cluster.errands["3"]["frugal"]
     row = next(row for row in run.ledger.rows if row["state"] == FAILED)
     assert row["error"]["kind"] == "resources"
     assert "Workers ended again and again" in row["error"]["message"]
+
+
+def test_cases_under_which_earlier_runs_ended_come_last_with_least_memory_and_nothing_is_measured_on_them() -> (
+    None
+):
+    def answer(work: str, errand: dict[str, Any]) -> Any:
+        return {"plan": {"precision": "bf16"}} if work == "settle_plan" else done(errand)
+
+    run = Run(3, answer, plan=None, suspects={"0"})
+    assert set(run().values()) == {DONE}
+    assert run.cluster.sent == ["1", "1", "2", "0"]
+    assert [bool(run.cluster.errands[case]["frugal"]) for case in "012"] == [True, False, False]
+
+    only = Run(1, answer, plan=None, suspects={"0"})
+    assert only() == {"0": DONE}
+    assert only.cluster.sent == ["0"]
 
 
 @pytest.mark.parametrize("plan", [PLAN, None])
@@ -244,12 +282,30 @@ def test_a_bug_on_a_worker_fails_the_case_only() -> None:
     assert run() == {"0": FAILED, "1": DONE}
 
 
-def test_stop_takes_back_what_is_under_way() -> None:
+def test_stop_takes_back_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_stop, "FINISH_S", 0.3)
     run = Run(9, lambda _work, _errand: None, control=lambda: "stop" if run.cluster.sent else None)
     with pytest.raises(CancelledError):
         run()
     assert run.cluster.cancelled == AHEAD * len(WORKERS)
     assert run.ledger.ended() == {}
+
+
+def test_what_workers_finish_after_a_stop_is_kept() -> None:
+    def end() -> None:
+        writing, stopped, killed, second = run.cluster.futures
+        writing.settle(from_worker({"row": {"case": "0", "state": DONE}}))
+        stopped.settle(from_worker({"stopped": True}))
+        killed.settle(KILLED)
+        second.settle(from_worker({"row": {"case": "3", "state": FAILED}}))
+
+    run = Run(9, lambda _work, _errand: None, control=lambda: "stop" if run.cluster.sent else None)
+    run.cluster.at_stop = end
+    with pytest.raises(CancelledError):
+        run()
+    assert run.ledger.ended() == {"0": DONE, "3": FAILED}
+    assert len(run.cluster.sent) == AHEAD * len(WORKERS)  # nothing more was begun
+    assert run.cluster.cancelled == 0
 
 
 def test_pause_gives_out_nothing_more() -> None:

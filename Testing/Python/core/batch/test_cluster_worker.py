@@ -14,6 +14,7 @@ from medcontext.batch import cluster_worker
 from medcontext.batch.case import BatchCase
 from medcontext.batch.cluster_messages import Errand, RunFacts
 from medcontext.batch.options import BatchOptions, FixedPlan
+from medcontext.batch.record import model_identity
 from medcontext.card_schema import ModelCard
 
 BUNDLED = Path(medcontext.__file__).parent / "resources" / "models" / "hippocampus"
@@ -29,7 +30,7 @@ def facts(tmp_path: Path, card: ModelCard) -> dict[str, Any]:
         mark=".run-1",
         model=BUNDLED,
         model_name="hippocampus@1.0.0",
-        model_sha256=card.weights[0].sha256,
+        model_sha256=model_identity(card),
     ).model_dump(mode="json")
 
 
