@@ -79,7 +79,8 @@ def kill_after(process: subprocess.Popen[str], cases: int, seconds: float) -> No
 
 def contents(out: Path) -> dict[str, bytes]:
     """What is handed on, without what tells times."""
-    told = ("batch.json", "ledger.jsonl", "ledger.csv", "report.html", "sources.json", ".ledger.jsonl.lock")
+    told = ("batch.json", "ledger.jsonl", "ledger.csv", "report.html", "sources.json", ".ledger.jsonl.lock",
+            ".sources.json.lock")  # fmt: skip
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if name not in told}
 
