@@ -11,14 +11,15 @@ import numpy as np
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.identifiers import scrub, silence_dicom_libraries
+from medcontext.devices import is_out_of_memory
 from medcontext.errors import InputError, MedContextError
 from medcontext.events import Event, Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import read_volume
-from medcontext.io.dicom import arrange_series, load_multiframe, load_slices
+from medcontext.io.dicom import arrange_series, load_arranged
 from medcontext.io.dicom_folder import DicomSeries, read_header
-from medcontext.io.dicom_planes import arrange_frames
 from medcontext.io.images import check_finite
+from medcontext.io.itk import RAN_OUT
 from medcontext.io.slices import Arrangement
 from medcontext.resample import join_channels, resample_to_grid
 
@@ -56,6 +57,7 @@ def read_case(case: BatchCase, reporter: Reporter, *, odd: Odd) -> ReadCase:
         InputError: the case is in trouble, a file is missing, damaged or has changed its kind, slices do not form a
             volume, the channels do not overlap, or slices are odd and that is refused.
         CancelledError: the reporter said so.
+        MemoryError, RuntimeError: memory ran out (see :func:`ran_out_of_memory`); these are not free of identifiers.
     """
     if case.trouble:
         raise InputError(case.trouble)
@@ -68,7 +70,14 @@ def read_case(case: BatchCase, reporter: Reporter, *, odd: Odd) -> ReadCase:
     except MedContextError as error:
         raise type(error)(scrub(error.message, case), scrub(error.hint, case)) from None
     except _UNFORESEEN as error:
+        if ran_out_of_memory(error):
+            raise
         raise InputError(scrub(f"The case cannot be read: {type(error).__name__}: {error}.", case)) from None
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether main memory, or that of a device, was not enough, as libraries report it."""
+    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and RAN_OUT in str(error))
 
 
 def _discreet(case: BatchCase, reporter: Reporter) -> Reporter:
@@ -110,25 +119,14 @@ def _series(files: Sequence[Path], name: str, reporter: Reporter, odd: Odd) -> t
             "Copy or export the series again.",
         )
     series = DicomSeries(found)
-    whole = found[0].size[2] > 1
-    arranged = arrange_frames(found[0].path, name) if whole else arrange_series(series, name)
+    arranged = arrange_series(series, name)
     if arranged is not None:
         _speak(arranged, reporter, odd)
-    if not whole and arranged is not None:
-        volume = load_slices(series, arranged, reporter)
-    else:
-        volume = load_multiframe(found[0])
-        volume = volume if arranged is None else _in_order(volume, arranged)
+    volume = load_arranged(series, arranged, reporter)
     check_finite(volume.array, name)
     if arranged is None or not arranged.tilted:
         return volume, None
     return upright(volume), volume.geometry
-
-
-def _in_order(volume: Volume, arranged: Arrangement) -> Volume:
-    """Frames, which ITK hands out as they are stored, on the grid that was found for them."""
-    array = arranged.evened(volume.array[:, arranged.order])
-    return Volume(array, Geometry((array.shape[1], *volume.shape[1:]), arranged.affine))
 
 
 def _speak(arranged: Arrangement, reporter: Reporter, odd: Odd) -> None:

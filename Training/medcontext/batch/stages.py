@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from medcontext.batch import rows
+from medcontext.batch import reading, rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.exports import write_outputs
 from medcontext.batch.identifiers import scrub
@@ -27,7 +27,6 @@ from medcontext.batch.voice import CaseReporter
 from medcontext.batch_ledger import Layout, Row
 from medcontext.card_schema import ModelCard
 from medcontext.data.hashing import files_hash
-from medcontext.devices import is_out_of_memory
 from medcontext.errors import CancelledError, InputError, MedContextError, ResourceError, is_disk_full
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
@@ -41,9 +40,6 @@ from medcontext.workflows.segment import volumes_ml
 
 NOTHING_FOUND = "No structure was found in this image."
 LESS_MEMORY = "Memory ran out: tried again with nothing beside it and one window at a time."
-
-
-_ITK_RAN_OUT = "Failed to allocate memory"
 
 
 class OutputFullError(ResourceError):
@@ -243,7 +239,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether main memory, or that of a device, was not enough."""
     if isinstance(error, ResourceError):
         return not isinstance(error, OutputFullError)
-    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and _ITK_RAN_OUT in str(error))
+    return reading.ran_out_of_memory(error)
 
 
 def raise_if_all_fail(error: BaseException) -> None:

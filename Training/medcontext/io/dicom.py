@@ -11,7 +11,8 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Volume
 from medcontext.io.dicom_folder import DicomImage, DicomSeries
-from medcontext.io.itk import itk_affine
+from medcontext.io.dicom_planes import arrange_frames
+from medcontext.io.itk import itk_affine, raise_if_too_large
 from medcontext.io.slices import Arrangement, arrange
 
 
@@ -23,39 +24,58 @@ def load_series(series: DicomSeries, reporter: Reporter) -> Volume:
 
     Raises:
         InputError: a file is damaged, places are missing or shared, or slices do not form a volume.
+        MemoryError: the series takes more memory than there is.
     """
-    first = series.files[0]
-    if first.size[2] > 1:
-        return load_multiframe(first)
-    arranged = arrange_series(series, f"{first.path.parent}: {series.title}")
-    for remark in arranged.remarks:
+    arranged = arrange_series(series, f"{series.files[0].path.parent}: {series.title}")
+    for remark in () if arranged is None else arranged.remarks:
         reporter.warning(remark)
-    return load_slices(series, arranged, reporter)
+    return load_arranged(series, arranged, reporter)
 
 
-def arrange_series(series: DicomSeries, name: str) -> Arrangement:
-    """How the slices of a series, one in each file, become a volume.
+def arrange_series(series: DicomSeries, name: str) -> Arrangement | None:
+    """How the slices of a series become a volume; None for one file that holds all of them and does not place each.
 
     Args:
         series: at least two slices.
         name: what to call it in messages.
 
     Raises:
-        InputError: places are missing or shared, or slices do not form a volume.
+        InputError: places are missing or shared, slices do not form a volume, or a file that holds all of them needs
+            pydicom, which is not installed.
     """
     first = series.files[0]
+    if first.size[2] > 1:
+        return arrange_frames(first.path, name)
     if first.axes is None or any(image.position is None for image in series.files):
         raise InputError(f"{name} does not say where its slices lie.", "Export it again.")
     positions = np.array([image.position for image in series.files])
     return arrange(positions, np.array(first.axes).reshape(2, 3), first.spacing, name)
 
 
-def load_slices(series: DicomSeries, arranged: Arrangement, reporter: Reporter) -> Volume:
-    """Read the slices, one in each file, onto the grid that was found for them.
+def load_arranged(series: DicomSeries, arranged: Arrangement | None, reporter: Reporter) -> Volume:
+    """Read the slices onto the grid that was found for them.
+
+    Args:
+        series: of slices, or of one file that holds all of them.
+        arranged: as :func:`arrange_series` gives it.
+        reporter: told of progress.
 
     Raises:
         InputError: a file is damaged or holds colours.
+        MemoryError: the series takes more memory than there is.
     """
+    if series.files[0].size[2] > 1:
+        volume = _load_frames(series.files[0])
+        if arranged is None:
+            return volume
+        array = arranged.evened(volume.array[:, arranged.order])  # ITK hands frames out as they are stored
+        return Volume(array, Geometry((array.shape[1], *volume.shape[1:]), arranged.affine))
+    if arranged is None:
+        raise ValueError("Slices in a file each were not arranged.")
+    return _load_slices(series, arranged, reporter)
+
+
+def _load_slices(series: DicomSeries, arranged: Arrangement, reporter: Reporter) -> Volume:
     ordered = [series.files[index].path for index in arranged.order]
     columns, rows, _ = series.files[0].size
     array = np.empty((1, len(ordered), rows, columns), np.float32)
@@ -68,18 +88,15 @@ def load_slices(series: DicomSeries, arranged: Arrangement, reporter: Reporter) 
     return Volume(array, Geometry((array.shape[1], rows, columns), arranged.affine))
 
 
-def load_multiframe(image: DicomImage) -> Volume:
-    """One file that holds all slices (enhanced CT or MR), placed by ITK.
-
-    Raises:
-        InputError: the file is damaged or holds colours.
-    """
+def _load_frames(image: DicomImage) -> Volume:
+    """One file that holds all slices (enhanced CT or MR), placed by ITK."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(image.path))
     reader.SetImageIO("GDCMImageIO")
     try:
         volume = reader.Execute()
     except RuntimeError as error:
+        raise_if_too_large(error, image.path)
         raise InputError(f"{image.path} is truncated or damaged.", "Export it again.") from error
     _refuse_colour(volume.GetNumberOfComponentsPerPixel(), image.path)
     array = sitk.GetArrayViewFromImage(volume).astype(np.float32)[None]
@@ -94,7 +111,8 @@ def _read_plane(path: Path, target: np.ndarray) -> None:
     reader.SetImageIO("GDCMImageIO")
     try:
         image = reader.Execute()
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_if_too_large(error, path)
         target[...] = _read_plane_with_pydicom(path)
         return
     _refuse_colour(image.GetNumberOfComponentsPerPixel(), path)

@@ -16,6 +16,9 @@ import SimpleITK as sitk
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 
+RAN_OUT = "Failed to allocate memory"
+"""What ITK says where memory does not suffice."""
+
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # the readers check for themselves, in one sentence
 
 
@@ -102,7 +105,18 @@ def execute(path: Path) -> sitk.Image:
     try:
         return reader.Execute()
     except RuntimeError as error:
+        raise_if_too_large(error, path)
         raise _damaged(path) from error
+
+
+def raise_if_too_large(error: RuntimeError, path: Path) -> None:
+    """Tell want of memory from damage, which ITK reports in the same way.
+
+    Raises:
+        MemoryError: the image was too large.
+    """
+    if RAN_OUT in str(error):
+        raise MemoryError(f"{path} takes more memory than there is.") from error
 
 
 def _damaged(path: Path) -> InputError:

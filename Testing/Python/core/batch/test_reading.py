@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from medcontext import io
 from medcontext.batch.case import BatchCase
 from medcontext.batch.find import find_cases
 from medcontext.batch.reading import read_case, upright
@@ -161,6 +163,54 @@ def test_frames_of_one_file_are_put_where_they_were_taken(
     assert found.native is not None
     assert found.native.same_grid(sheared.geometry)
     assert "tilted by 16.7 degrees" in _warnings(events)[0]
+
+
+def test_frames_lie_where_they_were_taken_whoever_reads_them(
+    tmp_path: Path, write_frames: Any, a_ball: Volume, told: Told
+) -> None:
+    reporter, events = told
+    order = [4, 0, 8, 2, 6, 1, 3, 7, 5]
+    shuffled = Volume(a_ball.array[:, order], a_ball.geometry)
+    write_frames(tmp_path / "all.dcm", shuffled, [(0, 0, 3.0 * k) for k in order])
+    for place in (tmp_path, tmp_path / "all.dcm"):
+        found = io.read_volume(place, reporter)
+        assert found.geometry.same_grid(a_ball.geometry)
+        np.testing.assert_array_equal(found.array, a_ball.array)
+    assert _warnings(events) == []
+    sheared, places = _tilted(a_ball, 0.3)
+    write_frames(tmp_path / "t" / "all.dcm", sheared, places)
+    assert io.read_volume(tmp_path / "t", reporter).geometry.same_grid(sheared.geometry)
+    assert "tilted by 16.7 degrees" in _warnings(events)[0]
+    write_frames(
+        tmp_path / "s" / "all.dcm",
+        a_ball,
+        [(0, 0, 3.0 * k) for k in range(9)],
+        [1 + k / 10 for k in range(9)],
+    )
+    with pytest.raises(InputError, match="scales the grey values of each slice in its own way"):
+        io.read_volume(tmp_path / "s")
+
+
+def test_want_of_memory_is_not_taken_for_damage(
+    tmp_path: Path, write_frames: Any, a_ball: Volume, case_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = tmp_path / "huge.mha"
+    huge.write_bytes(
+        b"ObjectType = Image\nNDims = 3\nDimSize = 60000 60000 60000\nElementSpacing = 1 1 1\n"
+        b"ElementType = MET_SHORT\nElementDataFile = LOCAL\n" + bytes(80)
+    )
+    for private in ((), ("Doe",)):
+        with pytest.raises(MemoryError):
+            read_case(BatchCase("huge", (huge,), private=private), Reporter(), odd="resample")
+    write_frames(tmp_path / "f" / "all.dcm", a_ball, [(0, 0, 3.0 * k) for k in range(9)])
+    case = case_in(tmp_path / "f")
+
+    def execute(_: sitk.ImageFileReader) -> sitk.Image:
+        raise RuntimeError("Failed to allocate memory for image.")
+
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", execute)
+    with pytest.raises(MemoryError):
+        read_case(case, Reporter(), odd="resample")
 
 
 def test_frames_that_are_no_volume_are_refused(
