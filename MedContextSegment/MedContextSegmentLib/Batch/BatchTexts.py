@@ -7,6 +7,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, VOID
+from medcontext.batch_ledger.rows import UNFINISHED
 from MedContextSegmentLib.Batch.BatchCommand import OVERWRITE
 from MedContextSegmentLib.Batch.BatchJob import CASES, BatchJob
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
@@ -25,6 +26,7 @@ def stateTitle(state: str, working: bool) -> str:
     """
     titles = {
         RUNNING: _("running") if working else _("unfinished"),
+        UNFINISHED: _("unfinished"),
         DONE: _("done"),
         FAILED: _("failed"),
         SKIPPED: _("skipped"),

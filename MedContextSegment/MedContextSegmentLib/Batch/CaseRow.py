@@ -18,8 +18,9 @@ class CaseRow:
 
     Attributes:
         case: its name.
-        state: "running", "done", "failed" or "skipped".
+        state: "running", "unfinished", "done", "failed" or "skipped".
         time: when that was written, in seconds since 1970.
+        sequence: grows from run to run of the case.
         shard: the part of the batch that wrote it, or "".
         seconds: how long it took; None where nobody knows.
         volumes: mL of each label.
@@ -34,6 +35,7 @@ class CaseRow:
     case: str
     state: str
     time: float = 0.0
+    sequence: float = 0.0
     shard: str = ""
     seconds: float | None = None
     volumes: Mapping[str, float] | None = None
@@ -56,8 +58,10 @@ class CaseRow:
         return self.volumes.get(label) if label else sum(self.volumes.values())
 
     def replaces(self, other: CaseRow | None) -> bool:
-        """Whether this row came after another one of the case: in one file the order says so, else the time."""
-        return other is None or self.shard == other.shard or self.time >= other.time
+        """Whether this row came after another one of the case: in one file the order says so, else the run."""
+        if other is None or self.shard == other.shard:
+            return True
+        return (self.sequence, self.time) >= (other.sequence, other.time)
 
     @property
     def ledgerRow(self) -> Row:
@@ -79,6 +83,7 @@ def caseRow(row: Row) -> CaseRow:
         case=str(row["case"]),
         state=str(row.get("state") or ""),
         time=_number(row.get("time")) or 0.0,
+        sequence=_number(row.get("sequence")) or 0.0,
         shard=str(row.get("shard") or ""),
         seconds=_number(seconds.get("total")) if isinstance(seconds, Mapping) else None,
         volumes=_numbers(row.get("volumes_ml")),

@@ -36,7 +36,7 @@ class RunFacts:
         keepIdentifiers: whether names of patients may be in the results.
         precision: number format of the network's arithmetic.
         unusual: whether it was given options that only the command has, which change results.
-        replacingSince: Unix time at which a run began to do finished cases again, unless it came to its end.
+        replacing: mark of the cases that were done again by a run that did not come to its end; "" for none.
     """
 
     input: str = ""
@@ -46,7 +46,7 @@ class RunFacts:
     keepIdentifiers: bool = False
     precision: str = "auto"
     unusual: bool = False
-    replacingSince: float | None = None
+    replacing: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def runFacts(layout: Layout) -> RunFacts | None:
         keepIdentifiers=bool(options.get("keep_identifiers")),
         precision=str(options.get("precision") or "auto"),
         unusual=any(options.get(name, usual) != usual for name, usual in USUAL.items()),
-        replacingSince=since if isinstance(since := data.get("overwriting_since"), int | float) else None,
+        replacing=str(data.get("overwriting") or ""),
     )
 
 

@@ -32,13 +32,13 @@ def wouldReplace(request: BatchRequest) -> Replaced | None:
         InputError: the ledger in the folder cannot be read.
     """
     run = runFacts(Layout(request.output))
-    since = run.replacingSince if run is not None else None
+    mark = run.replacing if run is not None else ""
     other = run is not None and differs(run, request)
-    if not (request.overwrite or other or since is not None):
+    if not (request.overwrite or other or mark):
         return None
     done = [row for row in read_rows(request.output).values() if row.get("state") == DONE]
-    if since is not None and not other:  # what was done again is not done once more
-        done = [row for row in done if not row.get("time", 0) >= since]
+    if mark and not other:  # what was done again is not done once more
+        done = [row for row in done if row.get("mark") != mark]
     why = OTHER if other else CHOSEN if request.overwrite else GOING_ON
     return Replaced(why, len(done)) if done or request.overwrite else None
 

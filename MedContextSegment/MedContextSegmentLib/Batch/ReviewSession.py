@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from medcontext.batch_ledger import OPEN, RUNNING, Review
+from medcontext.batch_ledger.rows import UNFINISHED
 from medcontext.errors import InputError, MedContextError
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
 from MedContextSegmentLib.Batch.CaseReading import CaseReader
@@ -185,7 +186,7 @@ def checkFinished(rows: BatchRows, case: str) -> Any:
     row = rows.cases.get(case)
     if row is None:
         raise InputError(_("The batch has no case '{case}'.").format(case=case))
-    if row.state == RUNNING:
+    if row.state in (RUNNING, UNFINISHED):
         raise InputError(_("'{case}' is not finished yet.").format(case=case))
     if not row.done:
         raise InputError(

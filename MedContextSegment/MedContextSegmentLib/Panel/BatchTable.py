@@ -154,7 +154,9 @@ class BatchTable:
         """As narrow as the texts allow; asking the header to fit them would look at each row."""
         table, metrics = self._table, self._table.fontMetrics()
         texts: dict[str, list[str]] = {
-            By.STATE: [stateTitle(state, True) for state in ("running", "done", "failed", "skipped")],
+            By.STATE: [
+                stateTitle(state, True) for state in ("running", "unfinished", "done", "failed", "skipped")
+            ],
             By.SECONDS: [secondsText(888.8)],
             By.VOLUME: [volumeText(88.8), volumeText(8888.0)],
             By.CERTAINTY: [certaintyText(0.88)],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,10 +61,9 @@ def test_what_was_done_again_is_not_done_once_more(same: Any, out: Path) -> None
     from MedContextSegmentLib.Batch.Replacing import CHOSEN, GOING_ON, Replaced, wouldReplace
 
     assert wouldReplace(replace(same, overwrite=True)) == Replaced(CHOSEN, 4)
-    since = time.time()
-    change(out, "", overwriting_since=since)
-    writeRows(out, [doneRow(CASES[0], time=since + 1)])
+    change(out, "", overwriting="7f")
+    writeRows(out, [doneRow(CASES[0], mark="7f")])
     assert wouldReplace(same) == Replaced(GOING_ON, 3)
     assert wouldReplace(replace(same, overwrite=True)) == Replaced(CHOSEN, 3)
-    writeRows(out, [doneRow(case, time=since + 1) for case in CASES])
+    writeRows(out, [doneRow(case, mark="7f") for case in CASES])
     assert wouldReplace(same) is None

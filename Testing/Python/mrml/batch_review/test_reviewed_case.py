@@ -331,10 +331,12 @@ def test_what_is_not_finished_cannot_be_opened(out: Path, worker: Any, look: Cal
     from MedContextSegmentLib.Batch.ReviewSession import ReviewSession
 
     stl = doneRow("surfaces only", outputs={"stl": [{"path": "surfaces/x/a.stl"}]})
-    writeRows(out, [runningRow("begun"), failedRow("broken", "It is empty."), stl])
+    stopped = {**runningRow("stopped"), "state": "unfinished"}
+    writeRows(out, [runningRow("begun"), stopped, failedRow("broken", "It is empty."), stl])
     session = ReviewSession(look(out), worker)
     for case, words in (
         ("begun", "not finished yet"),
+        ("stopped", "not finished yet"),
         ("broken", "It is empty."),
         ("unheard of", "no case"),
     ):

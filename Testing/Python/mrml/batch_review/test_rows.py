@@ -134,6 +134,14 @@ def test_verdicts_of_others_are_heard(out: Path) -> None:
     assert reader.look().reviews is None
 
 
+def test_the_later_run_of_a_case_counts_whatever_its_clock_says(tmp_path: Path, look: Look) -> None:
+    from harness.batches import doneRow, failedRow, writeRows
+
+    writeRows(tmp_path, [{**failedRow("a", "Broken."), "sequence": 1, "shard": "1-of-2"}], (1, 2))
+    writeRows(tmp_path, [doneRow("a", sequence=2, time=5.0)])
+    assert look(tmp_path).cases["a"].done
+
+
 def test_what_a_batch_was_given_is_found_again(out: Path, look: Look) -> None:
     run = look(out).run
     assert run.input == str(out.parent / "scans")  # absolute, though the command was not
