@@ -268,8 +268,8 @@ class _Run:
             self._give_back(idle=False)
             raise
         except Exception as error:
-            # Workers of a cluster may be writing still.
-            self._give_back(idle=self._options.cluster is None)
+            # Workers on other machines may be writing still.
+            self._give_back(idle=(self._options.cluster or "local").startswith("local"))
             with contextlib.suppress(ResourceError):  # the error that led here matters more
                 self._write_summary()
             raise self._explained(error) from error
