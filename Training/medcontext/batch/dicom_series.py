@@ -7,13 +7,21 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from medcontext.batch.identifiers import digest
 from medcontext.events import Reporter
-from medcontext.io.dicom_folder import DicomImage, image_of, open_header, should_hold_picture, tag_text
+from medcontext.io.dicom_folder import (
+    DicomImage,
+    image_of,
+    open_header,
+    shared_text,
+    should_hold_picture,
+    tag_text,
+)
 
 _AT_ONCE = 8
 """Headers read at the same time: most of the time is waiting for the disk or the network."""
@@ -30,7 +38,7 @@ _LOCALISER = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What the header of one file says, as far as series are put together from it.
 
@@ -142,13 +150,19 @@ def read_picture(path: Path) -> Picture | None:
         return None
     return Picture(
         image_of(path, reader),
-        patient=(tag_text(reader, "0010|0010"), tag_text(reader, "0010|0020"), tag_text(reader, "0010|0030")),
-        study=tag_text(reader, "0020|000d"),
+        patient=_patient(*(shared_text(reader, tag) for tag in ("0010|0010", "0010|0020", "0010|0030"))),
+        study=shared_text(reader, "0020|000d"),
         own_uid=tag_text(reader, "0008|0018"),
-        sop_class=tag_text(reader, "0008|0016"),
-        kind=tag_text(reader, "0008|0008"),
+        sop_class=shared_text(reader, "0008|0016"),
+        kind=shared_text(reader, "0008|0008"),
         coloured=reader.GetNumberOfComponents() > 1,
     )
+
+
+@lru_cache(maxsize=1024)
+def _patient(name: str, number: str, birth: str) -> tuple[str, str, str]:
+    """The same object for all pictures of a patient."""
+    return name, number, birth
 
 
 def _is_damaged(path: Path) -> bool:

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,11 @@ def settle(
         before = nameless.get("skipped")
         before = before if isinstance(before, dict) else {}
         skipped = _placed(skipped, before, {*ids, *naming.known})
-        now = {name: naming.entry(index, name) for index, name in enumerate(ids)}
+        places = {name: index for index, name in enumerate(ids)}
         left_out = before | {entry.place: [str(file) for file in entry.files] for entry in skipped}
         last = {"input": [str(Path(place).absolute()) for place in given], "skipped": left_out}
-        _write(layout.sources, now, last)
+        # Entries are made one at a time: together they name every slice of every series.
+        _write(layout.sources, ids, lambda name: naming.entry(places[name], name), last)
     return cases, skipped
 
 
@@ -148,27 +149,27 @@ def _broken(path: Path) -> InputError:
     )
 
 
-def _write(path: Path, now: Mapping[str, Entry], last: Entry) -> None:
+def _write(path: Path, names: Sequence[str], entry: Callable[[str], Entry], last: Entry) -> None:
     """Write the file unless it says the same already; entries of cases that were not found now stay."""
     if path.is_file():
         with path.open("rb") as lines:
-            pairs = itertools.zip_longest(lines, _lines(path, now, last))
+            pairs = itertools.zip_longest(lines, _lines(path, names, entry, last))
             if all(there == wanted for there, wanted in pairs):
                 return
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        stream.writelines(_lines(path, now, last))
+        stream.writelines(_lines(path, names, entry, last))
 
 
-def _lines(path: Path, now: Mapping[str, Entry], last: Entry) -> Iterator[bytes]:
+def _lines(path: Path, names: Sequence[str], entry: Callable[[str], Entry], last: Entry) -> Iterator[bytes]:
     yield b"{\n"
-    written = set()
+    now, written = set(names), set()
     for name, body in _bodies(path):
         if name:
             written.add(name)
-            yield _line(name, json.dumps(now[name]) if name in now else body)
-    for name, entry in now.items():
+            yield _line(name, json.dumps(entry(name)) if name in now else body)
+    for name in names:
         if name not in written:
-            yield _line(name, json.dumps(entry))
+            yield _line(name, json.dumps(entry(name)))
     yield _line("", json.dumps(last)).replace(b",\n", b"\n")
     yield b"}\n"
 

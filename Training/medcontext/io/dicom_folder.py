@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -19,7 +21,7 @@ _NO_PICTURE = tuple(_STORAGE + kind for kind in ("4.2", "9.", "11.", "66", "67",
 _NAMED = 12  # series named in a message before it ends with "and N more"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DicomImage:
     """The header of one DICOM file that holds pixels.
 
@@ -185,26 +187,33 @@ def tag_text(reader: sitk.ImageFileReader, tag: str) -> str:
     return reader.GetMetaData(tag).strip() if reader.HasMetaDataKey(tag) else ""
 
 
+def shared_text(reader: sitk.ImageFileReader, tag: str) -> str:
+    """As :func:`tag_text`, of what many files say in the same words: it is in memory once."""
+    return sys.intern(tag_text(reader, tag))
+
+
+@lru_cache(maxsize=1024)  # slices share most of them, and so the memory they take
+def _numbers(text: str, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(part) for part in text.split("\\"))
+    except ValueError:
+        return None
+    return values if len(values) == count else None
+
+
 def image_of(path: Path, reader: sitk.ImageFileReader) -> DicomImage:
     """What is needed of an open header to put pictures together."""
 
-    def numbers(tag: str, count: int) -> tuple[float, ...] | None:
-        try:
-            values = tuple(float(part) for part in tag_text(reader, tag).split("\\"))
-        except ValueError:
-            return None
-        return values if len(values) == count else None
-
-    rows, columns = numbers("0028|0030", 2) or reader.GetSpacing()[1::-1]
+    rows, columns = _numbers(tag_text(reader, "0028|0030"), 2) or reader.GetSpacing()[1::-1]
     size = (*reader.GetSize(), 1)
     return DicomImage(
         path=path,
-        uid=tag_text(reader, "0020|000e"),
-        number=tag_text(reader, "0020|0011"),
-        description=tag_text(reader, "0008|103e"),
-        modality=tag_text(reader, "0008|0060"),
-        position=numbers("0020|0032", 3),
-        axes=numbers("0020|0037", 6),
+        uid=shared_text(reader, "0020|000e"),
+        number=shared_text(reader, "0020|0011"),
+        description=shared_text(reader, "0008|103e"),
+        modality=shared_text(reader, "0008|0060"),
+        position=_numbers(tag_text(reader, "0020|0032"), 3),
+        axes=_numbers(tag_text(reader, "0020|0037"), 6),
         spacing=(columns, rows),
         size=(size[0], size[1], size[2]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +17,11 @@ import pytest
 from medcontext import io
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.find import find_cases
+from medcontext.batch.identifiers import Names
+from medcontext.batch.image_cases import Named
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.run import run_batch
+from medcontext.batch.sources import settle
 from medcontext.batch_ledger import Layout, read_rows
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
@@ -248,3 +252,22 @@ def test_no_result_is_replaced_by_that_of_another_scan(
     }
     for folder in "ab":
         assert run_batch(tmp_path / folder, out, options).reused == 1
+
+
+def test_files_of_many_series_are_not_joined_in_memory(tmp_path: Path) -> None:
+    folder = tmp_path / ("study " * 20)
+    files = tuple(folder / f"slice {number:05d}.dcm" for number in range(500))
+    assert all(map(str, files))  # paths remember their texts
+    named = [
+        Named(Names((f"series-{number}",), str(number), str(number)), BatchCase("", files[:1], files))
+        for number in range(100)
+    ]
+    layout = Layout(tmp_path / "out")
+    tracemalloc.start()
+    try:
+        settle(layout, [folder], named, [], Reporter())
+        settle(layout, [folder], named, [], Reporter())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < layout.sources.stat().st_size / 4
