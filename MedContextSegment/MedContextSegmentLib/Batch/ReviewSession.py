@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from medcontext.batch_ledger import OPEN, RUNNING, Review
+from medcontext.batch_ledger import OPEN, RUNNING, Review, write_csv
 from medcontext.batch_ledger.rows import UNFINISHED
 from medcontext.errors import InputError, MedContextError
 from MedContextSegmentLib.Batch.BatchRows import BatchRows
@@ -45,6 +45,7 @@ class ReviewSession:
         self.prefetch = Prefetch(CaseReader(self.out, worker, exchangeRoot))
         self._worker = worker
         self._views = ViewsBefore()
+        self._untold = False  # whether verdicts are not in the table yet
 
     def opening(self, case: str, listener: Any = None, fresh: bool = False) -> OpeningRun:
         """Begin to bring a case into the scene; :meth:`opened` takes what comes of it.
@@ -101,7 +102,7 @@ class ReviewSession:
         corrected = before is not None and before.verdict == "correct"
         # What was said of other segments than these does not hold for them.
         said = case.judge("correct", before.note) if before is not None and corrected else case.judge(OPEN)
-        self.queue.rows.add(said)
+        self._add(said)
 
     def takeBack(self) -> None:
         """Let what a person kept of the case in the scene hold no more; it is shown as the batch made it.
@@ -114,7 +115,7 @@ class ReviewSession:
             return
         before = self.queue.rows.review(case.case)
         verdict = before.verdict if before is not None and before.verdict != "correct" else OPEN
-        self.queue.rows.add(case.judge(verdict, before.note if before is not None else ""))
+        self._add(case.judge(verdict, before.note if before is not None else ""))
         putAside(self.out, case.case)
 
     def judge(self, verdict: str, note: str = "") -> None:
@@ -133,7 +134,17 @@ class ReviewSession:
         if case.changed:
             case.keep()
         said = "correct" if verdict == "accept" and case.corrected else verdict
-        self.queue.rows.add(case.judge(said, note))
+        self._add(case.judge(said, note))
+
+    def writeTable(self) -> None:
+        """Have ``ledger.csv`` say what was said in this review.
+
+        Raises:
+            InputError, ResourceError: it cannot be written.
+        """
+        if self._untold:
+            write_csv(self.out)
+            self._untold = False
 
     def review(self) -> Review | None:
         """What was said of the case in the scene before; None where nothing was."""
@@ -165,6 +176,10 @@ class ReviewSession:
         """The scene takes all nodes away."""
         self.prefetch.forget()
         self.case = None
+
+    def _add(self, review: Review) -> None:
+        self.queue.rows.add(review)
+        self._untold = True
 
     def _removeCase(self) -> None:
         case, self.case = self.case, None

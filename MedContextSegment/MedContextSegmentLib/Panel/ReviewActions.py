@@ -140,25 +140,29 @@ class ReviewActions:
             return
         volumes, segmentation = self._before
         self._context.choose([_there(node) for node in volumes], _there(segmentation))
-        self.forget()
-        self._say(text)
+        if self.forget():
+            self._say(text)
 
-    def forget(self, sceneCloses: bool = False) -> None:
-        """Let go of the review; what was changed is kept where that can be done.
+    def forget(self, sceneCloses: bool = False) -> bool:
+        """Let go of the review; what was changed is kept where that can be done, and the table tells all verdicts.
+
+        Whether that worked; else it was said why not.
 
         Args:
             sceneCloses: whether the scene takes all nodes away itself.
         """
         session = self.session
         if session is None:
-            return
-        self._do(session.keepChanges)
+            return True
+        done = self._do(session.keepChanges)
+        done = self._do(session.writeTable) and done
         self._control.forget()
         self.session, self._before = None, ((), None)
         if sceneCloses:
             session.sceneCloses()
         else:
             session.end()
+        return done
 
     def _begin(self) -> bool:
         """Begin a review unless one goes on; whether one goes on now."""

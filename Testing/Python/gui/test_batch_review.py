@@ -13,7 +13,7 @@ slicer = pytest.importorskip("slicer")
 FIRST, SECOND, THIRD, LAST = ("hippocampus_011", "hippocampus_024", "hippocampus_067", "hippocampus_097")
 
 
-def test_those_come_first_that_need_a_person_and_the_reason_is_said(queue: Any) -> None:
+def test_those_come_first_that_need_a_person_and_the_reason_is_said(queue: Any, finished: Path) -> None:
     from harness.reviews import click, reviewStatus, shownCase
 
     assert "0 of 4 reviewed" in queue.ui.reviewCaseLabel.text
@@ -24,6 +24,10 @@ def test_those_come_first_that_need_a_person_and_the_reason_is_said(queue: Any) 
     click(queue, queue.ui.acceptButton)
     assert queue.actions.session is None
     assert "4 of 4 reviewed" in reviewStatus(queue)
+    table = (finished / "ledger.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert [line.split(",")[:3] for line in table[1:]] == [
+        [case, "done", "accept"] for case in (FIRST, SECOND, THIRD, LAST)
+    ]
     assert not queue.ui.reviewArea.visible
 
 
