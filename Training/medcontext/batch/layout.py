@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medcontext.batch_ledger import Layout
 from medcontext.errors import InputError
+from medcontext.io.dicom_folder import has_text_name, printable
 
 __all__ = ["Layout", "open_output"]
 
@@ -18,6 +19,8 @@ def open_output(folder: Path) -> Layout:
         InputError: it cannot be made, is a file, or may not be written to.
     """
     hint = "Choose another output folder."
+    if not has_text_name(folder):  # no image could be written there
+        raise InputError(f"The name {printable(folder)} is not UTF-8 text.", hint)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from medcontext.batch.case import BatchCase
 from medcontext.card_schema import ModelCard
+from medcontext.io.dicom_folder import has_text_name
 
 STAGES = 5
 """Cases that can be somewhere between the first byte read and the last one written: one is read, one computed, one
@@ -113,9 +114,11 @@ def _bytes_on_disk(case: BatchCase) -> int:
 
 def _extent(case: BatchCase) -> tuple[int, float]:
     """Voxels of the first channel, and how many cubic millimetres they fill."""
-    file = case.image_files[0]
+    file = _first_file(case.image_files[0])
+    if not has_text_name(file):
+        raise ValueError("ITK ends the process when it is given such a name")
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(_first_file(file)))
+    reader.SetFileName(str(file))
     reader.ReadImageInformation()
     size, spacing = reader.GetSize(), reader.GetSpacing()
     voxels, volume = 1, 1.0

@@ -260,19 +260,6 @@ def test_files_of_several_channels(tmp_path: Path, find: Any, card_of_two: Model
     )
 
 
-def test_data_of_a_detached_header_belongs_to_its_case(tmp_path: Path, find: Any) -> None:
-    path = tmp_path / "scans" / "a.mhd"
-    path.parent.mkdir()
-    raw = path.with_suffix(".raw")
-    raw.write_bytes(np.zeros(60, "<i2").tobytes())
-    path.write_text(
-        "NDims = 3\nDimSize = 5 4 3\nElementType = MET_SHORT\nElementByteOrderMSB = False\n"
-        "ElementDataFile = a.raw\n"
-    )
-    (case,), _ = find(tmp_path / "scans")
-    assert case.files == (path, raw)
-
-
 @pytest.mark.skipif(
     os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="the owner may read anything"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,9 @@ from medcontext import io
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_series import read_picture
 from medcontext.batch.find import find_cases
+from medcontext.batch.layout import open_output
+from medcontext.batch.options import BatchOptions
+from medcontext.batch.run import run_batch
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -105,3 +109,34 @@ def test_what_slices_say_in_the_same_words_is_in_memory_once(
     for name in ("uid", "number", "description", "modality", "axes"):
         assert getattr(first.image, name) is getattr(second.image, name)
     assert not hasattr(first, "__dict__")
+
+
+def test_rows_with_impossible_names_fail_alone(tmp_path: Path, tiny_model: Path, write_scans: Any) -> None:
+    write_scans(tmp_path, 1)
+    names = ["x" * 300 + ".nii.gz", "a\0b.nii.gz", "M\udcfcller.nii.gz", "M\udcfcller"]
+    entries = [{"image": "scan_0.nii.gz"}, *({"image": name} for name in names)]
+    entries += [{"image": "scan_0.nii.gz", "roi": name} for name in names[:3]]
+    (tmp_path / "list.json").write_text(json.dumps(entries), encoding="utf-8")
+    options = BatchOptions(model=str(tiny_model), device="cpu", precision="fp32")
+    for reused in (0, 1):
+        summary = run_batch(tmp_path / "list.json", tmp_path / "out", options)
+        assert (summary.done + summary.reused, summary.failed, summary.reused) == (1, 7, reused)
+
+
+def test_results_are_not_written_where_no_image_can_be(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        open_output(tmp_path / "M\udcfcller")
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_of_a_detached_header_belongs_to_its_case(tmp_path: Path, find: Any) -> None:
+    path = tmp_path / "scans" / "a.mhd"
+    path.parent.mkdir()
+    raw = path.with_suffix(".raw")
+    raw.write_bytes(np.zeros(60, "<i2").tobytes())
+    path.write_text(
+        "NDims = 3\nDimSize = 5 4 3\nElementType = MET_SHORT\nElementByteOrderMSB = False\n"
+        "ElementDataFile = a.raw\n"
+    )
+    (case,), _ = find(tmp_path / "scans")
+    assert case.files == (path, raw)
