@@ -18,6 +18,25 @@ import medcontext
 
 SAMPLES = Path(medcontext.__file__).parent / "resources" / "samples" / "hippocampus" / "images"
 
+Hire = Callable[..., list[subprocess.Popen[bytes]]]
+
+SLOW = """
+import time
+from pathlib import Path
+from medcontext.batch import stages
+
+def slow(export):
+    def work(computed, case, *more):
+        folder = Path({folder!r})
+        if (folder / "slow").exists():
+            (folder / case.id).touch()
+            time.sleep(1)
+        return export(computed, case, *more)
+    return work
+
+stages.export = slow(stages.export)
+"""
+
 
 def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     """Wait until something is so; generous, since a busy machine is several times slower."""
@@ -59,16 +78,22 @@ class DaskProcesses:
         """
         plain = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "4GiB"]
         if preload:
-            (folder / "preload.py").write_text(preload)
-            plain += ["--preload", str(folder / "preload.py")]
+            place = folder / f"preload_{len(self._children)}.py"
+            place.write_text(preload)
+            plain += ["--preload", str(place)]
         return self._start("worker", address, *plain, "--local-directory", str(folder))
 
     def end(self) -> None:
         """End all of them."""
         for child in self._children:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            self.kill(child)
+
+    @staticmethod
+    def kill(child: subprocess.Popen[bytes]) -> None:
+        """End one of them, if it lives, without giving it time for anything."""
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dask", *arguments]
@@ -77,15 +102,58 @@ class DaskProcesses:
         return self._children[-1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def dask_processes() -> Iterator[DaskProcesses]:
-    """What starts schedulers and workers; they end with the module."""
+    """What starts schedulers and workers; they end with the tests."""
     processes = DaskProcesses()
     yield processes
     processes.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def writing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which workers name the cases that they are about to write."""
+    return tmp_path_factory.mktemp("writing")
+
+
+@pytest.fixture(scope="session")
+def slow_writer(writing: Path) -> str:
+    """Python that makes a worker slow at writing while there is a file ``slow`` in that folder."""
+    return SLOW.format(folder=str(writing))
+
+
+@pytest.fixture(scope="session")
+def staffed(dask_processes: DaskProcesses, slow_writer: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a scheduler with one worker, which stays."""
+    folder = tmp_path_factory.mktemp("scheduler")
+    address = dask_processes.scheduler(folder)
+    dask_processes.worker(address, folder, slow_writer)
+    return address
+
+
+@pytest.fixture
+def hire(dask_processes: DaskProcesses, staffed: str, tmp_path: Path) -> Iterator[Hire]:
+    """``hire(*preloads)`` starts more workers for one test, each with Python that it runs first; gives the processes.
+
+    They are there when it returns.
+    """
+    hired: list[subprocess.Popen[bytes]] = []
+
+    def start(*preloads: str) -> list[subprocess.Popen[bytes]]:
+        from distributed import Client
+
+        hired.extend(dask_processes.worker(staffed, tmp_path, preload) for preload in preloads)
+        pids = {child.pid for child in hired}
+        with Client(staffed, set_as_default=False) as watcher:
+            wait_for(lambda: pids <= set(watcher.run(os.getpid, on_error="return").values()))
+        return hired
+
+    yield start
+    for child in hired:
+        dask_processes.kill(child)
+
+
+@pytest.fixture(scope="session")
 def six_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the first six bundled scans, ``scan_0`` to ``scan_5``."""
     folder = tmp_path_factory.mktemp("scans of a cluster")

@@ -55,15 +55,6 @@ cluster_worker.run_case = deadly(cluster_worker.run_case)
 """Run by workers first: one of the cases kills whoever works on it."""
 
 
-@pytest.fixture(scope="module")
-def staffed(dask_processes: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a scheduler with one worker, which stays."""
-    folder = tmp_path_factory.mktemp("scheduler")
-    address: str = dask_processes.scheduler(folder)
-    dask_processes.worker(address, folder)
-    return address
-
-
 def options(cluster: str) -> BatchOptions:
     plan = FixedPlan(threads=1)  # nothing is measured
     return BatchOptions(model="hippocampus", cluster=cluster, plan=plan, memory_limit_gb=8)
@@ -114,26 +105,30 @@ def finished(out: Path) -> Counter[str]:
 
 
 def test_stopped_gone_on_with_and_a_worker_killed_in_the_middle_of_a_case(
-    six_scans: Path, staffed: str, dask_processes: Any, tmp_path: Path
+    six_scans: Path, staffed: str, writing: Path, slow_writer: str, hire: Any, tmp_path: Path
 ) -> None:
     from medcontext.batch.run import run_batch
 
-    victim, out = dask_processes.worker(staffed, tmp_path), tmp_path / "out"
+    out = tmp_path / "out"
+    (victim,) = hire(slow_writer)
     with distributed.Client(staffed, set_as_default=False) as watcher:
-        watcher.wait_for_workers(2, timeout=60)
         place = next(address for address, pid in watcher.run(os.getpid).items() if pid == victim.pid)
 
+        def written() -> set[str]:
+            return {path.name for path in writing.glob("scan_*")}
+
         first = Follower()
-        with pytest.raises(CancelledError, match="Stopped on request"):
-            run_batch(
-                six_scans,
-                out,
-                options(staffed),
-                first.reporter,
-                lambda: "stop" if first.count(DONE) else None,
-            )
+        (writing / "slow").touch()
+        try:
+            with pytest.raises(CancelledError, match="Stopped on request"):
+                run_batch(
+                    six_scans, out, options(staffed), first.reporter, lambda: "stop" if written() else None
+                )
+        finally:
+            (writing / "slow").unlink()
+        assert set(finished(out)) == written()  # what was being written is not thrown away
         assert 0 < first.count(DONE) < CASES
-        wait_for(lambda: not any(watcher.processing().values()))  # what ran was told to stop
+        assert not any(watcher.processing().values())
 
         worked_on: list[object] = []
 
@@ -156,15 +151,13 @@ def test_stopped_gone_on_with_and_a_worker_killed_in_the_middle_of_a_case(
 
 
 def test_a_worker_without_the_scans_is_left_out(
-    six_scans: Path, staffed: str, dask_processes: Any, tmp_path: Path
+    six_scans: Path, staffed: str, hire: Any, tmp_path: Path
 ) -> None:
     """And a scan that nobody sees fails alone: no worker is to blame for it."""
     from medcontext.batch.run import run_batch
 
     some = shutil.copytree(six_scans, tmp_path / "some", ignore=shutil.ignore_patterns("scan_[3-9]*"))
-    dask_processes.worker(staffed, tmp_path, BLIND.format(name="scan_1.nii.gz"))
-    with distributed.Client(staffed, set_as_default=False) as watcher:
-        watcher.wait_for_workers(2, timeout=60)
+    hire(BLIND.format(name="scan_1.nii.gz"))
 
     class Thief(Follower):
         def _hear(self, event: Event) -> None:
@@ -189,7 +182,7 @@ def test_local_workers_survive_a_case_that_kills_them(
     from medcontext.batch.run import run_batch
 
     monkeypatch.setattr(cluster_start, "DEATHS", 1)
-    some = shutil.copytree(six_scans, tmp_path / "some", ignore=shutil.ignore_patterns("scan_[0-2]*"))
+    some = shutil.copytree(six_scans, tmp_path / "some", ignore=shutil.ignore_patterns("scan_[0-3]*"))
     deadly = tmp_path / "deadly.py"
     deadly.write_text(DEADLY)
     me = psutil.Process()
@@ -209,8 +202,8 @@ def test_local_workers_survive_a_case_that_kills_them(
     with config.set({"distributed.worker.preload": [str(deadly)]}):
         summary = run_batch(some, out, options("local:2"), follower.reporter)
 
-    assert (summary.done, summary.failed) == (2, 1)
-    assert finished(out) == {"scan_3": 1, "scan_4": 1}
+    assert (summary.done, summary.failed) == (1, 1)
+    assert finished(out) == {"scan_4": 1}
     row = read_rows(out)["scan_5"]
     assert row["state"] == FAILED
     assert row["error"]["message"].startswith("Workers ended again and again while they worked on this case")

@@ -1,7 +1,8 @@
-"""Machines that cannot take part in a run: each is named in a sentence, before anything is computed."""
+"""Machines that cannot take part in a run: each is named in a sentence."""
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 
 import medcontext
-from medcontext.batch import cluster_start
+from medcontext.batch import cluster_config, cluster_start
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.errors import InputError
+from medcontext.events import Event, Reporter
 
 pytest.importorskip("distributed")
 
@@ -30,39 +32,58 @@ cluster_worker.PATIENCE = 0.1
 """Run by a worker first: the output folder is one of its own."""
 
 
-@pytest.mark.parametrize(
-    ("preload", "sentence"),
-    [
-        (OTHER_VERSION, "has MedContext 0.0.1, this run was started with"),
-        (BEFORE_CLUSTERS, f"cannot run MedContext {medcontext.__version__}"),
-        (
-            OTHER_FOLDERS,
-            "does not see .*out: all machines of a run need the same folders at the same paths",
-        ),
-    ],
-    ids=["version", "none", "folders"],
-)
-def test_a_worker_that_cannot_take_part(
-    preload: str, sentence: str, six_scans: Path, dask_processes: Any, tmp_path: Path
+def test_workers_that_cannot_take_part(six_scans: Path, staffed: str, hire: Any, tmp_path: Path) -> None:
+    """The one that can does the work."""
+    from medcontext.batch.run import run_batch
+
+    hire(OTHER_VERSION, BEFORE_CLUSTERS, OTHER_FOLDERS)
+    events: list[Event] = []
+    options = BatchOptions(model="hippocampus", cluster=staffed, plan=FixedPlan(threads=1), limit=1)
+    summary = run_batch(six_scans, tmp_path / "out", options, Reporter(events.append))
+    assert summary.done == 1
+    said = [event["message"] for event in events if event["event"] == "warning"]
+    for sentence in (
+        "has MedContext 0.0.1, this run was started with",
+        f"cannot run MedContext {medcontext.__version__}",
+        "does not see .*out: all machines of a run need the same folders at the same paths",
+    ):
+        (found,) = [text for text in said if re.search(sentence, text)]
+        assert any(name in found for name in (socket.gethostname(), "127.0.0.1"))
+
+
+def test_a_graphics_processor_that_nobody_offers(six_scans: Path, staffed: str, tmp_path: Path) -> None:
+    from medcontext.batch.run import run_batch
+
+    options = BatchOptions(model="hippocampus", cluster=staffed, device="cuda", plan=FixedPlan())
+    with pytest.raises(InputError, match=f"No worker of {staffed} offers the resource GPU"):
+        run_batch(six_scans, tmp_path / "out", options)
+
+
+def test_packages_that_are_missing_are_the_first_thing_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medcontext.batch.run import run_batch
 
-    address = dask_processes.scheduler(tmp_path)
-    dask_processes.worker(address, tmp_path, preload)
-    with pytest.raises(InputError, match=sentence) as error:
-        run_batch(six_scans, tmp_path / "out", BatchOptions(model="hippocampus", cluster=address))
-    assert any(name in error.value.message for name in (socket.gethostname(), "127.0.0.1"))
+    monkeypatch.setattr(cluster_config, "PACKAGES", ("no_such_package",))
+    options = BatchOptions(model="no such model", cluster="local:2")
+    with pytest.raises(InputError, match="needs the package no-such-package") as error:
+        run_batch(tmp_path / "no such folder", tmp_path / "out", options)
+    assert "medcontext[cluster]" in error.value.hint
 
 
-def test_a_graphics_processor_that_nobody_offers(
-    six_scans: Path, dask_processes: Any, tmp_path: Path
+def test_local_workers_share_what_the_job_or_container_has(
+    six_scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medcontext.batch.run import run_batch
+    from medcontext.engine import memory
 
-    address = dask_processes.scheduler(tmp_path)
-    dask_processes.worker(address, tmp_path)
-    options = BatchOptions(model="hippocampus", cluster=address, device="cuda", plan=FixedPlan())
-    with pytest.raises(InputError, match=f"No worker of {address} offers the resource GPU"):
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "memory.max").write_text(f"{3 * 10**9}\n")
+    (group / "memory.current").write_text("0\n")
+    monkeypatch.setattr(memory, "CGROUP", group)
+    options = BatchOptions(model="hippocampus", cluster="local:4")
+    with pytest.raises(InputError, match=r"4 workers with 0\.7 GB of memory each"):
         run_batch(six_scans, tmp_path / "out", options)
 
 
