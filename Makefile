@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest
-# So many tests at a time, each on one core; files stay whole, for what their tests share.
+# So many tests at a time, each on one core. Files stay whole, for what their tests share, and in order: those of many
+# small tests would come first, and the long ones last and alone.
 PROCESSES ?= 2
 
 .PHONY: help env libraries demo test lint bench screenshots icons clean
@@ -25,7 +26,7 @@ demo: env
 	@$(VENV)/medcontext demo -o out/demo
 
 test: env libraries
-	@OMP_NUM_THREADS=1 $(PYTEST) -n $(PROCESSES) --dist loadfile
+	@OMP_NUM_THREADS=1 $(PYTEST) -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: env
 	@$(VENV)/ruff check .
