@@ -30,6 +30,7 @@ from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 
 def test_a_click_gives_named_segments_that_agree_with_a_person(logic: MedContextSegmentLogic) -> None:
+    logic.worker.send("release").wait(90)  # the model of the tests before
     node, recorder = loadSample(), Recorder()
     run = start(logic, node, recorder)
     assert run.state == "preparing"
