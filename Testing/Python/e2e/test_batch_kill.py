@@ -87,7 +87,9 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def without_times(row: dict[str, Any]) -> dict[str, Any]:
     row = {
-        key: value for key, value in row.items() if key not in ("time", "seconds", "attempt", "options_hash")
+        key: value
+        for key, value in row.items()
+        if key not in ("time", "seconds", "attempt", "sequence", "options_hash")
     }
     for files in row["outputs"].values():
         for file in files:
