@@ -23,7 +23,7 @@ class ScriptArguments:
     Attributes:
         engine: the arguments of ``medcontext batch``.
         scenes: whether finished cases become scenes.
-        output: the output folder; the current folder where none was given, which the engine refuses.
+        output: the output folder, absolute; the current folder where none was given, which the engine refuses.
         shard: number and count of the part of the cases to do; None for all.
         overwrite: whether files that no batch made may be replaced.
         help: whether the options are to be listed instead.
@@ -71,7 +71,7 @@ def parseArguments(arguments: list[str]) -> ScriptArguments:
     return ScriptArguments(
         engine,
         known.scenes,
-        Path(known.output),
+        Path(known.output).absolute(),  # MRML makes bundles in absolute folders only
         _shard(known),
         known.overwrite,
         help=bool(HELP & set(arguments)),

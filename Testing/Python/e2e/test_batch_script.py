@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -31,7 +32,8 @@ def test_a_stopped_script_goes_on_and_gives_what_the_command_gives(tmp_path: Pat
     sources = [IMAGES / f"hippocampus_{number}.nii.gz" for number in ("001", "011", "024", "067")]
     for copy in range(COPIES):
         shutil.copy(sources[copy % len(sources)], scans / f"scan {copy}.nii.gz")
-    command = (str(scans), "-m", "hippocampus", "-o", str(layout.root), "--device", "cpu", "--scenes")
+    output = os.path.relpath(layout.root)
+    command = (str(scans), "-m", "hippocampus", "-o", output, "--device", "cpu", "--scenes")
 
     script = start_script(*command, home=home)
     assert script.stdout is not None

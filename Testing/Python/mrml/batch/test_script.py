@@ -104,4 +104,6 @@ def test_arguments_go_to_the_engine_as_they_are(tmp_path: Path) -> None:
     assert found.engine == [word for word in given if word != "--scenes"]
     assert (found.scenes, found.output, found.shard, found.overwrite) == (True, tmp_path, (2, 3), False)
     assert parseArguments(["a", "-m", "x", f"-o{tmp_path}", "--overwrite"]).output == tmp_path
-    assert not parseArguments(["a", "-m", "x", "-o", "y"]).scenes
+    relative = parseArguments(["a", "-m", "x", "-o", "y"])
+    assert not relative.scenes
+    assert relative.output == Path("y").absolute()
