@@ -164,6 +164,26 @@ def draws_table() -> str:
     return "\n".join(lines)
 
 
+def finetune_table() -> str:
+    """Dice after a few minutes of fine-tuning, beside what there was before or would be without a parent."""
+    facts = read("finetune")
+    merged, putamen = facts["merged"], facts["putamen"]
+    child, parent = (sum(run[key] for run in merged) / len(merged) for key in ("dice", "union_of_the_parent"))
+    lines = [
+        "| learnt | from | scored on | Dice | for comparison |",
+        "|---|---|---|---|---|",
+        f"| hippocampus as one label | 3 cases, {len(merged)} draws | {merged[0]['scored_cases']} cases "
+        f"| {child:.3f} | {parent:.3f}: both labels of the parent together |",
+    ]
+    for way in dict.fromkeys(run["learnt_from"] for run in putamen):
+        found = {run["parent"]: run["dice"] for run in putamen if run["learnt_from"] == way}
+        if len(found) == 2:
+            scratch, tuned = found.pop("none"), found.popitem()[1]
+            taught, _, scored = way.partition(", scored on ")
+            lines.append(f"| putamen | {taught} | {scored} | {tuned:.3f} | {scratch:.3f}: from scratch |")
+    return "\n".join(lines)
+
+
 def learn_speed_table() -> str:
     """How long Learn makes a person wait."""
     rows = read("learn_speed")["seconds"]
@@ -189,6 +209,7 @@ TABLES = {
     "correction": correction_table,
     "suggest": suggest_table,
     "draws": draws_table,
+    "finetune": finetune_table,
     "learn_speed": learn_speed_table,
     "dice": dice_table,
     "certainty": certainty_table,
