@@ -92,8 +92,10 @@ class Skipped:
         place: where; for DICOM a pseudonym, unless identifiers are to be kept.
         reason: one sentence without identifiers.
         files: the files meant; they belong into ``sources.json`` only.
+        lost: whether scans may be there that could not be looked at; such a place is a case that fails.
     """
 
     place: str
     reason: str
     files: tuple[Path, ...] = ()
+    lost: bool = False

@@ -11,6 +11,7 @@ from pathlib import Path
 from medcontext.batch.case import BatchCase, Skipped
 from medcontext.batch.dicom_cases import blamed, left_out, series_case, series_names
 from medcontext.batch.dicom_series import search_series
+from medcontext.batch.identifiers import Names, private_strings
 from medcontext.batch.image_cases import Named, image_cases
 from medcontext.batch.manifest import is_manifest
 from medcontext.batch.manifest_cases import manifest_cases
@@ -142,11 +143,27 @@ def _search(
         told = "" if private else f" ({endings})"
         reporter.info(f"Files that are no images and do not count: {tree.others.total()}{told}.")
     given = {place for place in places if not place.is_dir()}
-    dicom, unread = _dicom(tree.dicom, given, keep_identifiers, reporter)
+    modalities = [channel.modality for channel in card.input.channels]
+    dicom, unread = _dicom(tree.dicom, given, modalities, keep_identifiers, reporter)
     skipped += tree.skipped
     if private:
         skipped = [replace(entry, place=f"place {number}") for number, entry in enumerate(skipped, start=1)]
-    return image_cases(tree.images, len(card.input.channels)) + dicom, skipped + unread
+    lost = [_lost(entry, private) for entry in (*skipped, *unread) if entry.lost]
+    skipped = [entry for entry in (*skipped, *unread) if not entry.lost]
+    return image_cases(tree.images, len(card.input.channels)) + dicom + lost, skipped
+
+
+def _lost(entry: Skipped, private: bool) -> Named:
+    """The case that fails for a place where scans may be that could not be looked at."""
+    folder = entry.files[0].parent
+    case = BatchCase(
+        "",
+        entry.files[:1],
+        series=() if entry.files[0].is_dir() else entry.files,
+        private=private_strings((), (), (*entry.files[:1], folder), folder) if private else (),
+        trouble=entry.reason,
+    )
+    return Named(Names((entry.place,), str(entry.files[0])), case)
 
 
 def _has_text(entry: Skipped) -> bool:
@@ -154,7 +171,11 @@ def _has_text(entry: Skipped) -> bool:
 
 
 def _dicom(
-    placed: Sequence[Placed], given: set[Path], keep_identifiers: bool, reporter: Reporter
+    placed: Sequence[Placed],
+    given: set[Path],
+    modalities: Sequence[str],
+    keep_identifiers: bool,
+    reporter: Reporter,
 ) -> tuple[list[Named], list[Skipped]]:
     """The cases among DICOM files, and what is none; a file that was given stands for its series."""
     roots = {entry.path: entry.root for entry in placed}
@@ -169,7 +190,7 @@ def _dicom(
     named = [
         Named(
             series_names(scan, keep_identifiers),
-            series_case(scan, roots.get(scan.files[0]), keep_identifiers, damaged.get(scan, ())),
+            series_case(scan, roots.get(scan.files[0]), keep_identifiers, damaged.get(scan, ()), modalities),
         )
         for scan in search.series
         if not scan.reason

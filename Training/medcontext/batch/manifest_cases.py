@@ -30,13 +30,14 @@ def manifest_cases(
     """
     rows = read_manifest(manifest, [channel.name for channel in card.input.channels])
     _check_ids(rows, manifest, reporter)
+    modalities = [channel.modality for channel in card.input.channels]
     search = _Search(output, reporter)
     named: list[Named] = []
     for number, row in enumerate(rows):
         reporter.check_cancelled()
         reporter.progress("searching", number / len(rows))
         channels = [search.channel(path) for path in row.paths]
-        case = _case(row, channels, keep_identifiers)
+        case = _case(row, channels, modalities, keep_identifiers)
         given = safe_id(row.id) if row.id else ""
         named.append(Named(_names(row, channels[0], keep_identifiers), case, given, row.place))
     reporter.progress("searching", 1)
@@ -75,16 +76,17 @@ class _Channel:
 
 @dataclass(frozen=True)
 class _Folder:
-    """What the DICOM files of a folder are."""
+    """What the DICOM files of a folder are; and why a part of it could not be searched, or nothing."""
 
     series: tuple[FoundSeries, ...]
     holders: dict[Path, FoundSeries]
     damaged: dict[FoundSeries, list[Path]]
+    lost: str = ""
 
     @classmethod
-    def of(cls, search: Search) -> _Folder:
+    def of(cls, search: Search, lost: str = "") -> _Folder:
         holders = {file: series for series in search.series for file in (*series.files, *series.copies)}
-        return cls(search.series, holders, blamed(search)[0])
+        return cls(search.series, holders, blamed(search)[0], lost)
 
     def channel(self, path: Path, series: FoundSeries) -> _Channel:
         return _Channel(path, series, tuple(self.damaged.get(series, ())))
@@ -124,6 +126,8 @@ class _Search:
 
     def _in_folder(self, folder: Path) -> _Channel:
         held = self._searched(folder, below=True)
+        if held.lost:
+            return _Channel(folder, trouble=f"A part of it could not be searched. {held.lost}")
         scans = [series for series in held.series if not series.reason]
         # Who names a folder that holds a localiser and nothing else wants it.
         scans = scans or [series for series in held.series if series.is_named_scan]
@@ -145,22 +149,28 @@ class _Search:
 
     def _searched(self, folder: Path, below: bool) -> _Folder:
         if (folder, below) not in self._found:
+            lost = ""
             if below:
                 walk = Walk(self._output, self._reporter)
                 walk.search(folder)
                 files = sorted(placed.path for placed in walk.tree.dicom)
+                lost = next((entry.reason for entry in walk.tree.skipped if entry.lost), "")
             else:
                 files = dicom_files(folder)
-            self._found[folder, below] = _Folder.of(search_series(files, self._reporter))
+            self._found[folder, below] = _Folder.of(search_series(files, self._reporter), lost)
         return self._found[folder, below]
 
 
-def _case(row: ManifestRow, channels: Sequence[_Channel], keep_identifiers: bool) -> BatchCase:
+def _case(
+    row: ManifestRow, channels: Sequence[_Channel], modalities: Sequence[str], keep_identifiers: bool
+) -> BatchCase:
     """The case of a row, still without a name."""
+    # One path may hold all channels.
+    each = [modalities] if len(channels) == 1 else [[modality] for modality in modalities]
     dicom = [
         None if channel.series is None
-        else series_case(channel.series, _root(channel), keep_identifiers, channel.damaged)
-        for channel in channels
+        else series_case(channel.series, _root(channel), keep_identifiers, channel.damaged, learnt)
+        for channel, learnt in zip(channels, each, strict=True)
     ]  # fmt: skip
     found = [case for case in dicom if case is not None]
     series = tuple(() if case is None else case.series for case in dicom)
@@ -178,7 +188,7 @@ def _case(row: ManifestRow, channels: Sequence[_Channel], keep_identifiers: bool
         text=row.text,
         private=tuple(dict.fromkeys(private)),
         trouble=_trouble(row, channels, found),
-        remarks=tuple(remark for case in found for remark in case.remarks),
+        remarks=tuple(dict.fromkeys(remark for case in found for remark in case.remarks)),
     )
 
 

@@ -20,6 +20,7 @@ SEGMENTATION = ".seg.nrrd"
 _LABELS = {"labels", "labelstr", "labelsts", "labelsval", "masks", "segmentations"}
 """Names of folders that keep labelmaps beside the images they belong to."""
 NO_TEXT = "Its name, or that of its folder, is not UTF-8 text and cannot be read; rename it."
+_CLOSED = "The folder cannot be read."
 _NOTICE = 1000  # files between two looks at whether to stop
 
 Identity = tuple[int, int]
@@ -104,12 +105,15 @@ class Walk:
                 self._skip(path, root, NO_TEXT)
             elif format_of(path):
                 self.tree.images.append(Placed(path, root))
-            elif looks_like_dicom(path) or _may_have_been_dicom(path):
+            elif looks_like_dicom(path) or (_named_like_a_slice(path) and path.stat().st_size == 0):
                 self.tree.dicom.append(Placed(path, root))
             else:
                 self.tree.others[printable(path.suffix.lower()) or "no ending"] += 1
         except OSError as error:
-            self._skip(path, root, f"It cannot be read: {error.strerror or error}.")
+            if _named_like_a_slice(path):  # without it a series would be taken for whole
+                self.tree.dicom.append(Placed(path, root))
+            else:
+                self._skip(path, root, f"It cannot be read: {error.strerror or error}.")
 
     def _below(self, start: Path, root: Path, links: list[Path]) -> None:
         folders = [start]
@@ -118,12 +122,12 @@ class Walk:
             reason = self._closed(folder, root)
             if reason is not None:
                 if reason:
-                    self._skip(folder, root, reason)
+                    self._skip(folder, root, reason, lost=reason == _CLOSED)
                 continue
             try:
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError as error:
-                self._skip(folder, root, f"The folder cannot be read: {error.strerror or error}.")
+                self._skip(folder, root, f"The folder cannot be read: {error.strerror or error}.", lost=True)
                 continue
             if _is_batch_output([entry.name for entry in entries]):
                 self._skip(folder, root, "It holds the results of another batch run.")
@@ -135,7 +139,7 @@ class Walk:
         """Why a folder is not searched: empty where nobody needs to be told; None where it is searched."""
         known = identity(folder)
         if known is None:
-            return "The folder cannot be read."
+            return _CLOSED
         if known in self._seen or known == self._output:
             return ""
         self._seen.add(known)
@@ -150,8 +154,8 @@ class Walk:
         path = Path(entry.path)
         try:
             mode = entry.stat().st_mode
-        except OSError as error:
-            self._skip(path, root, f"It is a link that leads nowhere: {error.strerror or error}.")
+        except OSError:  # a link that leads nowhere: what is said of it depends on its name
+            self.add_file(path, root)
             return None
         if stat.S_ISREG(mode):
             self.add_file(path, root)
@@ -161,15 +165,15 @@ class Walk:
             return path
         return None
 
-    def _skip(self, path: Path, root: Path, reason: str) -> None:
+    def _skip(self, path: Path, root: Path, reason: str, lost: bool = False) -> None:
         inner = path.relative_to(root).as_posix() if path.is_relative_to(root) else ""
         place = inner if inner not in ("", ".") else path.name
-        self.tree.skipped.append(Skipped(printable(place), reason, (path,)))
+        self.tree.skipped.append(Skipped(printable(place), reason, (path,), lost))
 
 
-def _may_have_been_dicom(path: Path) -> bool:
-    """Whether an empty file is named as exports name slices: without ending, or with a number for one."""
-    return path.suffix[1:].isdigit() == bool(path.suffix) and path.stat().st_size == 0
+def _named_like_a_slice(path: Path) -> bool:
+    """Whether a file is named as exports name slices: without ending, or with a number for one."""
+    return path.suffix[1:].isdigit() == bool(path.suffix)
 
 
 def _is_batch_output(names: list[str]) -> bool:

@@ -38,6 +38,22 @@ def other_modality(given: str, channels: Sequence[tuple[str, str]]) -> str:
     return f"It is a {given} image; the data set holds {' and '.join(sorted(m for _, m in channels))}."
 
 
+def unlearnt_modality(given: str, learnt: Sequence[str]) -> str:
+    """What is wrong with a series of modality ``given`` for a model that learnt from others; else empty.
+
+    Nothing is said where either is unknown.
+
+    Args:
+        given: Modality of the DICOM header.
+        learnt: what the model's card says of its channels.
+    """
+    kind = kind_of(given)
+    known = sorted({kind_of(modality) for modality in learnt} - {""})
+    if not kind or not known or kind in known:
+        return ""
+    return f"The series is {kind}; the model learnt from {' and '.join(known)}."
+
+
 def odd_values(image: Volume, channels: Sequence[tuple[str, str]]) -> str:
     """What makes an image's values unlikely for the modality of a channel, in one sentence; else empty."""
     for array, (name, modality) in zip(image.array, channels, strict=False):

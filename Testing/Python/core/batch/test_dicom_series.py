@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,39 @@ def test_real_oddities(shared_data: Path, find: Any) -> None:
     torso = next(case for case in cases if len(case.series) == 20)
     nifti = io.read_volume(shared_data / "ct_dicom_torso/images/ct_dicom_torso.nii.gz")
     np.testing.assert_array_equal(_voxels(torso), nifti.array)
+
+
+def test_a_series_of_another_modality_than_the_models_is_told(
+    tmp_path: Path, find: Any, write_dicom: Written, a_scan: Volume
+) -> None:
+    for modality in ("CT", "MR", "OT"):
+        write_dicom(tmp_path / modality, a_scan, Modality=modality, SeriesInstanceUID=f"5.{ord(modality[0])}")
+    told = "The series is CT; the model learnt from MR."
+    found = {case.series[0].parent.name: case.remarks for case in find(tmp_path)[0]}
+    assert found == {"CT": (told,), "MR": (), "OT": ()}
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text("image\nCT\nMR\n")
+    assert [case.remarks for case in find(manifest)[0]] == [(told,), ()]
+
+
+def test_a_slice_whose_link_leads_nowhere_fails_its_series(
+    tmp_path: Path, find: Any, write_dicom: Written, a_scan: Volume
+) -> None:
+    files = write_dicom(tmp_path / "scan", a_scan)
+    files[6].unlink()  # without it the rest is an even volume
+    files[6].symlink_to(tmp_path / "elsewhere.dcm")
+    (case,) = find(tmp_path / "scan")[0]
+    assert case.trouble.startswith("It may lack slices: 1 link that leads nowhere beside it.")
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 if hasattr(os, "geteuid") else True, reason="the owner may read anything"
+)
+def test_a_slice_without_permission_is_not_called_damaged(
+    tmp_path: Path, find: Any, write_dicom: Written, a_scan: Volume
+) -> None:
+    for name in ("{:03d}.dcm", "IM{:03d}"):
+        folder = tmp_path / name[:2]
+        write_dicom(folder, a_scan, names=name)[6].chmod(0)
+        (case,) = find(folder)[0]
+        assert case.trouble.startswith("It may lack slices: 1 file without permission to read it beside it.")

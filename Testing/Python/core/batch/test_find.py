@@ -117,9 +117,10 @@ def test_a_loop_of_links_is_walked_once(tmp_path: Path, find: Any) -> None:
     (scans / "self.nii.gz").symlink_to(scans / "self.nii.gz")
     (scans / "gone.nii.gz").symlink_to(scans / "nothing.nii.gz")
     cases, skipped = find(scans)
-    assert [case.paths for case in cases] == [(scans / "z" / "a.nii.gz",)]
-    assert sorted(entry.place for entry in skipped) == ["gone.nii.gz", "self.nii.gz"]
-    assert all(entry.reason.startswith("It is a link that leads nowhere") for entry in skipped)
+    # What links were meant to lead to is missing: those two are cases that fail.
+    names = ["gone.nii.gz", "self.nii.gz", "z/a.nii.gz"]
+    assert [case.paths for case in cases] == [(scans / name,) for name in names]
+    assert skipped == []
 
 
 def test_a_folder_of_links_keeps_their_names(tmp_path: Path, find: Any) -> None:
@@ -271,8 +272,26 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, find: Any) -> None
         cases, skipped = find(tmp_path / "scans")
     finally:
         (tmp_path / "scans" / "closed").chmod(0o755)
-    assert _ids(cases) == ["a"]
-    assert [entry.place for entry in skipped] == ["closed"]
+    assert {case.id: case.trouble for case in cases} == {
+        "a": "",
+        "closed": "The folder cannot be read: Permission denied.",
+    }
+    assert skipped == []
+
+
+def test_a_link_that_leads_nowhere_is_a_case_that_fails(tmp_path: Path, find: Any) -> None:
+    scans = tmp_path / "scans"
+    _image(scans / "a.nii.gz")
+    (scans / "gone.nii.gz").symlink_to(tmp_path / "elsewhere.nii.gz")
+    (scans / "folder").symlink_to(tmp_path / "elsewhere")
+    (scans / "notes.txt").symlink_to(tmp_path / "elsewhere.txt")
+    cases, skipped = find(scans)
+    assert len(cases) == 3
+    for case in cases:
+        if case.id != "a":
+            with pytest.raises(InputError, match=r"gone.nii.gz does not exist|1 link that leads nowhere"):
+                read_case(case, Reporter(), odd="refuse")
+    assert [entry.place for entry in skipped] == ["place 1"]
 
 
 def test_ten_thousand_files_are_all_found(tmp_path: Path, find: Any, told: Any) -> None:
