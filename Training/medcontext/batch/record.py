@@ -175,6 +175,21 @@ def read_record(layout: Layout, card: ModelCard, options: BatchOptions) -> RunRe
     return found[0].model_copy(update={"execution": execution}) if found else None
 
 
+def planned_as_before(layout: Layout, options: BatchOptions) -> BatchOptions:
+    """The options of a run that goes on: whether the recorded plan, which is used again, is named makes no difference.
+
+    Raises:
+        InputError: the record of the earlier run is broken, or of a newer version.
+    """
+    place = record_place(layout, options)
+    before = RunRecord.read(place) if place.is_file() else None
+    if options.overwrite or before is None or before.execution is None:
+        return options
+    if options.plan not in (None, before.execution.plan):
+        return options
+    return options.model_copy(update={"plan": before.options.plan})
+
+
 def plan_in(path: Path) -> FixedPlan:
     """How the run that wrote a ``batch.json`` computed.
 

@@ -17,7 +17,13 @@ from medcontext.batch.fit import check_division, check_fit, check_same, read_mod
 from medcontext.batch.layout import open_output
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.outcomes import Outcomes
-from medcontext.batch.record import RunRecord, read_record, told_inputs, write_record
+from medcontext.batch.record import (
+    RunRecord,
+    planned_as_before,
+    read_record,
+    told_inputs,
+    write_record,
+)
 from medcontext.batch.resume import Earlier, look_back, sweep
 from medcontext.batch.shard import cases_of, refuse_overlap
 from medcontext.batch.voice import shared
@@ -40,6 +46,7 @@ class BatchSummary:
         reused: cases that an earlier run had finished.
         failed: cases that failed.
         skipped: what was found but is no case.
+        left: unfinished cases beyond the limit.
         seconds: wall time.
         ledger: the table with a row for each case.
         report: the page with a picture of each case.
@@ -49,6 +56,7 @@ class BatchSummary:
     reused: int
     failed: int
     skipped: int
+    left: int
     seconds: float
     ledger: Path
     report: Path
@@ -83,6 +91,7 @@ def run_batch(
     card = read_model_card(options.model)
     check_formats(options.formats)
     layout = open_output(Path(output))
+    options = planned_as_before(layout, options)
     asked = reporter.stopped_by(lambda: control() == "stop")
     found, skipped = find_cases(
         given,
@@ -115,6 +124,7 @@ def run_batch(
         reused=len(run.earlier.done),
         failed=run.outcomes.failed,
         skipped=len(skipped),
+        left=run.left,
         seconds=round(time.monotonic() - began, 1),
         ledger=layout.table,
         report=layout.report,
@@ -138,6 +148,7 @@ class _Run:
     ) -> None:
         self._given, self._cases, self._card, self._layout = given, cases, card, layout
         self._options, self._writer, self._reporter, self._control = options, writer, reporter, control
+        self.left = 0
         self._targets = {case.id: self._places(case) for case in cases}
         self._ledger = read_rows(layout.root)
         before = read_record(layout, card, options)
@@ -177,7 +188,7 @@ class _Run:
         refused = self.earlier.refused(layout, options.overwrite)
         todo = [case for case in self.earlier.todo if case.id not in refused]
         self._todo = todo[: options.limit]
-        self._limited = len(self._todo) < len(todo)
+        self.left = len(todo) - len(self._todo)
         self.outcomes = Outcomes(
             self._writer,
             layout,
@@ -229,7 +240,7 @@ class _Run:
         for case in earlier.done:
             tell.emit("case", case=case, status="reused")
         part = "" if options.shard is None else f" (part {options.shard[0]} of {options.shard[1]})"
-        left = "" if not self._limited else f" ({len(self._todo)} of them now)"
+        left = "" if not self.left else f" ({len(self._todo)} of them now)"
         tell.info(
             f"Cases{part}: {len(self._cases)}; finished: {len(earlier.done)}; to do: {len(earlier.todo)}{left}."
         )
@@ -251,7 +262,7 @@ class _Run:
 
             engine = Engine(self._options, self._layout, self.outcomes, self._reporter, self._control)
             engine.work(self._todo, self.record, self.earlier.suspects)
-        if not self._limited:
+        if not self.left:
             now = read_record(self._layout, self._card, self._options) or self.record
             write_record(now.at_its_end(), self._layout, self._options)
 

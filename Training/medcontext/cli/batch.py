@@ -12,7 +12,7 @@ import typer
 from medcontext.cli.console import Console, session
 from medcontext.cli.options import COMPUTING, Device, Json, Model, Precision, PrecisionName
 from medcontext.cli.segment import Certainty
-from medcontext.errors import SomeCasesFailedError
+from medcontext.errors import InputError, SomeCasesFailedError
 
 if TYPE_CHECKING:
     from medcontext.batch.run import BatchSummary
@@ -144,6 +144,11 @@ def batch(
     fails stops no other.
     """
     with session(as_json, gentle=True) as console:
+        if certainty_map and certainty is Certainty.NONE:
+            raise InputError(
+                "--certainty none makes no map, which --certainty-map asks for.",
+                "Leave out one of them; maps come from --certainty entropy or masked.",
+            )
         from medcontext.batch.options import BatchOptions
         from medcontext.batch.record import plan_in
         from medcontext.batch.run import run_batch
@@ -179,6 +184,8 @@ def _tell(console: Console, summary: BatchSummary, output: Path, failures: list[
         if len(failures) > FAILURES_SHOWN:
             console.say(f"... and {len(failures) - FAILURES_SHOWN} more: column 'error' of ledger.csv.")
     console.say(_counts(summary))
+    if summary.left:
+        console.say(f"Left to do: {summary.left}; the same command goes on with them.")
     console.say(f"Results: {output.absolute()}")
     console.say(f"Ledger: {summary.ledger}")
     console.say(f"Report: {summary.report}")
@@ -188,6 +195,7 @@ def _tell(console: Console, summary: BatchSummary, output: Path, failures: list[
         reused=summary.reused,
         failed=summary.failed,
         skipped=summary.skipped,
+        left=summary.left,
         seconds=round(summary.seconds, 2),
         ledger=str(summary.ledger),
         report=str(summary.report),

@@ -14,6 +14,7 @@ import pytest
 from medcontext import io
 from medcontext.batch import pipeline, stages
 from medcontext.batch.options import BatchOptions
+from medcontext.batch.record import plan_in
 from medcontext.batch.resume import GIVEN_UP_AFTER
 from medcontext.batch.run import BatchSummary, run_batch
 from medcontext.batch_ledger import Layout, LedgerWriter, Row, read_rows
@@ -194,13 +195,24 @@ def test_what_changes_no_result_goes_on(again: Again, scans: list[Path]) -> None
     assert counts(again(device="auto", memory_limit_gb=1.0, limit=5)) == (2, 1, 0)
 
 
+def test_naming_the_plan_that_is_used_anyway_changes_nothing(again: Again, out: Path) -> None:
+    again(limit=1)
+    used = plan_in(out / "batch.json")
+    assert counts(again(plan=used)) == (2, 1, 0)
+    assert counts(again()) == (0, 3, 0)
+    with pytest.raises(InputError, match="other options"):
+        again(plan=used.model_copy(update={"batch": 7}))
+
+
 def test_a_limit_does_so_many_and_the_next_run_others(again: Again, scans: list[Path]) -> None:
     scans[0].write_bytes(b"broken")
     assert counts(again(limit=1)) == (0, 0, 1)
     # A case that failed waits until all others were tried.
-    assert counts(again(limit=1)) == (1, 0, 0)
+    first = again(limit=1)
+    assert (counts(first), first.left) == ((1, 0, 0), 2)
     assert counts(again(limit=1)) == (1, 1, 0)
-    assert counts(again(limit=1)) == (0, 2, 1)
+    last = again(limit=1)
+    assert (counts(last), last.left) == ((0, 2, 1), 0)
 
 
 def test_overwriting_that_was_stopped_goes_on_where_it_stopped(
