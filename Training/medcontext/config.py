@@ -6,6 +6,7 @@ Unknown keys are errors; nothing read from a file is ever executed.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,8 +33,8 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            found = "; ".join(_describe(entry) for entry in error.errors())
-            raise InputError(f"{source} is not a valid {cls.__name__}: {found}.") from error
+            found = "; ".join(_describe(entry, cls.model_fields) for entry in error.errors())
+            raise InputError(f"{source} cannot be used: {found}.") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -110,13 +111,18 @@ def read_data(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist.") from error
+        where = "" if path.is_absolute() else f"It was looked for in {Path.cwd()}."
+        raise InputError(f"{path} does not exist.", where) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} is not valid {path.suffix.lstrip('.').upper()}: {error}.") from error
 
 
-def _describe(entry: Any) -> str:
+def _describe(entry: Any, known: Iterable[str]) -> str:
+    """One thing that is wrong, where ``known`` are the outermost fields."""
     where = ".".join(str(part) for part in entry["loc"]) or "content"
     if entry["type"] == "extra_forbidden":
-        return f"there is no field '{where}' (given: {str(entry.get('input'))[:80]})"
+        allowed = f"; allowed are {', '.join(known)}" if len(entry["loc"]) == 1 else ""
+        return f"there is no field '{where}' (given: {str(entry.get('input'))[:80]}{allowed})"
+    if entry["type"] == "missing":
+        return f"the field '{where}' is missing"
     return f"{where}: {entry['msg']} (given: {str(entry.get('input'))[:80]})"

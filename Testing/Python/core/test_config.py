@@ -1,8 +1,11 @@
 """Configuration files and --set: what is unknown or wrong is said in one sentence."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from medcontext.config import read_data
+from medcontext.config import StrictModel, read_data
 from medcontext.errors import InputError
 from medcontext.methods import make_config
 
@@ -38,6 +41,23 @@ def test_an_unknown_key_in_a_file_is_named(tmp_path):
     file.write_text("mask:\n  ratoi: 0.3\n")
     with pytest.raises(InputError, match=r"mask\.ratoi"):
         make_config("medcontext").merged(read_data(file), str(file))
+
+
+def test_a_setting_is_named_in_words_of_the_file(tmp_path, monkeypatch):
+    class Plan(StrictModel):
+        windows: int
+
+    with pytest.raises(InputError) as error:
+        Plan.parse({"window": 3}, "plan.json")
+    assert error.value.message == (
+        "plan.json cannot be used: the field 'windows' is missing; "
+        "there is no field 'window' (given: 3; allowed are windows)."
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=re.escape(f"plan.json does not exist. It was looked for in {tmp_path}.")
+    ):
+        Plan.read(Path("plan.json"))
 
 
 def test_a_file_that_is_not_yaml_or_missing_is_named(tmp_path):

@@ -71,3 +71,11 @@ class CaseReporter(Reporter):
         self._spoke = now
         self._shown.add(stage)
         return True
+
+
+def size_in_words(count: float) -> str:
+    """Bytes as people say them: 740 bytes, 3.1 MB, 12 GB."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f} bytes"

@@ -119,7 +119,8 @@ class Console:
         if self._as_json:
             self.reporter.error(error)
         label = "Stopped" if isinstance(error, CancelledError) else "Error"
-        self._print(self._errors, f"{label}: {error.message}")
+        told = error.message if error.message.startswith(label) else f"{label}: {error.message}"
+        self._print(self._errors, told)
         if error.hint:
             self._print(self._errors, error.hint)
 

@@ -251,11 +251,13 @@ def _describe_case(event: Event) -> str:
     facts: dict[str, Any] = {
         k: v for k, v in event.items() if k not in ("event", "id", "time", "case", "status")
     }
-    name = event.get("case") or facts.pop("stage", "")
+    name = event.get("case") or str(facts.pop("stage", "")).capitalize()
     if event.get("status") == "failed":
         return f"Failed: {name}: {event.get('message', '')} {event.get('hint', '')}".rstrip()
+    if event.get("status") == "skipped":
+        return f"Left out: {name}: {event.get('message', '')}"
     if event.get("status") == "done":
         seconds = facts.get("seconds")
         return f"Done: {name}" + (f" ({seconds:.1f} s)" if isinstance(seconds, int | float) else "")
     described = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())
-    return f"{str(name).capitalize()}: {described}" if described else ""
+    return f"{name}: {described}" if described else ""

@@ -58,8 +58,26 @@ def refusal(error: Any, given: Sequence[str]) -> InputError:
         allowed, wrong = _allowed(error.ctx.command.callback, parameter.name, values)
         if allowed:
             return InputError(f"{parameter.opts[0]} takes {allowed}, not '{wrong}'.", hint)
+    if len(missing := _missing(error)) > 1:
+        return InputError(f"{command} needs {', '.join(missing[:-1])} and {missing[-1]}.", hint)
     message = error.format_message()
     return InputError(message if message.endswith((".", "?")) else f"{message}.", hint)
+
+
+def _missing(error: Any) -> list[str]:
+    """What a command cannot do without and was not given, where that is the error."""
+    if type(error).__name__ != "MissingParameter" or error.ctx is None:
+        return []
+    lacking = [p for p in error.ctx.command.params if p.required and p.name not in error.ctx.params]
+    return [_called(parameter) for parameter in lacking]
+
+
+def _called(parameter: Any) -> str:
+    """``INPUT`` for an argument, ``-m (--model)`` for an option."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper()).removesuffix("...")
+    short, *longer = sorted(parameter.opts, key=len)
+    return " ".join([short, *(f"({name})" for name in longer)])
 
 
 def _given_values(names: Sequence[str], given: Sequence[str]) -> list[str]:

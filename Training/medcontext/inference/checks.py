@@ -73,7 +73,8 @@ def _check_extent(extent: Sequence[float], card: ModelCard, boxed: bool) -> None
         f"on images of about {expected} mm (at most {_sizes(high)} mm).",
         "Choose a smaller region."
         if boxed
-        else "Give a region of interest of that size around the structure to segment (on the command line: --roi).",
+        else "Give a region of interest of that size around the structure to segment "
+        "(segment: --roi; batch: the column roi of a manifest).",
     )
 
 

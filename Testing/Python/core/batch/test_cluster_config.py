@@ -80,7 +80,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
 def test_what_a_configuration_may_not_say(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as error:
         SlurmConfig.parse(SMALL | changes, "site.yaml")
-    assert error.value.message.startswith("site.yaml is not a valid SlurmConfig: ")
+    assert error.value.message.startswith("site.yaml cannot be used: ")
     assert said in error.value.message
 
 

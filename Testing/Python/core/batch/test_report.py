@@ -123,7 +123,7 @@ def run_record(out: Path) -> None:
                 "formats": ["nii.gz"],
             },
             "execution": {"device": "CPU", "plan": {"precision": "bf16", "threads": None}},
-            "memory": {"budget_bytes": 2_000_000_000, "cases_at_once": 5},
+            "memory": {"budget_bytes": 2_000_000_000, "case_bytes": 3_100_000, "cases_at_once": 5},
             "software": {"torch": "2.9"},
         },
     )
@@ -235,7 +235,14 @@ def test_the_input_and_paths_of_the_run_are_not_named(tmp_path: Path) -> None:
     text = Layout(tmp_path).report.read_text(encoding="utf-8").casefold()
     assert "muster" not in text
     assert "/home" not in text
-    for words in ("hippocampus 1.0.0", "precision bf16", "budget 2 GB", "torch 2.9", "segment 1.5 s (75%)"):
+    for words in (
+        "hippocampus 1.0.0",
+        "precision bf16",
+        "budget 2 GB",
+        "case 3.1 MB",
+        "torch 2.9",
+        "segment 1.5 s (75%)",
+    ):
         assert words in found.head
     assert "None" not in found.head
 

@@ -52,12 +52,17 @@ def nothing_computed(output: Path) -> bool:
         (["--odd", "maybe"], "maybe"),
         (["--limit", "0"], "limit"),
         (["--memory-limit", "0"], "memory-limit"),
+        (["--certainty", "none", "--certainty-map"], "--certainty none makes no map"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_options(scans: Path, tmp_path: Path, options: list[str], sentence: str) -> None:
     refused(run(scans, "-m", "hippocampus", "-o", tmp_path / "out", *options), sentence)
     assert nothing_computed(tmp_path / "out")
+
+
+def test_what_is_missing_is_named_at_once() -> None:
+    refused(run(), "batch needs INPUT, -m (--model) and -o (--output).")
 
 
 def test_wrong_inputs(tmp_path: Path) -> None:

@@ -76,6 +76,19 @@ def test_an_expected_error_is_one_sentence_and_a_hint_without_traceback() -> Non
     assert result.stdout == ""
 
 
+def test_who_stopped_it_is_said_once() -> None:
+    for told in ("Stopped on request: 1 of 2 cases finished.", "Stopped by Ctrl-C."):
+        assert run_command(raising(CancelledError(told))).stderr == f"{told}\n"
+    assert run_command(raising(CancelledError("It is late."))).stderr == "Stopped: It is late.\n"
+
+
+def test_what_is_left_out_says_so_by_its_name() -> None:
+    def body(console) -> None:
+        console.reporter.emit("case", case="series-1", status="skipped", message="It is a single picture.")
+
+    assert run_command(body).stderr == "Left out: series-1: It is a single picture.\n"
+
+
 def test_a_bug_shows_where_it_happened_and_asks_for_a_report() -> None:
     result = run_command(raising(ZeroDivisionError("division by zero")))
     assert "Traceback" in result.stderr

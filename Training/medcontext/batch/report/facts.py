@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from medcontext.batch.report.cases import number, part
+from medcontext.batch.voice import size_in_words
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, SKIPPED, Row
 from medcontext.batch_ledger.rows import UNFINISHED
 
@@ -104,7 +105,7 @@ def _sentence(facts: Mapping[str, Any]) -> str:
         elif isinstance(value, bool):
             value = "yes" if value else "no"
         elif key.endswith("_bytes") and isinstance(value, int | float):
-            key, value = key.removesuffix("_bytes"), f"{value / 1e9:.3g} GB"
+            key, value = key.removesuffix("_bytes"), size_in_words(value)
         if value not in (None, "", "()"):
             parts.append(f"{key.replace('_', ' ')} {value}")
     return ", ".join(parts)
