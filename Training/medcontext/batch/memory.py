@@ -12,6 +12,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from medcontext.batch.case import BatchCase
+from medcontext.batch.voice import size_in_words
 from medcontext.card_schema import ModelCard
 from medcontext.io.dicom_folder import has_text_name
 
@@ -50,8 +51,8 @@ class MemoryPlan:
         """For people."""
         cases = "1 case" if self.at_once == 1 else f"{self.at_once} cases"
         return (
-            f"Memory: up to {cases} at once, together at most {self.budget / 1e9:.1f} GB; a case takes about "
-            f"{self.case / 1e9:.2g} GB."
+            f"Memory: up to {cases} at once, together at most {size_in_words(self.budget)}; a case takes about "
+            f"{size_in_words(self.case)}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from medcontext.batch.stages import (
     read,
     tell_failure,
 )
-from medcontext.batch.voice import CaseReporter
+from medcontext.batch.voice import CaseReporter, size_in_words
 from medcontext.batch_ledger import Layout, Row
 from medcontext.engine.asking import obedient
 from medcontext.errors import CancelledError
@@ -167,8 +167,8 @@ class Pipeline:
         size = case_bytes(case, self._model.card)
         if size > self._memory.budget:
             voice.warning(
-                f"The case takes about {size / 1e9:.1f} GB of memory, more than the {self._memory.budget / 1e9:.1f} "
-                "GB planned: nothing else is worked on beside it."
+                f"The case takes about {size_in_words(size)} of memory, more than the planned "
+                f"{size_in_words(self._memory.budget)}: nothing else is worked on beside it."
             )
         return _Item(case, rows.running(case, self._options, self._identity), size, voice)
 
