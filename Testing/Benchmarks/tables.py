@@ -17,6 +17,7 @@ PAGES = (
     REPOSITORY / "docs" / "methods" / "medcontext.md",
     REPOSITORY / "docs" / "slicer.md",
     REPOSITORY / "docs" / "learn.md",
+    REPOSITORY / "docs" / "batch.md",
 )
 ROWS = {
     "bundled_model": "bundled model `hippocampus`, {labels} labels",
@@ -184,6 +185,37 @@ def finetune_table() -> str:
     return "\n".join(lines)
 
 
+def batch_speed_table() -> str:
+    """A batch's time beside the least it could take."""
+    facts = read("batch_speed")
+    lines = [
+        "| set | cases | total (s) | reading, network, writing (s) | processor time / cores (s) | total / least |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title in (("crops", "hippocampus crops"), ("ct", "CT, slow reading")):
+        row = facts[name]
+        stages = ", ".join(f"{seconds:.1f}" for seconds in row["stages_s"].values())
+        share = row["core_s"] / facts["cores"]
+        lines.append(
+            f"| {title} | {row['cases']} | {row['total_s']:.1f} | {stages} | {share:.1f} | {row['ratio']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def batch_many_table() -> str:
+    """Ten thousand small cases."""
+    facts = read("batch_many")
+    sizes = [size for _, size in facts["memory_mb"]]
+    rows = [
+        ("milliseconds a case", f"{facts['case_ms']:.0f}"),
+        ("memory after the first part, at the end (MB)", f"{sizes[0]:.0f}, {sizes[-1]:.0f}"),
+        ("growth (MB for 1000 cases)", f"{facts['memory_growth_mb_per_1000_cases']:.1f}"),
+        ("reading the ledger (s)", f"{facts['read_ledger_s']:.1f}"),
+        ("the same command again, nothing to do (s)", f"{facts['same_command_again_s']:.1f}"),
+    ]
+    return "\n".join([f"| {facts['cases']} cases | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
+
+
 def learn_speed_table() -> str:
     """How long Learn makes a person wait."""
     rows = read("learn_speed")["seconds"]
@@ -208,6 +240,8 @@ def _sure(value: float, verdict: str) -> str:
 TABLES = {
     "correction": correction_table,
     "suggest": suggest_table,
+    "batch_speed": batch_speed_table,
+    "batch_many": batch_many_table,
     "draws": draws_table,
     "finetune": finetune_table,
     "learn_speed": learn_speed_table,

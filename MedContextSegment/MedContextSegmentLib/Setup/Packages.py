@@ -69,8 +69,13 @@ class Packages:
         found: dict[str, str] = {}
         for lookup in [{**context, "name": name} for name in names] or [context]:
             for distribution in importlib.metadata.distributions(**lookup):
-                # A folder that an interrupted pip left behind says nothing
-                name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+                # A folder that an interrupted pip left behind says nothing, or raises (the package importlib_metadata
+                # takes the place of the standard library's finder once something imports it).
+                try:
+                    metadata = distribution.metadata
+                except FileNotFoundError:
+                    continue
+                name, version = metadata["Name"], metadata["Version"]
                 if name and version:
                     found.setdefault(canonical(name), version)
         return found

@@ -222,7 +222,10 @@ def test_two_files_of_one_name_are_refused(rewritten: Rewrite, library: Path) ->
 
 @pytest.mark.parametrize(
     ("add", "said"),
-    [({"other/model.json": b"{}"}, "holds 2 model"), ({"tiny/model.json": b"{}"}, "not a valid ModelCard")],
+    [
+        ({"other/model.json": b"{}"}, "holds 2 model"),
+        ({"tiny/model.json": b"{}"}, "cannot be used: the field 'id' is missing"),
+    ],
 )
 def test_exactly_one_model_is_needed(rewritten: Rewrite, library: Path, add: Any, said: str) -> None:
     assert_refused(rewritten(add), library, said)
