@@ -124,10 +124,14 @@ def slow_writer(writing: Path) -> str:
 
 @pytest.fixture(scope="session")
 def staffed(dask_processes: DaskProcesses, slow_writer: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a scheduler with one worker, which stays."""
+    """The address of a scheduler with one worker, which is there and stays."""
+    from distributed import Client
+
     folder = tmp_path_factory.mktemp("scheduler")
     address = dask_processes.scheduler(folder)
     dask_processes.worker(address, folder, slow_writer)
+    with Client(address, set_as_default=False) as watcher:
+        watcher.wait_for_workers(1, timeout=120)
     return address
 
 
