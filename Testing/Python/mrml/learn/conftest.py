@@ -24,10 +24,14 @@ def worker(app: Any) -> Iterator[Any]:  # noqa: ARG001  the application is there
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """Where arrays are exchanged; nothing may stay there."""
+    """Where arrays are exchanged; nothing may stay there, once a thread that was writing has seen that it is over."""
     folder = tmp_path / "a temporary földer"
     folder.mkdir()
     yield folder
+    for _ in range(100):
+        if not any(folder.iterdir()):
+            break
+        time.sleep(0.1)
     assert list(folder.iterdir()) == []
 
 
