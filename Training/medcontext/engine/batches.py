@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from medcontext.data.sampling import Patch, draw_case, draw_patch, generator_for
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Batch, Stage, Views
 from medcontext.engine.schedule import clock_at
+from medcontext.engine.task import Shard
 from medcontext.plan import Plan
 
 LABELLED, UNLABELLED = 0, 1
@@ -33,19 +33,6 @@ MARGIN_SHARE = 0.25
 """Image around each patch, as a share of its size: leaves about 0.7 % of the voxels of augmented patches empty."""
 AHEAD = 3
 """Batches made in advance; one would do if all took equally long."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which part of each global batch a process works on."""
-
-    rank: int = 0
-    processes: int = 1
-
-    def samples(self, count: int) -> range:
-        """Global indices of this process; contiguous."""
-        share = count // self.processes
-        return range(self.rank * share, (self.rank + 1) * share)
 
 
 class BatchSource:
@@ -142,19 +129,3 @@ class BatchSource:
         )
         labels = cast(Tensor, moved)[:, 0].long()  # labels that are given come back
         return Views(strong, weak_image, labels, known, torch.tensor(samples))
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to a device without waiting."""
-
-    def move(views: Views) -> Views:
-        weak = None if views.weak is None else views.weak.to(device, non_blocking=True)
-        return Views(
-            views.image.to(device, non_blocking=True),
-            weak,
-            views.labels.to(device, non_blocking=True),
-            views.known.to(device, non_blocking=True),
-            views.samples,
-        )
-
-    return Batch(move(batch.labelled), None if batch.unlabelled is None else move(batch.unlabelled))

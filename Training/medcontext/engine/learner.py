@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from medcontext.engine.course import Course
-from medcontext.engine.method import Batch
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.engine.processes import make_accelerator
 from medcontext.engine.run import Run
+from medcontext.engine.task import StepBatch
 
 
 class Learner:
@@ -30,11 +30,11 @@ class Learner:
         self.accelerator = make_accelerator(run.device, run.precision)
         torch.manual_seed(run.seed)
         run.network.to(self.accelerator.device)
-        student = run.method.build(run.network, run.plan).to(self.accelerator.device)
+        student = run.method.build(run.network, run.task.plan).to(self.accelerator.device)
         self._student = self.accelerator.prepare(student)
         self._optimiser = self.accelerator.prepare(make_optimiser(self._student, run.config.optimiser))
 
-    def learn(self, batch: Batch, step: int, course: Course) -> tuple[Mapping[str, Tensor], float]:
+    def learn(self, batch: StepBatch, step: int, course: Course) -> tuple[Mapping[str, Tensor], float]:
         """Learn from a batch on the device; the loss terms before and the learning rate."""
         run, config = self._run, self._run.config
         clock = course.clock(step)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from medcontext.engine.asking import Requests, Stopwatch
-from medcontext.engine.batches import BatchSource, Shard, to_device
 from medcontext.engine.best import Best
 from medcontext.engine.checkpoint import load_checkpoint
 from medcontext.engine.config import CHECKPOINT, CURVE
@@ -18,12 +17,12 @@ from medcontext.engine.delivery import Delivery
 from medcontext.engine.keeping import Checkpoints, Troubles
 from medcontext.engine.learner import Learner
 from medcontext.engine.log import TrainingLog
-from medcontext.engine.method import Batch, Stage
+from medcontext.engine.method import Stage
 from medcontext.engine.processes import from_main_process
 from medcontext.engine.run import Outcome, Run
+from medcontext.engine.task import Shard, StepBatch
 from medcontext.engine.timing import StepTime, fitting_steps
-from medcontext.engine.validation import validate, warn_of_missing_labels
-from medcontext.engine.watch import FIRST_SECONDS, MOST_SECONDS, VALIDATION_SHARE, Watch
+from medcontext.engine.watch import FIRST_SECONDS, MOST_SECONDS, VALIDATION_SHARE
 from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 
@@ -63,14 +62,15 @@ class _Session:
                     f"A batch of {count} patches cannot be shared by {shard.processes} processes.",
                     "Choose a batch size that is a multiple of the processes (--set plan.batch_size=...).",
                 )
-        self.source = BatchSource(run.labelled, run.unlabelled, run.plan, run.config, run.seed, shard)
+        self.source = run.task.batches(run.seed, shard)
         self.step, self.seconds, self.finished = 0, 0.0, False
         self.costs: dict[str, float] = {}  # seconds of a step of each stage; empty once the steps are settled
         self.best = Best()
         self.log: TrainingLog | None = None
         self.troubles = Troubles(reporter)
         self.requests = Requests(run.control, reporter, self.accelerator, keeps=run.until_stopped)
-        self.watch = Watch(run, reporter.stopped_by(lambda: run.control() == "stop"), self.troubles)
+        listener = reporter.stopped_by(lambda: run.control() == "stop")
+        self.watch = run.task.watcher(run.folder, listener, self.troubles)
         self._measure()
 
     def _measure(self) -> None:
@@ -83,7 +83,8 @@ class _Session:
         self._told_at = time.monotonic()
 
     def _stages(self, total: int) -> list[Stage]:
-        return self.given.method.stages(self.given.plan.batch_size, len(self.given.unlabelled), total)
+        task = self.given.task
+        return self.given.method.stages(task.plan.batch_size, task.unlabelled_cases, total)
 
     def _course(self, total: int) -> Course:
         """The course of a run of so many steps, or of one without an end."""
@@ -118,11 +119,11 @@ class _Session:
         network, token = self.best.delivered(self.delivery)
         last = self.course.clock(max(0, self.step - 1)).stage_index
         joined = any(stage.unlabelled for stage in self.course.stages[: last + 1])
-        unlabelled = len(run.unlabelled) if joined else 0
-        if unlabelled < len(run.unlabelled):
+        unlabelled = run.task.unlabelled_cases if joined else 0
+        if unlabelled < run.task.unlabelled_cases:
             self.reporter.warning(
-                f"The {len(run.unlabelled)} scans without labels were not learnt from: the run of {self.step} steps "
-                "was too short for them to join."
+                f"The {run.task.unlabelled_cases} scans without labels were not learnt from: the run of "
+                f"{self.step} steps was too short for them to join."
             )
         if self.step < FEW_STEPS and (run.until_stopped or self.step < self.course.total):
             self.reporter.warning(f"Stopped after {self.step} steps; {FEW_STEPS} or more are advised.")
@@ -135,7 +136,7 @@ class _Session:
             for batch in self.source.iterate(self.step, *course.to_draw()):
                 if not self.requests.go_on(self.stopwatch, self._checkpoint):
                     return False
-                self._one_step(to_device(batch, self.accelerator.device))
+                self._one_step(batch.to(self.accelerator.device))
                 self.seconds = self.stopwatch.seconds
                 self._after_step()
                 if self.course != course:
@@ -147,7 +148,7 @@ class _Session:
         total = FEW_STEPS if run.until_stopped else self.course.total
         self._tell()
         if self.step == max(1, total // 4):
-            warn_of_missing_labels(run.method.deliver(), run.labelled, run.plan, run.precision, self.reporter)
+            run.task.after_a_quarter(run.method.deliver(), self.reporter)
         validated = self._validation_due()
         if validated:
             self._validate()
@@ -175,7 +176,7 @@ class _Session:
         left = self.step_time.left(self.course.total - self.step)
         self.reporter.progress("train", share, left, step=self.step, total=self.course.total)
 
-    def _one_step(self, batch: Batch) -> None:
+    def _one_step(self, batch: StepBatch) -> None:
         terms, rate = self.learner.learn(batch, self.step, self.course)
         if self.log is not None:
             self.log.step(self.step, terms, rate=rate)
@@ -184,14 +185,14 @@ class _Session:
     def _validation_due(self) -> bool:
         run, total = self.given, self.course.total
         if run.until_stopped:
-            return bool(run.validation) and self.seconds >= self._validate_at
+            return run.task.chooses and self.seconds >= self._validate_at
         interval = max(1, total // run.config.validations)
-        return bool(run.validation) and (self.step % interval == 0 or self.step == total)
+        return run.task.chooses and (self.step % interval == 0 or self.step == total)
 
     def _validate(self) -> None:
-        """Segment the cases that choose the weights to keep."""
-        run, began = self.given, self.stopwatch.seconds
-        dice = validate(self.delivery.network(), run.validation, run.plan, run.precision)
+        """Score the weights, and keep those that do best."""
+        began = self.stopwatch.seconds
+        dice = self.given.task.validate(self.delivery.network())
         if self.log is not None:
             self.log.validation(self.step, dice)
         self.best.consider(dice, self.delivery)
@@ -219,7 +220,7 @@ class _Session:
             for batch in self.source.iterate(self.step, self.step + count, [stage]):
                 if not self.requests.go_on(self.stopwatch):
                     raise CancelledError("Stopped before the training began; there is nothing to keep yet.")
-                self._one_step(to_device(batch, self.accelerator.device))
+                self._one_step(batch.to(self.accelerator.device))
                 if self.accelerator.device.type == "cuda":
                     torch.cuda.synchronize()
                 times.append(self.stopwatch.seconds - last)
@@ -249,8 +250,7 @@ class _Session:
 
         ``slower`` is how much longer a step takes than it did while it was timed.
         """
-        looks = bool(self.given.validation or self.given.monitor)
-        budget = 60 * minutes * (1 - VALIDATION_SHARE if looks else 1)
+        budget = 60 * minutes * (1 - self.given.task.judging_share)
         costs = {name: slower * seconds for name, seconds in self.costs.items()}
         fit = fitting_steps(budget, costs, self._stages, self.course.stages)
         steps = from_main_process(self.accelerator, fit.steps)
@@ -265,7 +265,7 @@ class _Session:
         """What a resumed run must have in common with the stopped one; its cases may have changed."""
         run = self.given
         end = {"end": not run.until_stopped}
-        return {"plan": run.plan.hash(), "method": run.method.name, "seed": run.seed, **end}
+        return {"plan": run.task.plan.hash(), "method": run.method.name, "seed": run.seed, **end}
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from medcontext.data.sampling import generator_for
@@ -78,13 +79,29 @@ class Views:
     known: Tensor
     samples: Tensor
 
+    def to(self, device: torch.device) -> Views:
+        """The same on a device, without waiting for it; the indices stay."""
+        return Views(
+            self.image.to(device, non_blocking=True),
+            None if self.weak is None else self.weak.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.known.to(device, non_blocking=True),
+            self.samples,
+        )
+
 
 @dataclass
 class Batch:
-    """What one step sees on one process."""
+    """What one step of learning to segment sees on one process."""
 
     labelled: Views
     unlabelled: Views | None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device, without waiting for it."""
+        return Batch(
+            self.labelled.to(device), None if self.unlabelled is None else self.unlabelled.to(device)
+        )
 
 
 class Method(Protocol):
@@ -100,8 +117,14 @@ class Method(Protocol):
         """The stages of a run of ``total`` steps; shares sum to one."""
         ...
 
-    def loss(self, student: nn.Module, batch: Batch, clock: Clock) -> Mapping[str, Tensor]:
-        """Named, weighted loss terms; their sum is minimised. Called under mixed precision."""
+    def loss(self, student: nn.Module, batch: Any, clock: Clock) -> Mapping[str, Tensor]:
+        """Named, weighted loss terms; their sum is minimised. Called under mixed precision.
+
+        Args:
+            student: what ``build`` gave.
+            batch: what the task makes, such as :class:`Batch`.
+            clock: where in the run this step is.
+        """
         ...
 
     def after_step(self, student: nn.Module, momentum: float) -> None:

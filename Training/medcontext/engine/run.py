@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
 
-from medcontext.data.preprocess import PreparedCase
 from medcontext.devices import Device
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Method
+from medcontext.engine.task import Task
 from medcontext.masking.network import MaskToken
 from medcontext.networks import SegmentationNetwork
-from medcontext.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,9 @@ class Run:
 
     Attributes:
         folder: receives log.jsonl, curve.png and the checkpoint.
-        plan: of the data.
+        task: data, and how what is learnt is judged.
         network: initialised network.
         method: how it learns.
-        labelled, unlabelled, validation: prepared cases; ``validation`` chooses the weights that are kept.
         config: settings of the loop.
         device: where it runs.
         precision: "fp32", "bf16" or "fp16".
@@ -35,18 +33,13 @@ class Run:
         minutes: time budget, turned into steps by timing twenty; or None.
         resume: continue from the checkpoint in ``folder``.
         control: asked between steps for "stop" (keep what is there), "pause" or None.
-        monitor: held-out cases, at most ``MONITORED`` of them, that are segmented for the live curve and the picture.
-            They never choose what is kept.
         until_stopped: train until ``control`` says "stop"; ``steps`` and ``minutes`` are None then.
     """
 
     folder: Path
-    plan: Plan
+    task: Task
     network: SegmentationNetwork
     method: Method
-    labelled: Sequence[PreparedCase]
-    unlabelled: Sequence[PreparedCase]
-    validation: Sequence[PreparedCase]
     config: EngineConfig
     device: Device
     precision: str
@@ -55,7 +48,6 @@ class Run:
     minutes: float | None = None
     resume: bool = False
     control: Callable[[], str | None] = field(default=lambda: None)
-    monitor: Sequence[PreparedCase] = ()
     until_stopped: bool = False
 
 
@@ -63,8 +55,8 @@ class Run:
 class Outcome:
     """What a run delivers.
 
-    The network on the CPU in fp32, the steps done, the minutes spent, the best held-out Dice, the number of scans
-    without labels that were learnt from, and the mask token that belongs to the network.
+    The network on the CPU in fp32, the steps done, the minutes spent, the scores that chose the weights, the number
+    of scans without labels that were learnt from, and the mask token that belongs to the network.
     """
 
     network: nn.Module

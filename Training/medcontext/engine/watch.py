@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from medcontext.data.preprocess import PreparedCase, class_locations
+from medcontext.engine.cases import Cases
 from medcontext.engine.config import MONITORED
 from medcontext.engine.keeping import Troubles
 from medcontext.engine.log import TrainingLog
 from medcontext.engine.preview import Preview, best_slice
-from medcontext.engine.run import Run
 from medcontext.engine.validation import OVERLAP, validate
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter
@@ -39,21 +40,23 @@ class Watch:
     """Segments a few cases now and then, within a small share of the time.
 
     Args:
-        run: its monitored cases are scored; the picture shows the first of them, else of the validation cases, else
+        task: its monitored cases are scored; the picture shows the first of them, else of the validation cases, else
             of the labelled ones.
+        folder: of the run; the picture lies there.
         reporter: hears of the picture; asked between windows whether to stop.
         troubles: hears of a full disk.
     """
 
-    def __init__(self, run: Run, reporter: Reporter, troubles: Troubles) -> None:
-        self._run = run
+    def __init__(self, task: Cases, folder: Path, reporter: Reporter, troubles: Troubles) -> None:
+        self._task = task
+        self._folder = folder
         self._reporter = reporter
         self._troubles = troubles
-        self._monitor = list(run.monitor[:MONITORED])
-        self._shown = [*self._monitor, *run.validation, *run.labelled][0]
+        self._monitor = list(task.monitor[:MONITORED])
+        self._shown = [*self._monitor, *task.validation, *task.labelled][0]
         self._share = PICTURE_SHARE
         if self._monitor:
-            self._share = VALIDATION_SHARE / 2 if run.validation else VALIDATION_SHARE
+            self._share = VALIDATION_SHARE / 2 if task.validation else VALIDATION_SHARE
         self._preview: Preview | None = None
         self._cases: list[PreparedCase] = []
         self._cost = 0.0
@@ -81,8 +84,10 @@ class Watch:
             if self._preview is None:
                 self._prepare(network, self._expected(seconds, share_done) * self._share / LOOKS)
             planes: list[np.ndarray] = []
-            run = self._run
-            dice = validate(network, self._cases, run.plan, run.precision, self._keep(planes), self._reporter)
+            task = self._task
+            dice = validate(
+                network, self._cases, task.plan, task.precision, self._keep(planes), self._reporter
+            )
         except CancelledError:  # the loop asks before the next step
             return
         finally:
@@ -113,21 +118,21 @@ class Watch:
             network: is timed on one window.
             allowed: seconds that one look may take.
         """
-        run, axis, everywhere = self._run, best_slice(self._shown, self._run.plan)[0], (0, 1, 2)
-        patch = _cut(self._shown, run, everywhere)[0]
+        task, axis, everywhere = self._task, best_slice(self._shown, self._task.plan)[0], (0, 1, 2)
+        patch = _cut(self._shown, task, everywhere)[0]
         for _ in range(2):  # the first one warms up
             began = time.monotonic()
-            validate(network, [patch], run.plan, run.precision, None, self._reporter)
+            validate(network, [patch], task.plan, task.precision, None, self._reporter)
             window = time.monotonic() - began
         choices: list[tuple[list[PreparedCase], tuple[int, ...]]] = [([self._shown], (axis,))]
         if self._monitor:
             choices = [(self._monitor, ()), (self._monitor, (axis,)), *choices]
         choices.append(([self._shown], everywhere))
         for cases, axes in choices:
-            self._cases = [_cut(case, run, axes)[0] for case in cases]
-            if window * _windows(self._cases, run) <= allowed:
+            self._cases = [_cut(case, task, axes)[0] for case in cases]
+            if window * _windows(self._cases, task) <= allowed:
                 break
-        self._preview = Preview(self._cases[0], run.plan, _cut(self._shown, run, axes)[1])
+        self._preview = Preview(self._cases[0], task.plan, _cut(self._shown, task, axes)[1])
         if self._monitor:
             self._tell_what_is_scored()
 
@@ -145,7 +150,7 @@ class Watch:
     def _draw(self, plane: np.ndarray, step: int) -> None:
         if self._preview is None:
             return
-        path = self._run.folder.absolute() / PICTURE
+        path = self._folder.absolute() / PICTURE
         with self._troubles.borne("preview"):
             with replacing(path) as scratch:
                 scratch.write_bytes(self._preview.draw(plane))
@@ -154,9 +159,9 @@ class Watch:
             )
 
 
-def _cut(case: PreparedCase, run: Run, axes: Sequence[int]) -> tuple[PreparedCase, int]:
+def _cut(case: PreparedCase, task: Cases, axes: Sequence[int]) -> tuple[PreparedCase, int]:
     """The case within one patch, along these axes, around the slice that shows most; the slice's index in it."""
-    axis, index = best_slice(case, run.plan)
+    axis, index = best_slice(case, task.plan)
     if not axes:
         return case, index
     inside = np.take(np.asarray(case.labels), index, axis)
@@ -168,14 +173,14 @@ def _cut(case: PreparedCase, run: Run, axes: Sequence[int]) -> tuple[PreparedCas
     middle[axis] = index
     box = [slice(0, n) for n in case.image.shape[1:]]
     for cut in axes:
-        size, length = run.plan.patch_size[cut], case.image.shape[1 + cut]
+        size, length = task.plan.patch_size[cut], case.image.shape[1 + cut]
         first = max(0, min(middle[cut] - size // 2, length - size))
         box[cut] = slice(first, first + size)
     labels = np.asarray(case.labels)[tuple(box)]
-    locations = class_locations(labels, run.plan.classes)
+    locations = class_locations(labels, task.plan.classes)
     image = case.image[(slice(None), *box)]
     return replace(case, image=image, labels=labels, locations=locations), index - box[axis].start
 
 
-def _windows(cases: Sequence[PreparedCase], run: Run) -> int:
-    return sum(WindowGrid.cover(case.image.shape[1:], run.plan.patch_size, OVERLAP).count for case in cases)
+def _windows(cases: Sequence[PreparedCase], task: Cases) -> int:
+    return sum(WindowGrid.cover(case.image.shape[1:], task.plan.patch_size, OVERLAP).count for case in cases)

@@ -13,12 +13,13 @@ from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.devices import Device, choose_device, choose_precision, tune_cpu
 from medcontext.engine.asking import obedient
-from medcontext.engine.config import CHECKPOINT
+from medcontext.engine.config import CHECKPOINT, EngineConfig
 from medcontext.engine.keeping import saving_model
 from medcontext.engine.loop import train as run_loop
 from medcontext.engine.processes import main_process_first
 from medcontext.engine.ranks import is_main_process
 from medcontext.engine.run import Outcome, Run
+from medcontext.engine.segmentation import Segmentation
 from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import LoadedModel, load_model, save_model
@@ -76,24 +77,30 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
     if parent is not None:
         inherit(network, parent.networks[0], inheritance.rows)
     token = parent.masked_network.token if parent is not None and parent.masked_network is not None else None
+    engine: EngineConfig = config.engine  # type: ignore[attr-defined]
+    precision = choose_precision(device, request.precision)
     outcome = run_loop(
         Run(
             folder=run_folder,
-            plan=plan,
+            task=Segmentation(
+                plan=plan,
+                labelled=data.labelled,
+                unlabelled=data.unlabelled,
+                validation=data.validation,
+                monitor=data.monitor,
+                precision=precision,
+                config=engine,
+            ),
             network=network,
             method=methods.make_method(request.method, config, token),
-            labelled=data.labelled,
-            unlabelled=data.unlabelled,
-            validation=data.validation,
-            config=config.engine,  # type: ignore[attr-defined]
+            config=engine,
             device=device,
-            precision=choose_precision(device, request.precision),
+            precision=precision,
             seed=request.seed,
             steps=request.steps if request.has_end_of_its_own else plan.steps,
             minutes=request.minutes,
             resume=resume,
             control=control,
-            monitor=data.monitor,
             until_stopped=request.until_stopped,
         ),
         reporter,

@@ -17,6 +17,7 @@ from medcontext.data.preprocess import PreparedCase, class_locations
 from medcontext.devices import choose_device
 from medcontext.engine.learner import Learner
 from medcontext.engine.loop import Run
+from medcontext.engine.segmentation import Segmentation
 from medcontext.methods import make_config, make_method
 from medcontext.plan import Channel, Fingerprint, NetworkSpec, Plan
 
@@ -76,14 +77,23 @@ def a_run(folder: Path, method: str = "medcontext", **changes) -> Run:
         settings = ["unlabelled.least_steps=0", *settings]
     config = make_config(method).updated(settings)
     torch.manual_seed(0)
-    options = {
-        "folder": folder,
-        "plan": plan,
-        "network": networks.build(plan.network, 1, 3),
-        "method": make_method(method, config),
+    data = {
         "labelled": [a_case(0), a_case(1)],
         "unlabelled": [a_case(2, labelled=False), a_case(3, labelled=False)],
         "validation": [],
+        "monitor": [],
+        "precision": changes.get("precision", "fp32"),
+    }
+    data |= {
+        name: changes.pop(name)
+        for name in ("labelled", "unlabelled", "validation", "monitor")
+        if name in changes
+    }
+    options = {
+        "folder": folder,
+        "task": Segmentation(plan=plan, config=config.engine, **data),
+        "network": networks.build(plan.network, 1, 3),
+        "method": make_method(method, config),
         "config": config.engine,
         "device": choose_device("cpu"),
         "precision": "fp32",

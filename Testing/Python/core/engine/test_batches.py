@@ -11,10 +11,11 @@ from torch import Tensor
 
 from medcontext.data.augment.config import AugmentConfig
 from medcontext.data.preprocess import PreparedCase
-from medcontext.engine.batches import BatchSource, Shard
+from medcontext.engine.batches import BatchSource
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.loop import Run
 from medcontext.engine.method import Batch, Stage, Views
+from medcontext.engine.task import Shard
 from medcontext.labels import IGNORE
 from medcontext.plan import Plan
 
@@ -29,7 +30,7 @@ JOINED = Stage("joined", 0.5, 0.5, labelled=2, unlabelled=1, weak_view=True)
 
 def a_source(run: Run, shard: Shard | None = None, **changes: object) -> BatchSource:
     """Batches over the cases of a run, with the full augmentation unless told otherwise."""
-    parts = {"labelled": run.labelled, "unlabelled": run.unlabelled, "plan": run.plan}
+    parts = {"labelled": run.task.labelled, "unlabelled": run.task.unlabelled, "plan": run.task.plan}
     parts |= {"config": run.config, "seed": 0, "shard": shard or Shard()}
     return BatchSource(**(parts | changes))  # type: ignore[arg-type]
 
@@ -79,7 +80,7 @@ def test_batches_made_ahead_are_those_of_their_step_and_stage_also_when_resumed(
 
 
 def test_steps_samples_seeds_and_streams_differ(run: Run) -> None:
-    case = run.labelled[0]
+    case = run.task.labelled[0]
     source = a_source(run, labelled=[case], unlabelled=[case])
     first = source.make(0, JOINED)
     assert first.unlabelled is not None
@@ -93,10 +94,10 @@ def test_a_batch_holds_what_a_network_takes(run: Run) -> None:
     batch = a_source(run).make(0, JOINED)
     assert batch.unlabelled is not None
     for views, count in ((batch.labelled, 2), (batch.unlabelled, 1)):
-        assert views.image.shape == (count, 1, *run.plan.patch_size)
+        assert views.image.shape == (count, 1, *run.task.plan.patch_size)
         assert views.image.dtype == torch.float32
         assert torch.isfinite(views.image).all()
-        assert views.labels.shape == (count, *run.plan.patch_size)
+        assert views.labels.shape == (count, *run.task.plan.patch_size)
         assert views.labels.dtype == torch.int64
         assert views.known.shape == (count, 3)
     assert set(batch.labelled.labels.unique().tolist()) <= {0, 1, 2, IGNORE}
@@ -114,7 +115,9 @@ def a_ramp(axis: int) -> PreparedCase:
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_labels_follow_the_image_through_every_movement(run: Run, axis: int) -> None:
-    plan = run.plan.model_copy(update={"channels": run.plan.channels * 3, "allowed_flips": [0, 1, 2]})
+    plan = run.task.plan.model_copy(
+        update={"channels": run.task.plan.channels * 3, "allowed_flips": [0, 1, 2]}
+    )
     config = EngineConfig(augment=MOVING, foreground_share=1.0)
     source = BatchSource([a_ramp(axis)], [], plan, config, 0, Shard())
     views = source.make(0, Stage("one", 1.0, 1.0, labelled=4, weak_view=True)).labelled
@@ -171,7 +174,7 @@ def mirrored(plan: Plan) -> Views:
 def test_mirroring_left_and_right_swaps_paired_labels_and_what_is_known_of_them(
     run: Run, orientation: str, axis: int
 ) -> None:
-    views, case = mirrored(sided(run.plan, axis, orientation)), a_pair()
+    views, case = mirrored(sided(run.task.plan, axis, orientation)), a_pair()
     assert case.labels is not None
     assert np.array_equal(views.image[0], np.flip(case.image, axis + 1))
     swapped = np.array([0, 2, 1])[np.flip(case.labels, axis)]
@@ -181,19 +184,19 @@ def test_mirroring_left_and_right_swaps_paired_labels_and_what_is_known_of_them(
 
 @pytest.mark.parametrize(("orientation", "axis"), [("LPS", 0), ("LPS", 1), ("SPL", 2)])
 def test_mirroring_another_axis_swaps_nothing(run: Run, orientation: str, axis: int) -> None:
-    views, case = mirrored(sided(run.plan, axis, orientation)), a_pair()
+    views, case = mirrored(sided(run.task.plan, axis, orientation)), a_pair()
     assert case.labels is not None
     assert np.array_equal(views.labels[0], np.flip(case.labels, axis))
     assert views.known.tolist() == [[True, True, False]]
 
 
 def test_axes_that_the_plan_does_not_allow_are_never_mirrored(run: Run) -> None:
-    plan = sided(run.plan, 2).model_copy(update={"allowed_flips": []})
+    plan = sided(run.task.plan, 2).model_copy(update={"allowed_flips": []})
     assert np.array_equal(mirrored(plan).image[0], a_pair().image)
 
 
 def test_without_pairs_a_mirrored_label_keeps_its_meaning(run: Run) -> None:
-    plan = sided(run.plan, 2).model_copy(update={"flip_pairs": []})
+    plan = sided(run.task.plan, 2).model_copy(update={"flip_pairs": []})
     views, case = mirrored(plan), a_pair()
     assert case.labels is not None
     assert np.array_equal(views.labels[0], np.flip(case.labels, 2))

@@ -24,7 +24,7 @@ def test_training_learns_two_balls(tmp_path, run_of, method):
     settings = ["engine.optimiser.learning_rate=1e-2"] + (["mask.cell=4"] if method == "medcontext" else [])
     run = run_of(tmp_path, method, steps=150, settings=settings, unlabelled=[])
     outcome = train(run, Reporter())
-    dice = validate(outcome.network, run.labelled, run.plan, "fp32")
+    dice = validate(outcome.network, run.task.labelled, run.task.plan, "fp32")
     assert min(dice.values()) > 0.7
     assert (tmp_path / "curve.png").stat().st_size > 1000
     assert outcome.steps == 150
@@ -87,14 +87,14 @@ def test_a_term_that_is_not_finite_is_named(tmp_path, run_of):
 
 
 def test_the_best_held_out_weights_are_delivered(tmp_path, run_of):
-    held_out = run_of(tmp_path).labelled
+    held_out = run_of(tmp_path).task.labelled
     run = run_of(tmp_path, steps=40, validation=held_out)
     outcome = train(run, Reporter())
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     scores = [sum(line["dice"].values()) for line in lines if "dice" in line]
     assert len(scores) == run.config.validations
     assert sum(outcome.dice.values()) == max(scores)
-    assert validate(outcome.network, held_out, run.plan, "fp32") == pytest.approx(outcome.dice)
+    assert validate(outcome.network, held_out, run.task.plan, "fp32") == pytest.approx(outcome.dice)
 
 
 def test_the_mask_token_of_the_best_weights_is_delivered_with_them(tmp_path, run_of, monkeypatch):
@@ -105,8 +105,8 @@ def test_the_mask_token_of_the_best_weights_is_delivered_with_them(tmp_path, run
         tokens.append(run.method.mask_token().vector)
         return {"bright": next(scores)}
 
-    monkeypatch.setattr("medcontext.engine.loop.validate", score)
-    run = run_of(tmp_path, steps=40, settings=["mask_space=token"], validation=run_of(tmp_path).labelled)
+    monkeypatch.setattr("medcontext.engine.segmentation.validate", score)
+    run = run_of(tmp_path, steps=40, settings=["mask_space=token"], validation=run_of(tmp_path).task.labelled)
     token = train(run, Reporter()).mask_token
     assert torch.equal(token.vector, tokens[1])
     assert not torch.equal(token.vector, tokens[-1])

@@ -105,7 +105,7 @@ def test_wherever_it_is_stopped_the_model_is_usable(
     run = open_run(run_of, tmp_path, settings=settings, unlabelled=[], control=asked)
     outcome = train(run, Reporter(asked.hear))
     assert outcome.steps == stop
-    dice = validate(outcome.network, run.labelled, run.plan, "fp32")
+    dice = validate(outcome.network, run.task.labelled, run.task.plan, "fp32")
     assert min(dice.values()) > 0.6
 
 
@@ -123,7 +123,7 @@ def test_the_best_on_the_validation_cases_is_kept(
     """By a set clock: first after ten seconds, then every minute. Stopped between two, the better one is kept."""
     clocks.each = 2.0
     asked.at("train", 50, "stop")
-    cases = run_of(tmp_path).labelled
+    cases = run_of(tmp_path).task.labelled
     run = open_run(run_of, tmp_path, "supervised", validation=cases, control=asked)
     outcome = train(run, Reporter(asked.hear))
     told = [event for event in asked.of("metric") if "dice" in event]

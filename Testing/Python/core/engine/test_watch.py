@@ -21,7 +21,7 @@ from medcontext.engine.loop import train
 from medcontext.engine.preview import PIXELS, Preview, best_slice
 from medcontext.engine.run import Outcome, Run
 from medcontext.engine.validation import validate
-from medcontext.engine.watch import PICTURE, VALIDATION_SHARE, Watch
+from medcontext.engine.watch import PICTURE, VALIDATION_SHARE
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter
 from medcontext.inference.windows import WindowGrid
@@ -44,14 +44,14 @@ def same(one: Outcome, other: Outcome) -> bool:
 @pytest.fixture
 def held_out(run_of: Callable[..., Run]) -> list[PreparedCase]:
     """Two labelled cases that no run of these tests learns from."""
-    return [replace(case, id=f"held_out{n}") for n, case in enumerate(run_of(Path()).labelled)]
+    return [replace(case, id=f"held_out{n}") for n, case in enumerate(run_of(Path()).task.labelled)]
 
 
 @pytest.mark.parametrize("validated", [False, True])
 def test_watching_held_out_cases_changes_nothing(
     tmp_path: Path, run_of: Callable[..., Run], held_out: list[PreparedCase], validated: bool
 ) -> None:
-    cases = {"validation": run_of(tmp_path).labelled} if validated else {}
+    cases = {"validation": run_of(tmp_path).task.labelled} if validated else {}
     plain = train(run_of(tmp_path / "plain", steps=16, **cases), Reporter())
     watched = train(run_of(tmp_path / "watched", steps=16, monitor=held_out, **cases), Reporter())
     assert losses(tmp_path / "plain") == losses(tmp_path / "watched")
@@ -70,7 +70,7 @@ def test_held_out_dice_comes_early_at_the_end_and_to_the_log(
     assert (told[0]["step"], told[-1]["step"]) == (2, 16)
     assert len(told) > 2
     assert set(told[0]["dice"]) == {"bright", "dark"}
-    assert told[-1]["dice"] == pytest.approx(validate(outcome.network, held_out, run.plan, "fp32"))
+    assert told[-1]["dice"] == pytest.approx(validate(outcome.network, held_out, run.task.plan, "fp32"))
     assert [r["step"] for r in records(tmp_path) if "dice" in r] == [event["step"] for event in told]
     assert outcome.dice == {}  # nothing chose the weights
 
@@ -80,7 +80,7 @@ def test_the_long_run_is_looked_at_every_minute_and_within_its_share(
 ) -> None:
     """An hour by a clock that is set: segmenting takes two seconds, then twelve."""
     run = run_of(tmp_path, monitor=held_out)
-    watch, seconds, took, looks = Watch(run, Reporter(), Troubles(Reporter())), 0.0, 2.0, []
+    watch, seconds, took, looks = run.task.watcher(run.folder, Reporter(), Troubles(Reporter())), 0.0, 2.0, []
     log = TrainingLog(tmp_path, Reporter(), 0)
 
     def slow(
@@ -116,7 +116,7 @@ def test_at_most_three_held_out_cases_are_segmented(
         raise CancelledError("enough")
 
     monkeypatch.setattr("medcontext.engine.watch.VALIDATION_SHARE", 1e9)
-    watch = Watch(run_of(tmp_path, monitor=held_out * 3), Reporter(), Troubles(Reporter()))
+    watch = run_of(tmp_path, monitor=held_out * 3).task.watcher(tmp_path, Reporter(), Troubles(Reporter()))
     watch.look(run_of(tmp_path).network, 1, TrainingLog(tmp_path, Reporter(), 0), 10.0, 0.5)
     monkeypatch.setattr("medcontext.engine.watch.validate", count)
     watch.look(run_of(tmp_path).network, 2, TrainingLog(tmp_path, Reporter(), 0), 10.0, 0.5)
@@ -186,7 +186,7 @@ def test_as_much_is_scored_as_the_time_allows(
         return {}
 
     monkeypatch.setattr("medcontext.engine.watch.validate", slow)
-    watch = Watch(run, Reporter(), Troubles(Reporter()))
+    watch = run.task.watcher(run.folder, Reporter(), Troubles(Reporter()))
     watch.look(run.network, 1, TrainingLog(tmp_path, Reporter(), 0), 36.0, 36.0 / (3600 * hours))
     assert [one.image.shape[1:] for one in seen[-1]] == [shape] * scored
     assert (np.asarray(seen[-1][0].labels) == 1).sum() == (labels == 1).sum()
@@ -227,7 +227,7 @@ def test_a_request_to_stop_ends_a_look(tmp_path: Path, run_of: Callable[..., Run
     run = run_of(tmp_path, control=asked)
     asked.answer = "stop"
     reporter = Reporter(asked.hear).stopped_by(lambda: asked() == "stop")
-    Watch(run, reporter, Troubles(reporter)).look(
+    run.task.watcher(run.folder, reporter, Troubles(reporter)).look(
         run.network, 1, TrainingLog(tmp_path, reporter, 0), 10.0, 0.5
     )
     assert not asked.of("picture")
@@ -236,7 +236,7 @@ def test_a_request_to_stop_ends_a_look(tmp_path: Path, run_of: Callable[..., Run
 def test_the_slice_is_the_one_with_most_structure_across_the_coarsest_axis(
     run_of: Callable[..., Run], held_out: list[PreparedCase]
 ) -> None:
-    plan = run_of(Path()).plan
+    plan = run_of(Path()).task.plan
     labels = np.zeros((16, 16, 16), np.uint8)
     labels[3, :, 4] = 1
     labels[5, 5, 9] = 2
@@ -266,7 +266,7 @@ def test_the_picture_hangs_as_radiologists_hang_it(
 ) -> None:
     """The voxel with the smallest indices is predicted, and found in this corner: (bottom, right)."""
     spacing = tuple(2.0 if axis == coarse else 1.0 for axis in range(3))
-    plan = run_of(Path()).plan.model_copy(update={"orientation": orientation, "spacing": spacing})
+    plan = run_of(Path()).task.plan.model_copy(update={"orientation": orientation, "spacing": spacing})
     case = replace(
         held_out[0], image=np.zeros((1, 16, 16, 16), np.float16), labels=np.zeros((16,) * 3, np.uint8)
     )
@@ -284,7 +284,7 @@ def test_the_picture_hangs_as_radiologists_hang_it(
 def test_a_millimetre_is_as_long_down_as_across(
     run_of: Callable[..., Run], held_out: list[PreparedCase]
 ) -> None:
-    plan = run_of(Path()).plan.model_copy(update={"spacing": (3.0, 1.0, 2.0)})
+    plan = run_of(Path()).task.plan.model_copy(update={"spacing": (3.0, 1.0, 2.0)})
     picture = decoded(Preview(held_out[0], plan, 8).draw(np.zeros((16, 16), np.uint8)))
     assert picture.shape[:2] == (PIXELS // 2, PIXELS)
 
@@ -292,7 +292,7 @@ def test_a_millimetre_is_as_long_down_as_across(
 def test_reference_and_prediction_are_drawn_in_the_colours_of_their_labels(
     run_of: Callable[..., Run], held_out: list[PreparedCase]
 ) -> None:
-    plan = run_of(Path()).plan
+    plan = run_of(Path()).task.plan
     colors = [np.array(label.color) for label in plan.label_set]
     labels = np.zeros((16, 16, 16), np.uint8)
     labels[8, 4:8, 4:8] = 1
