@@ -99,38 +99,19 @@ def write_cases(folder: Path, count: int) -> None:
 
 def tiny_model(folder: Path) -> Path:
     """A network of a few weights for patches of 16 voxels."""
-    import torch
+    from untrained import untrained_model
 
-    from medcontext import networks
-    from medcontext.card_schema import InputRange, InputSpec, ModelCard
-    from medcontext.library import save_model
-    from medcontext.plan import Channel, NetworkSpec
+    from medcontext.plan import Channel
 
-    patch, ones = (16, 16, 16), (1.0, 1.0, 1.0)
-    kwargs = networks.default_kwargs("dynunet", patch, ones, "small") | {
-        "filters": [4, 8, 8],
-        "deep_heads": 1,
-    }
-    kwargs |= {key: kwargs[key][:3] for key in ("strides", "kernels")}
-    extent = ((1.0, 1.0, 1.0), (100.0, 100.0, 100.0))
-    card = ModelCard(
-        id="tiny",
-        title="Tiny",
-        method="supervised",
-        network=NetworkSpec(name="dynunet", kwargs=kwargs),
-        input=InputSpec(
-            channels=[Channel(name="T1", modality="MRI")],
-            spacing=ones,
-            orientation="LPS",
-            patch_size=patch,
-            range=InputRange(spacing=((0.5, 0.5, 0.5), (4.0, 4.0, 4.0)), field_of_view=extent),
-        ),
-        labels=[{"value": 1, "name": "Front"}, {"value": 2, "name": "Back"}],
+    return untrained_model(
+        folder,
+        Channel(name="T1", modality="MRI"),
+        patch=16,
+        spacing=1.0,
+        labels=("Front", "Back"),
+        reach=(0.5, 4.0, 100.0),
+        kwargs={"filters": [4, 8, 8], "deep_heads": 1},
     )
-    torch.manual_seed(1)
-    network = networks.build(card.network, in_channels=1, classes=card.classes)
-    save_model(folder, card, [network.state_dict()])
-    return folder
 
 
 if __name__ == "__main__":

@@ -98,34 +98,18 @@ def slow_ct(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def ct_model(folder: Path) -> Path:
     """A small network with random weights for CT at 3 mm."""
-    import torch
+    from untrained import untrained_model
 
-    from medcontext import networks
-    from medcontext.card_schema import InputRange, InputSpec, ModelCard
-    from medcontext.library import save_model
-    from medcontext.plan import Channel, NetworkSpec
+    from medcontext.plan import Channel
 
-    patch, spacing = (64, 64, 64), (3.0, 3.0, 3.0)
-    kwargs = networks.default_kwargs("dynunet", patch, spacing, "small")
-    extent = ((1.0, 1.0, 1.0), (1000.0, 1000.0, 1000.0))
-    card = ModelCard(
-        id="ct",
-        title="CT",
-        method="supervised",
-        network=NetworkSpec(name="dynunet", kwargs=kwargs),
-        input=InputSpec(
-            channels=[Channel(name="CT", modality="CT")],
-            spacing=spacing,
-            orientation="LPS",
-            patch_size=patch,
-            range=InputRange(spacing=((0.3, 0.3, 0.3), (6.0, 6.0, 6.0)), field_of_view=extent),
-        ),
-        labels=[{"value": value, "name": f"Structure {value}"} for value in range(1, 6)],
+    return untrained_model(
+        folder,
+        Channel(name="CT", modality="CT"),
+        patch=64,
+        spacing=3.0,
+        labels=[f"Structure {value}" for value in range(1, 6)],
+        reach=(0.3, 6.0, 1000.0),
     )
-    torch.manual_seed(0)
-    network = networks.build(card.network, in_channels=1, classes=card.classes)
-    save_model(folder, card, [network.state_dict()])
-    return folder
 
 
 def measured(images: list[Path], model: str, formats: tuple[str, ...]) -> dict[str, Any]:

@@ -66,6 +66,11 @@ class Geometry:
         return float(k), float(j), float(i)
 
     @property
+    def voxel_ml(self) -> float:
+        """Size of a voxel in millilitres."""
+        return abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
     def origin(self) -> np.ndarray:
         """LPS position in mm of the centre of voxel ``(0, 0, 0)``."""
         return self.affine[:3, 3].copy()

@@ -29,12 +29,17 @@ class FolderFollower:
     def __init__(self, onNews: Callable[[], None]) -> None:
         self._onNews = onNews
         self._reader: FolderReader | None = None
-        self._working = self._watching = False
+        self._working = self._watching = self._again = False
         self._later = Later(self._looked)
         self.rows = BatchRows()
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._look)
+
+    @property
+    def looking(self) -> bool:
+        """Whether the folder is being read."""
+        return self._later.busy
 
     def follow(self, folder: Path | None) -> None:
         """Follow another folder; None for none."""
@@ -42,6 +47,7 @@ class FolderFollower:
             return
         self._later.stop()
         self._timer.stop()
+        self._again = False
         self.rows = BatchRows(folder)
         self._reader = FolderReader(folder) if folder is not None else None
         self._onNews()
@@ -59,18 +65,20 @@ class FolderFollower:
 
     def lookNow(self) -> None:
         """Look without waiting for the time, such as when a batch has just ended."""
-        if not self._later.busy:
+        if self.looking:
+            self._again = True  # what is being read may have been read too soon
+        else:
             self._look()
 
     def stop(self) -> None:
         """Follow no more."""
-        self._watching = False
+        self._watching = self._again = False
         self._timer.stop()
         self._later.stop()
 
     def _look(self) -> None:
         self._timer.stop()
-        if self._reader is not None and not self._later.busy:
+        if self._reader is not None and not self.looking:
             self._later.begin(self._reader.look, patience=0.0)
 
     def _looked(self, news: Any) -> None:
@@ -80,5 +88,8 @@ class FolderFollower:
         if self._watching:
             self._timer.setInterval(CATCH_UP_MS if news.more else FOLLOW_MS if self._working else WATCH_MS)
             self._timer.start()
+        if self._again:
+            self._again = False
+            self._look()
         if changed:
             self._onNews()

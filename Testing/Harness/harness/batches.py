@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.panel import SAMPLE
+from harness.programs import installPython
 from medcontext.batch_ledger import DONE, FAILED, RUNNING, Layout, LedgerWriter, Row
 from medcontext.cards import bundled_models
 
@@ -77,14 +76,7 @@ def installRunner(folder: Path, monkeypatch: Any) -> None:
 
     It obeys BATCH_CASES (how many cases there are) and BATCH_ERROR (why it fails).
     """
-    script = folder / "runner.py"
-    script.write_text(RUNNER, encoding="utf-8")
-    programs = folder / "bin"
-    programs.mkdir()
-    launcher = programs / "PythonSlicer"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    installPython(folder, "runner.py", RUNNER, monkeypatch)
 
 
 def doneRow(case: str, **facts: Any) -> Row:

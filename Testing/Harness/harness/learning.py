@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import slicer
 
 from harness import dialogs
 from harness.panel import SAMPLE, settle, waitUntil
+from harness.programs import installPython
 
 # Speaks the protocol of jobs, and ends at once, by itself, when asked to stop, or with an error.
 TRAINER = """
@@ -85,14 +85,7 @@ def installTrainer(folder: Path, monkeypatch: Any) -> None:
 
     It obeys TRAINER_WORD (the verdict), TRAINER_STEPS (when it ends by itself) and TRAINER_ERROR (why it fails).
     """
-    script = folder / "trainer.py"
-    script.write_text(TRAINER, encoding="utf-8")
-    programs = folder / "bin"
-    programs.mkdir()
-    launcher = programs / "PythonSlicer"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    installPython(folder, "trainer.py", TRAINER, monkeypatch)
 
 
 def sampleStore() -> Any:

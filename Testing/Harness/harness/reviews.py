@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,19 +24,15 @@ def untilListed(part: Any, cases: int) -> None:
 
 
 def untilEnded(part: Any) -> None:
-    """Wait until no batch goes on, and the panel has heard how it ended."""
-    assert waitUntil(lambda: not part.working and not part._timer.active), batchStatus(part)
+    """Wait until no batch goes on, and the panel has heard how it ended and read what it left."""
+    assert waitUntil(lambda: not (part.working or part._timer.active or part.follower.looking)), batchStatus(
+        part
+    )
 
 
 def tableTexts(part: Any) -> list[tuple[str, ...]]:
     """What a person reads in the table, from top to bottom."""
     return [part.table.texts(row) for row in range(part.ui.batchTable.rowCount)]
-
-
-def showFolder(part: Any, out: Path, cases: int) -> None:
-    """Choose the folder of an earlier batch."""
-    part.ui.batchOutputEdit.text = str(out)
-    untilListed(part, cases)
 
 
 # The review: ``part`` is a ReviewQueuePanel

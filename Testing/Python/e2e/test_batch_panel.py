@@ -37,7 +37,7 @@ def panel(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Slicer with the module; all jobs are ended afterwards."""
     from harness import application, dialogs, packaging, slicer_qt
     from harness.panel import MODULE, settle
-    from medcontext import jobs
+    from harness.programs import endJobs
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     slicer_qt.start()
@@ -52,9 +52,7 @@ def panel(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     settle()
     yield widget
     slicer_qt.unload(widget)
-    for job in jobs.list_jobs(own_home / "jobs"):
-        if job.active:
-            jobs.kill(job.folder)
+    endJobs(own_home)
     application.reset()
     import qt
 

@@ -30,7 +30,7 @@ def slicer_window(own_home: Path) -> Iterator[Callable[..., Any]]:
     """Opens Slicer with the module, closing it first where it is open: gives the panel. Ends all jobs afterwards."""
     from harness import application, dialogs, packaging, slicer_qt
     from harness.panel import MODULE
-    from medcontext import jobs
+    from harness.programs import endJobs
 
     slicer_qt.start()
     slicer_qt.errors.clear()
@@ -53,9 +53,7 @@ def slicer_window(own_home: Path) -> Iterator[Callable[..., Any]]:
     yield reopen
     for panel in opened:
         slicer_qt.unload(panel)
-    for job in jobs.list_jobs(own_home / "jobs"):
-        if job.active:
-            jobs.kill(job.folder)
+    endJobs(own_home)
     application.reset()
     import qt
 

@@ -143,7 +143,7 @@ def store(learning: Any, painted: tuple[Any, Any], tmp_path: Path) -> Path:
 def batch_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Iterator[Any]:
     """``batch_runner(cases=3)`` sets what a batch does; ends all that still run after the test."""
     from harness.batches import installRunner
-    from medcontext import jobs
+    from harness.programs import endJobs
 
     installRunner(tmp_path, monkeypatch)
 
@@ -152,9 +152,7 @@ def batch_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
             monkeypatch.setenv(f"BATCH_{name.upper()}", str(value))
 
     yield tell
-    for job in jobs.list_jobs(own_home / "jobs"):
-        if job.active:
-            jobs.kill(job.folder)
+    endJobs(own_home)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,35 @@ def test_a_batch_runs_as_the_job_that_was_shown_and_the_table_fills(
     assert tableTexts(page)[0] == ("case 39", "done", "1.2", "4", "90%", "", "")
     assert page.ui.batchReportButton.enabled
     assert page.ui.batchButton.text == "Continue"
+
+
+def test_what_a_batch_leaves_while_its_folder_is_being_read_is_seen(app: Any, tmp_path: Path) -> None:  # noqa: ARG001
+    from harness.batches import finishedBatch
+    from harness.panel import waitUntil
+    from MedContextSegmentLib.Panel.FolderFollower import FolderFollower
+
+    follower = FolderFollower(lambda: None)
+    folder = finishedBatch(tmp_path)
+    report = folder / "report.html"
+    report.unlink(missing_ok=True)
+    follower.follow(folder)
+    reader, was_read, may_end = follower._reader, threading.Event(), threading.Event()
+    look = reader.look
+
+    def slow_drive() -> Any:
+        news = look()
+        was_read.set()
+        may_end.wait(60)
+        return news
+
+    reader.look = slow_drive
+    follower.lookNow()
+    assert waitUntil(was_read.is_set)
+    report.write_text("<html></html>", encoding="utf-8")
+    follower.lookNow()
+    may_end.set()
+    assert waitUntil(lambda: not follower.looking)
+    assert follower.rows.hasReport
 
 
 def test_a_stopped_batch_goes_on_where_it_was(page: Any, batch_runner: Any) -> None:

@@ -24,7 +24,7 @@ CURVE_NODES = (
 def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Any:
     """Sets what the trainer does; ends all that still run after the test."""
     from harness.learning import installTrainer
-    from medcontext import jobs
+    from harness.programs import endJobs
 
     installTrainer(tmp_path, monkeypatch)
 
@@ -33,9 +33,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> 
             monkeypatch.setenv(f"TRAINER_{name.upper()}", str(value))
 
     yield tell
-    for job in jobs.list_jobs(own_home / "jobs"):
-        if job.active:
-            jobs.kill(job.folder)
+    endJobs(own_home)
 
 
 @pytest.fixture

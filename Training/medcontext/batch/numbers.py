@@ -12,11 +12,12 @@ from medcontext.inference.predictor import Prediction
 from medcontext.io import read_labelmap
 from medcontext.labels import IGNORE, LabelSet
 from medcontext.resample import resample_to_grid
+from medcontext.voxel_counts import voxel_counts
 
 
 def voxels(labelmap: Volume, labels: LabelSet) -> dict[str, int]:
     """Voxels of each label of a labelmap."""
-    counts = np.bincount(labelmap.array.ravel(), minlength=IGNORE + 1)
+    counts = voxel_counts(labelmap.array)
     return {label.name: int(counts[label.value]) for label in labels}
 
 

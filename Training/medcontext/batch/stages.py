@@ -36,7 +36,6 @@ from medcontext.inference.prepare import PreparedImage, prepare
 from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel
 from medcontext.workflows.roi import box_of
-from medcontext.workflows.segment import volumes_ml
 
 NOTHING_FOUND = "No structure was found in this image."
 LESS_MEMORY = "Memory ran out: tried again with nothing beside it and one window at a time."
@@ -149,8 +148,8 @@ def export(
     """
     began = time.perf_counter()
     prediction, labels = computed.prediction, model.card.label_set
-    volumes = volumes_ml(prediction.labelmap, labels)
-    if not any(volumes.values()):
+    counts = voxels(prediction.labelmap, labels)
+    if not any(counts.values()):
         reporter.warning(NOTHING_FOUND)
     against = scores(case, prediction.labelmap, computed.native, labels, reporter)
     try:
@@ -168,10 +167,11 @@ def export(
         _draw(case, computed, layout, labels, reporter)
     except ResourceError as error:  # of what writes, only a disk without room says this
         raise OutputFullError(error.message, error.hint) from error
+    voxel_ml = prediction.labelmap.geometry.voxel_ml
     facts = {
         "device": prediction.device,
-        "volumes_ml": {name: round(value, 4) for name, value in volumes.items()},
-        "voxels": voxels(prediction.labelmap, labels),
+        "volumes_ml": {name: round(count * voxel_ml, 4) for name, count in counts.items()},
+        "voxels": counts,
         "certainty": mean_certainty(prediction),
         **against,
         **computed.facts,

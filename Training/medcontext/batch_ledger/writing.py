@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from medcontext.batch_ledger.locking import WriterLock
 from medcontext.batch_ledger.rows import RUNNING, Row, check_row
+from medcontext.disk import sync_folder
 from medcontext.errors import InputError, MedContextError, ResourceError, is_disk_full
 from medcontext.events import plain
 
@@ -51,7 +52,7 @@ class LineFile:
             )
             self._size = _repair(self._file)
             if new:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             self.close()
             raise explained(error, path) from error
@@ -209,15 +210,3 @@ def _repair(file: int) -> int:
         return size - len(rest)
     _write_all(file, b"\n")
     return size + 1
-
-
-def _sync_folder(folder: Path) -> None:
-    """Push the name of a new file to the disk, where the system can (Windows cannot open folders)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems refuse; names there are pushed at once
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

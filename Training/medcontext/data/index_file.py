@@ -11,8 +11,8 @@ from typing import Any
 
 from medcontext.data.case import SplitName
 from medcontext.data.decathlon import DatasetFile, case_ids, labels_of, read_whole
-from medcontext.data.locking import sync_folder
 from medcontext.dataset_form import INDEX, SCHEMA_VERSION, values_come_first
+from medcontext.disk import sync_folder
 from medcontext.errors import InputError
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet

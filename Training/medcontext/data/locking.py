@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -82,15 +81,3 @@ def writing(folder: Path) -> Iterator[None]:
         raise InputError(
             f"{folder} cannot be written: {reason}.", "Check that its drive is connected."
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Push the names in a folder to the disk, where the system can (Windows cannot open folders)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems refuse; renames there are synchronous
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

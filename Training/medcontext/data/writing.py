@@ -27,9 +27,10 @@ from medcontext.data.index_file import (
     taken_ids,
     write_data_set,
 )
-from medcontext.data.locking import locked, sync_folder, writing
+from medcontext.data.locking import locked, writing
 from medcontext.data.reading import file_hash
 from medcontext.dataset_form import INDEX
+from medcontext.disk import sync_folder
 from medcontext.errors import InputError
 from medcontext.labels import LabelSet
 

@@ -18,6 +18,7 @@ from medcontext.io.atomic import replacing
 from medcontext.io.dicom_codes import MAKER, Algorithm, describe_segment, short_text
 from medcontext.io.dicom_planes import on_planes, read_planes
 from medcontext.labels import IGNORE, Label, LabelSet
+from medcontext.voxel_counts import voxel_counts
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation, SegmentDescription
@@ -190,12 +191,7 @@ def _checked(labelmap: Volume) -> Volume:
 
 def _renumbered(array: np.ndarray, labels: LabelSet) -> tuple[np.ndarray, list[Label]]:
     """The array with segment numbers from 1 instead of values, and the labels that it holds."""
-    counts = np.zeros(IGNORE + 1, np.int64)
-    for plane in array.reshape(
-        -1, array.shape[-1] * array.shape[-2]
-    ):  # counting all at once takes 8 bytes each
-        counts += np.bincount(plane, minlength=IGNORE + 1)
-    present = set(np.flatnonzero(counts).tolist())
+    present = set(np.flatnonzero(voxel_counts(array)).tolist())
     unknown = sorted(present - {0, IGNORE, *labels.values})
     if unknown:
         raise InputError(

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from medcontext.cards import MODEL_FILE
+from medcontext.disk import sync_folder
 from medcontext.errors import InputError, ResourceError
 
 README_FILE = "README.md"
@@ -118,7 +119,7 @@ def commit(staged: Path, target: Path) -> None:
     replaced) files move one by one and ``model.json`` last: until then a reader sees what was there before,
     because new weights carry a name that the old card does not use. Other files of the folder stay.
     """
-    _sync_folder(staged)
+    sync_folder(staged)
     if not target.exists():
         staged.rename(target)
     else:
@@ -127,20 +128,8 @@ def commit(staged: Path, target: Path) -> None:
             place = target / file.relative_to(staged)
             place.parent.mkdir(parents=True, exist_ok=True)
             file.replace(place)
-        _sync_folder(target)
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Push the entries of a folder to the disk, where the system can (Windows cannot open folders)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems refuse; the rename itself stays atomic
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(target)
+    sync_folder(target.parent)
 
 
 def _delete_stale(target: Path) -> None:

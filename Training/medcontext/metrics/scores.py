@@ -139,8 +139,7 @@ def _score(
     if status == "scored":
         dice = 2 * int(np.count_nonzero(ours & theirs)) / sum(counts)
         hd95, surface = _surface_scores(*surface_distances(ours, theirs, ignored, geometry), tolerance_mm)
-    millilitres = abs(float(np.linalg.det(geometry.affine[:3, :3]))) / 1000
-    volumes = counts[0] * millilitres, counts[1] * millilitres
+    volumes = counts[0] * geometry.voxel_ml, counts[1] * geometry.voxel_ml
     return LabelScore(
         case, label.name, label.value, status, dice, hd95, surface, tolerance_mm, *counts, *volumes
     )

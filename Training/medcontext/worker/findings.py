@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-PAIRS = 1 << 17
+from medcontext.voxel_counts import voxel_counts
 
 Extent = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -42,7 +42,7 @@ def find_labels(labelmap: np.ndarray) -> dict[int, Found]:
     """
     with ThreadPoolExecutor(1) as pool:
         extents = pool.submit(_extents, labelmap)
-        counts = _counts(labelmap)
+        counts = voxel_counts(labelmap)
         return {value: Found(box, int(counts[value])) for value, box in extents.result().items()}
 
 
@@ -50,14 +50,3 @@ def _extents(labelmap: np.ndarray) -> dict[int, Extent]:
     boxes = ndimage.find_objects(labelmap)
     ranges = ([(part.start, part.stop) for part in box] if box else None for box in boxes)
     return {value: (r[0], r[1], r[2]) for value, r in enumerate(ranges, start=1) if r}
-
-
-def _counts(labelmap: np.ndarray) -> np.ndarray:
-    """Voxels of each value, ``(256,)``: two voxels are counted at a time, in pieces that stay in the cache."""
-    flat = np.ascontiguousarray(labelmap).reshape(-1)
-    pairs = flat[: flat.size // 2 * 2].view(np.uint16)
-    counts = np.bincount(flat[pairs.size * 2 :], minlength=256)
-    table = np.zeros((256, 256), np.int64)
-    for begin in range(0, pairs.size, PAIRS):
-        table += np.bincount(pairs[begin : begin + PAIRS], minlength=table.size).reshape(table.shape)
-    return counts + table.sum(0) + table.sum(1)

@@ -145,7 +145,7 @@ def _send(
     if subset:
         keep_only(voxels, [label.value for label in labels])
     found = find_labels(voxels)
-    voxel_ml = abs(float(np.linalg.det(labelmap.geometry.affine[:3, :3]))) / 1000
+    voxel_ml = labelmap.geometry.voxel_ml
     entries = []
     for label in labels:
         extent, count = found.get(label.value, (None, 0))

@@ -21,8 +21,9 @@ from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io import ImageSource, read_image, write_labelmap, write_segmentation, write_volume
 from medcontext.io.atomic import check_folder
-from medcontext.labels import IGNORE, LabelSet
+from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel, read_card
+from medcontext.voxel_counts import voxel_counts
 from medcontext.workflows.inputs import check_segments, find_sources
 from medcontext.workflows.roi import box_of, check_roi
 
@@ -289,9 +290,8 @@ def _write(job: _Job, targets: Mapping[str, Path], prediction: Prediction, image
 
 def volumes_ml(labelmap: Volume, labels: LabelSet) -> dict[str, float]:
     """Millilitres of each label of a labelmap."""
-    counts = np.bincount(labelmap.array.ravel(), minlength=IGNORE + 1)
-    voxel = abs(float(np.linalg.det(labelmap.geometry.affine[:3, :3]))) / 1000
-    return {label.name: float(counts[label.value]) * voxel for label in labels}
+    counts = voxel_counts(labelmap.array)
+    return {label.name: float(counts[label.value]) * labelmap.geometry.voxel_ml for label in labels}
 
 
 def _file_part(name: str) -> str:

@@ -23,6 +23,7 @@ FLOOR_0 = {
     "exchange",
     "redo_forms",
     "batch_ledger",
+    "disk",
     "case_list",
     "correction_facts",
     "dataset_form",

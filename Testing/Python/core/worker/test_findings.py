@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medcontext.worker import findings
+from medcontext import voxel_counts
 from medcontext.worker.findings import find_labels, keep_only
 
 
@@ -24,7 +24,7 @@ def slowly(labelmap: np.ndarray) -> dict[int, tuple]:
 def test_extent_and_size_of_each_label(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int], share: float
 ) -> None:
-    monkeypatch.setattr(findings, "PAIRS", 100)
+    monkeypatch.setattr(voxel_counts, "PAIRS", 100)
     generator = np.random.default_rng(0)
     labelmap = generator.integers(1, 255, shape, np.uint8) * (generator.random(shape) < share)
     assert find_labels(labelmap) == slowly(labelmap)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from harness.scripted_batch import Batch, run_script, write_scans
@@ -28,13 +25,3 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     )
     code, said = run_script("--", *arguments, home=root / "home")
     return Batch(arguments, root / "out", code, said, read_rows(root / "out"))
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Any]:
-    """A worker as the module starts it."""
-    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
-
-    process = WorkerProcess()
-    yield process
-    process.close()

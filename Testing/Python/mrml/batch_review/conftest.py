@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-DEADLINE = 60.0
-
-
-@pytest.fixture(scope="module")
-def worker(app: Any) -> Iterator[Any]:  # noqa: ARG001  the application is there before modules are imported
-    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
-
-    process = WorkerProcess()
-    yield process
-    process.close()
 
 
 @pytest.fixture
@@ -45,19 +33,3 @@ def look() -> Callable[[Path], Any]:
                 return rows
 
     return read
-
-
-@pytest.fixture
-def finish() -> Callable[[Any], Any]:
-    """``finish(run)`` polls as a timer would, to the end; returns the result or raises the error."""
-
-    def wait(run: Any) -> Any:
-        ends = time.monotonic() + DEADLINE
-        while run.poll():
-            assert time.monotonic() < ends, f"still {run.state}"
-            time.sleep(0.005)
-        if run.error is not None:
-            raise run.error
-        return run.result
-
-    return wait

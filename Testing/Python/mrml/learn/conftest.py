@@ -1,25 +1,14 @@
-"""A real worker for all tests of case stores, and what the tests share."""
+"""What the tests of case stores share."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-DEADLINE = 60.0
-
-
-@pytest.fixture(scope="session")
-def worker(app: Any) -> Iterator[Any]:  # noqa: ARG001  the application is there before modules are imported
-    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
-
-    process = WorkerProcess()
-    yield process
-    process.close()
 
 
 @pytest.fixture
@@ -33,22 +22,6 @@ def root(tmp_path: Path) -> Iterator[Path]:
             break
         time.sleep(0.1)
     assert list(folder.iterdir()) == []
-
-
-@pytest.fixture
-def finish() -> Callable[[Any], Any]:
-    """``finish(run)`` polls as a timer would, to the end; returns the result or raises the error."""
-
-    def wait(run: Any) -> Any:
-        ends = time.monotonic() + DEADLINE
-        while run.poll():
-            assert time.monotonic() < ends, f"still {run.state}"
-            time.sleep(0.005)
-        if run.error is not None:
-            raise run.error
-        return run.result
-
-    return wait
 
 
 @pytest.fixture

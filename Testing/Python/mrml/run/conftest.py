@@ -1,4 +1,4 @@
-"""A real worker for all tests of runs; it is replaced by itself where a test ends it."""
+"""What the tests of runs share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def worker(app: Any) -> Iterator[Any]:  # noqa: ARG001  the application is there before modules are imported
-    from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
-
-    process = WorkerProcess()
-    yield process
-    process.close()
 
 
 @pytest.fixture
