@@ -18,11 +18,12 @@ from medcontext.engine.keeping import Checkpoints, Troubles
 from medcontext.engine.learner import Learner
 from medcontext.engine.log import TrainingLog
 from medcontext.engine.method import Stage
+from medcontext.engine.pace import FIRST_SECONDS, MOST_SECONDS
 from medcontext.engine.processes import from_main_process
 from medcontext.engine.run import Outcome, Run
 from medcontext.engine.task import Shard, StepBatch
 from medcontext.engine.timing import StepTime, fitting_steps
-from medcontext.engine.watch import FIRST_SECONDS, MOST_SECONDS, VALIDATION_SHARE
+from medcontext.engine.watch import VALIDATION_SHARE
 from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 

@@ -49,13 +49,12 @@ class Batches(Protocol):
 
 
 class Watcher(Protocol):
-    """Looks at a run now and then; it decides nothing.
+    """Looks at a run now and then; it decides nothing."""
 
-    Attributes:
-        seconds: spent on looking.
-    """
-
-    seconds: float
+    @property
+    def seconds(self) -> float:
+        """Spent on looking."""
+        ...
 
     def due(self, seconds: float, share_done: float | None) -> bool:
         """Whether to look again, ``seconds`` into a run of which ``share_done`` (None: nobody knows) is over."""

@@ -15,6 +15,7 @@ from medcontext.engine.cases import Cases
 from medcontext.engine.config import MONITORED
 from medcontext.engine.keeping import Troubles
 from medcontext.engine.log import TrainingLog
+from medcontext.engine.pace import Pace
 from medcontext.engine.preview import Preview, best_slice
 from medcontext.engine.validation import OVERLAP, validate
 from medcontext.errors import CancelledError
@@ -28,12 +29,6 @@ VALIDATION_SHARE = 0.08
 """Share of a time budget kept for segmenting held-out cases."""
 PICTURE_SHARE = 0.04
 """Share of the time that the picture of a case may take where none is held out."""
-FIRST_SECONDS, MOST_SECONDS = 10.0, 60.0
-"""Seconds until the first look and, where the share allows it, between two."""
-LOOKS = 8
-"""Looks at a run that is shorter than a few minutes."""
-UNKNOWN_SECONDS = 300.0
-"""What a run whose end nobody knows is taken to last at least."""
 
 
 class Watch:
@@ -54,26 +49,21 @@ class Watch:
         self._troubles = troubles
         self._monitor = list(task.monitor[:MONITORED])
         self._shown = [*self._monitor, *task.validation, *task.labelled][0]
-        self._share = PICTURE_SHARE
+        share = PICTURE_SHARE
         if self._monitor:
-            self._share = VALIDATION_SHARE / 2 if task.validation else VALIDATION_SHARE
+            share = VALIDATION_SHARE / 2 if task.validation else VALIDATION_SHARE
+        self._pace = Pace(share)
         self._preview: Preview | None = None
         self._cases: list[PreparedCase] = []
-        self._cost = 0.0
-        self._looked_at: float | None = None
-        self.seconds = 0.0  # spent on looking
+
+    @property
+    def seconds(self) -> float:
+        """Spent on looking."""
+        return self._pace.seconds
 
     def due(self, seconds: float, share_done: float | None) -> bool:
-        """Whether to look again.
-
-        Args:
-            seconds: spent on the run until now.
-            share_done: of the run, 0..1; None where nobody knows the end.
-        """
-        if self._looked_at is None:
-            return seconds >= FIRST_SECONDS or (share_done is not None and share_done >= 1 / LOOKS)
-        apart = min(MOST_SECONDS, self._expected(seconds, share_done) / LOOKS)
-        return seconds - self._looked_at >= max(apart, self._cost / self._share)
+        """Whether to look again; see :meth:`Pace.due`."""
+        return self._pace.due(seconds, share_done)
 
     def look(
         self, network: nn.Module, step: int, log: TrainingLog, seconds: float, share_done: float | None
@@ -82,7 +72,7 @@ class Watch:
         began = time.monotonic()
         try:
             if self._preview is None:
-                self._prepare(network, self._expected(seconds, share_done) * self._share / LOOKS)
+                self._prepare(network, self._pace.allowed(seconds, share_done))
             planes: list[np.ndarray] = []
             task = self._task
             dice = validate(
@@ -91,16 +81,10 @@ class Watch:
         except CancelledError:  # the loop asks before the next step
             return
         finally:
-            self._cost = time.monotonic() - began
-            self.seconds += self._cost
-            self._looked_at = seconds + self._cost
+            self._pace.looked(seconds, time.monotonic() - began)
         if self._monitor:
             log.validation(step, dice, held_out=True)
         self._draw(planes[0], step)
-
-    def _expected(self, seconds: float, share_done: float | None) -> float:
-        """How long the run lasts as far as one can tell."""
-        return seconds / share_done if share_done else max(UNKNOWN_SECONDS, seconds)
 
     def _keep(self, planes: list[np.ndarray]) -> Callable[[np.ndarray], None]:
         """Takes the predictions of all cases and keeps the slice of the first."""
