@@ -15,11 +15,14 @@ from medcontext.events import Reporter
 from medcontext.library import read_card
 from medcontext.plan import Plan
 from medcontext.workflows.leave_one_out import cases_to_leave_out
+from medcontext.workflows.pretrain_request import PretrainRequest
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.training_cases import choose_cases
 
 PLAN = "plan."
 """What a setting begins with that changes the plan and not the method."""
+
+Learning = TrainRequest | PretrainRequest
 
 
 def check_training(request: TrainRequest) -> None:
@@ -32,8 +35,7 @@ def check_training(request: TrainRequest) -> None:
     _check_options(request)
     if request.resume and (request.output / MODEL_FILE).exists():
         return
-    begun = (request.output / "training" / CHECKPOINT).exists()
-    _check_output(request, begun)
+    begun = check_output(request)
     store = CaseStore.open(request.data)
     parent = _parent_card(request, begun)
     if begun:  # it goes on with the cases that it began with
@@ -43,7 +45,7 @@ def check_training(request: TrainRequest) -> None:
         _check_parent(request, store, parent)
 
 
-def method_config(request: TrainRequest, ready: float = 0.0) -> StrictModel:
+def method_config(request: Learning, ready: float = 0.0) -> StrictModel:
     """The configuration of the method with the changes that the request names.
 
     Args:
@@ -59,9 +61,22 @@ def method_config(request: TrainRequest, ready: float = 0.0) -> StrictModel:
     return config.updated([setting for setting in request.settings if not setting.startswith(PLAN)])
 
 
-def _check_options(request: TrainRequest) -> None:
+def check_settings(request: Learning) -> None:
+    """Refuse several ends of one run, and settings that there are not.
+
+    Raises:
+        InputError: one of these.
+    """
     if sum([request.minutes is not None, request.steps is not None, request.until_stopped]) > 1:
         raise InputError("Give one of --minutes, --steps and --until-stopped, not several.")
+    method_config(request)
+    for setting in request.settings:
+        if setting.startswith(PLAN):
+            Plan.keys_of(setting.removeprefix(PLAN))
+
+
+def _check_options(request: TrainRequest) -> None:
+    check_settings(request)
     if request.init_from is None and request.keep != "auto":
         raise InputError(
             "--keep is about the structures of a model to start from.", "Give --init-from as well."
@@ -70,15 +85,17 @@ def _check_options(request: TrainRequest) -> None:
         raise InputError(
             "Method supervised cannot learn from scans without labels.", "Use --method medcontext."
         )
-    method_config(request)
-    for setting in request.settings:
-        if setting.startswith(PLAN):
-            Plan.keys_of(setting.removeprefix(PLAN))
     if request.plan is not None:
         Plan.read(request.plan)
 
 
-def _check_output(request: TrainRequest, begun: bool) -> None:
+def check_output(request: Learning) -> bool:
+    """Refuse an output folder that is taken or cannot be written to; whether a stopped run lies there.
+
+    Raises:
+        InputError: it holds a model, another process writes there, or a stopped run would be lost.
+    """
+    begun = (request.output / "training" / CHECKPOINT).exists()
     if (request.output / MODEL_FILE).exists():
         raise InputError(
             f"{request.output} holds a model already.", "Choose another folder or remove it first."
@@ -91,6 +108,7 @@ def _check_output(request: TrainRequest, begun: bool) -> None:
             f"{request.output} holds a run that was stopped.",
             "Continue it with --resume or choose another folder.",
         )
+    return begun
 
 
 def _parent_card(request: TrainRequest, begun: bool) -> ModelCard | None:
