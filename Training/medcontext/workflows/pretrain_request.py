@@ -15,8 +15,10 @@ class PretrainRequest:
     """Which scans to pre-train an encoder on, how, and for how long.
 
     Attributes:
-        data: folders of scans, and case stores: of a store every scan but its test and held-out cases, without labels.
-        output: model folder of kind encoder to make; the run's log, curve and checkpoint lie in its ``training`` folder.
+        data: folders of scans, and case stores: of a store every scan but its test and held-out
+            cases, without their labels.
+        output: model folder of kind encoder to make; the run's log, curve and checkpoint lie in its folder
+            ``training``.
         method: registered method of pre-training.
         network: registered network; that of ``plan`` or ``init_from`` where one is given and this is None.
         size: class of network width and of crops.
@@ -28,7 +30,8 @@ class PretrainRequest:
         init_from: encoder to go on from, by library id or folder.
         minutes: time budget; or
         steps: step budget; or
-        until_stopped: none, the run goes on until it is told to stop; without any of these the number of scans decides.
+        until_stopped: none, the run goes on until it is told to stop; without any of these the number of scans
+            decides.
         seed: of initial weights and all draws.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
