@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medcontext.data.boxes import cut_box
 from medcontext.data.preprocess import PreparedCase
 from medcontext.labels import IGNORE
 from medcontext.plan import Size
@@ -83,15 +84,10 @@ def _start(
 
 def cut(case: PreparedCase, start: Size, size: Size) -> Patch:
     """The box of ``size`` voxels from index ``start``, which may lie outside the case."""
-    shape = case.image.shape[1:]
-    image = np.zeros((case.image.shape[0], *size), np.float32)
+    image = cut_box(case.image, start, size, 0, np.float32)
     labels = np.full(size, IGNORE, np.uint8)
-    source = tuple(slice(max(0, s), min(n, s + w)) for s, w, n in zip(start, size, shape, strict=True))
-    if all(r.start < r.stop for r in source):
-        target = tuple(slice(r.start - s, r.stop - s) for r, s in zip(source, start, strict=True))
-        image[(slice(None), *target)] = case.image[(slice(None), *source)]
-        if case.labels is not None:
-            labels[target] = case.labels[source]
+    if case.labels is not None:
+        labels = cut_box(np.asarray(case.labels), start, size, IGNORE, np.uint8)
     return Patch(image, labels, case.known)
 
 

@@ -36,7 +36,8 @@ class Sight:
 
 
 Look = Callable[[Callable[[], None]], Sight]
-"""Looks at what was learnt; calls its argument between small pieces of work, which raises when someone asks to stop."""
+"""Looks at what was learnt; between small pieces of work it calls its argument, which raises where someone wants it to
+stop."""
 
 
 class PretextWatch:
