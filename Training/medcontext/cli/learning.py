@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from medcontext.cli.options import Device, Json, Precision, PrecisionName, Seed, Store
+from medcontext.cli.options import (
+    Device,
+    Json,
+    Precision,
+    PrecisionName,
+    Seed,
+    SizeName,
+    Store,
+    checked_network,
+)
 
 if TYPE_CHECKING:
     from medcontext.workflows.request import TrainRequest
@@ -141,6 +150,16 @@ Preset = Annotated[
     PresetName,
     typer.Option(help="repo computes what the authors' published code does.", rich_help_panel=METHOD),
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        callback=checked_network,
+        help="dynunet (the default), segresnet, mednext, unetr, swin_unetr or nnformer.",
+        rich_help_panel=METHOD,
+        show_default=False,
+    ),
+]
+Size = Annotated[SizeName, typer.Option(help="Size of the network.", rich_help_panel=METHOD)]
 Title = Annotated[str, typer.Option(help="Title of the model in lists.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 Detach = Annotated[

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medcontext.cli.console import Console, session
-from medcontext.cli.learning import METHOD, LearningOptions, with_learning_options
-from medcontext.cli.options import SizeName, checked_network
-from medcontext.events import Reporter
+from medcontext.cli.learning import METHOD, LearningOptions, Network, Size, with_learning_options
+from medcontext.cli.learning_run import detach, listener
+from medcontext.cli.options import SizeName
 
 if TYPE_CHECKING:
     from medcontext.workflows.request import TrainRequest
@@ -23,18 +22,8 @@ FINETUNE_MINUTES = 10.0
 def train(
     *,
     options: LearningOptions,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            callback=checked_network,
-            help="dynunet (the default), segresnet, mednext, unetr, swin_unetr or nnformer.",
-            rich_help_panel=METHOD,
-            show_default=False,
-        ),
-    ] = None,
-    size: Annotated[
-        SizeName, typer.Option(help="Size of the network.", rich_help_panel=METHOD)
-    ] = SizeName.SMALL,
+    network: Network = None,
+    size: Size = SizeName.SMALL,
     init_from: Annotated[
         str | None,
         typer.Option(
@@ -84,20 +73,13 @@ def _begin(console: Console, request: TrainRequest, job: str | None) -> None:
     from medcontext.workflows.beforehand import check_training
 
     check_training(request)
-    _detach(console, job)
+    detach(console, job)
 
 
 def _run(console: Console, request: TrainRequest) -> None:
     from medcontext.workflows.train import train as run
 
-    reporter, control = console.reporter, console.control
-    if request.until_stopped:  # here the first Ctrl-C is no accident: what is best is kept and judged
-        reporter = Reporter(console.forward, run_id=reporter.run_id)
-
-        def control() -> str | None:
-            return "stop" if console.stopped else console.control()
-
-    trained = run(request, reporter, control)
+    trained = run(request, *listener(console, request.until_stopped))
     console.say(f"The model is in {trained.folder.absolute()}")
     if trained.verdict is not None:
         console.say(trained.verdict.sentence)
@@ -117,16 +99,3 @@ def _tell(console: Console, trained: TrainResult) -> None:
         verdict={name: facts.get(name, "" if name in ("word", "sentence") else None) for name in told},
         picture=None if verdict is None or verdict.picture is None else str(verdict.picture.absolute()),
     )
-
-
-def _detach(console: Console, title: str) -> None:
-    """Start this very command again as a job of its own."""
-    from medcontext import jobs
-
-    arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
-    job = jobs.start(
-        [sys.executable, "-m", "medcontext", *arguments, "--json"], jobs.new_folder(title), title
-    )
-    console.say(f"Started in the background as {job.id}")
-    console.say(f"Follow it: medcontext jobs follow {job.id}")
-    console.result(job=job.id, folder=str(job.folder))
