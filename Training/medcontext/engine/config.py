@@ -27,6 +27,8 @@ class OptimiserConfig(StrictModel):
     """sgd is Nesterov with momentum 0.99, nnU-Net's choice."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate; 3e-3 with AdamW learns from few cases where 1e-3 lost a class."""
+    amsgrad: bool = False
+    """adamw: divide by the largest second moment so far."""
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: float = Field(default=12.0, gt=0)
     """Largest norm of the gradient of all parameters."""

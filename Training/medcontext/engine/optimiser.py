@@ -19,4 +19,4 @@ def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Op
     fused = parameters[0].device.type in ("cpu", "cuda")
     if config.name == "sgd":
         return torch.optim.SGD(groups, config.learning_rate, momentum=0.99, nesterov=True, fused=fused)
-    return torch.optim.AdamW(groups, config.learning_rate, fused=fused)
+    return torch.optim.AdamW(groups, config.learning_rate, amsgrad=config.amsgrad, fused=fused)
