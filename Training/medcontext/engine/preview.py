@@ -41,6 +41,35 @@ def coarsest_axis(plan: Plan) -> int:
     return int(np.argmax(plan.spacing))
 
 
+class Hanging:
+    """How slices hang as radiologists hang them: head or front up, the patient's right on the left.
+
+    Args:
+        plan: orientation and spacing.
+        axis: array axis that the slices lie across.
+    """
+
+    def __init__(self, plan: Plan, axis: int) -> None:
+        others = [a for a in range(3) if a != axis]
+        letters, spacing = [plan.orientation[2 - a] for a in others], [plan.spacing[a] for a in others]
+        ranks = [next(i for i, pair in enumerate(_VERTICAL) if letter in pair) for letter in letters]
+        self._turned = ranks[0] > ranks[1]
+        if self._turned:
+            letters, spacing = letters[::-1], spacing[::-1]
+        self._backwards = tuple(axis for axis, letter in enumerate(letters) if letter in "SAR")
+        self._spacing = spacing
+
+    def upright(self, plane: np.ndarray) -> np.ndarray:
+        """The plane as it hangs."""
+        return np.flip(plane.T if self._turned else plane, self._backwards)
+
+    def pixels(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Height and width of a plane that hangs: a millimetre has the same length in both directions."""
+        extent = [n * mm for n, mm in zip(shape, self._spacing, strict=True)]
+        height, width = (max(1, round(PIXELS * length / max(extent))) for length in extent)
+        return height, width
+
+
 class Preview:
     """Draws the prediction of one slice over the image, inside the outline of the reference.
 
@@ -55,10 +84,9 @@ class Preview:
 
     def __init__(self, case: PreparedCase, plan: Plan, index: int) -> None:
         self.axis, self.index = coarsest_axis(plan), index
-        self._letters = [plan.orientation[2 - a] for a in range(3) if a != self.axis]
-        spacing = [plan.spacing[a] for a in range(3) if a != self.axis]
-        grey, spacing = self._upright(np.take(case.image[0], self.index, self.axis), spacing)
-        self._size = _pixels(grey.shape, spacing)
+        self._hanging = Hanging(plan, self.axis)
+        grey = self._hanging.upright(np.take(case.image[0], self.index, self.axis))
+        self._size = self._hanging.pixels(grey.shape)
         self._colors = [label.color for label in plan.label_set]
         self._base = _grey(grey.astype(np.float32), self._size)
         reference = self._to_pixels(np.take(np.asarray(case.labels), self.index, self.axis))
@@ -77,31 +105,15 @@ class Preview:
             picture[inside] = (1 - VEIL) * picture[inside] + VEIL * np.array(color, np.float32)
         for index, outline in self._outlines:
             picture[outline] = self._colors[index - 1]
-        return _png(picture.round().astype(np.uint8))
+        return png(picture.round().astype(np.uint8))
 
     def _to_pixels(self, plane: np.ndarray) -> np.ndarray:
         """Classes at the size of the picture."""
-        upright, _ = self._upright(plane, [1.0, 1.0])
+        upright = self._hanging.upright(plane)
         rows, columns = (
             (np.arange(size) * length // size) for size, length in zip(self._size, upright.shape, strict=True)
         )
         return upright[np.ix_(rows, columns)]
-
-    def _upright(self, plane: np.ndarray, spacing: Sequence[float]) -> tuple[np.ndarray, list[float]]:
-        """The plane as radiologists hang it: head or front up, the patient's right on the left."""
-        ranks = [next(i for i, pair in enumerate(_VERTICAL) if letter in pair) for letter in self._letters]
-        letters, turned = list(self._letters), list(spacing)
-        if ranks[0] > ranks[1]:
-            plane, letters, turned = plane.T, letters[::-1], turned[::-1]
-        backwards = tuple(axis for axis, letter in enumerate(letters) if letter in "SAR")
-        return np.flip(plane, backwards), turned
-
-
-def _pixels(shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, int]:
-    """Height and width: a millimetre has the same length in both directions."""
-    extent = [n * mm for n, mm in zip(shape, spacing, strict=True)]
-    height, width = (max(1, round(PIXELS * length / max(extent))) for length in extent)
-    return height, width
 
 
 def _grey(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -118,7 +130,8 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     return mask & ~binary_erosion(mask, iterations=OUTLINE, border_value=1)
 
 
-def _png(picture: np.ndarray) -> bytes:
+def png(picture: np.ndarray) -> bytes:
+    """A picture ``(height, width, 3)`` uint8 as a PNG."""
     from matplotlib.image import imsave
 
     stream = io.BytesIO()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -98,12 +98,21 @@ class MaskedNetwork(nn.Module):
             image: ``(B, C, K, J, I)``.
             mask: bool ``(B, K, J, I)``, True where hidden; samples that hide nothing are computed unchanged.
         """
+        return self._run(self.network.forward_deep, image, mask)
+
+    def encode(self, image: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+        """The network's features, finest first; the decoder is not run. Arguments as in :meth:`forward`."""
+        return self._run(self.network.encode, image, mask)
+
+    def _run(
+        self, part: Callable[[Tensor], list[Tensor]], image: Tensor, mask: Tensor | None
+    ) -> list[Tensor]:
         if mask is None:
-            return self.network.forward_deep(image)
+            return part(image)
         if self.mask_token is None:
-            return self.network.forward_deep(image.masked_fill(mask.unsqueeze(1), 0))
+            return part(image.masked_fill(mask.unsqueeze(1), 0))
         with self._hidden(mask.unsqueeze(1)):
-            return self.network.forward_deep(image)
+            return part(image)
 
     @contextmanager
     def _hidden(self, mask: Tensor) -> Iterator[None]:
