@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from medcontext.config import StrictModel
 from medcontext.engine.pretext_config import PretextConfig
+from medcontext.plan import Size
 
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 Share = float
@@ -46,12 +48,10 @@ class VoCoConfig(PretextConfig):
     grid: Triple = (1, 3, 3)
     """Base crops along (K, J, I); they touch and do not overlap."""
     cell: PositiveInt | Triple | None = None
-    """Voxels of the scan in a crop, one number or (K, J, I); as many as crop_size when not given, so that nothing is
-    resized."""
+    """Voxels of the prepared scan in a crop, one number or (K, J, I); as many as crop_size when not given, so that
+    crops are not resized."""
     random_crops: PositiveInt = 4
     """Crops at random places of the grid, whose overlap with each base crop is to be told."""
-    resize_volume: Triple | None = None
-    """Voxels (K, J, I) that each whole scan is brought to, whatever its size in mm; cells then divide it."""
     changes: CropChanges = CropChanges()
     projector: ProjectorConfig = ProjectorConfig()
     taps: Literal["auto"] | tuple[NonNegativeInt, ...] = "auto"
@@ -96,11 +96,11 @@ class VoCoConfig(PretextConfig):
     def _fits_together(self) -> VoCoConfig:
         if self.cells < 2:
             raise ValueError("grid needs at least two base crops")
-        if self.resize_volume is not None:
-            if self.cell is not None:
-                raise ValueError("give cell or resize_volume, not both: the cells divide the resized scan")
-            if any(n % g for n, g in zip(self.resize_volume, self.grid, strict=True)):
-                raise ValueError("each side of resize_volume must be a multiple of that of grid")
+        cell = self.cell_size or self.crop
+        if self.resize_volume is not None and cell is not None:
+            region = times(self.grid, cell)
+            if any(n < least for n, least in zip(self.resize_volume, region, strict=True)):
+                raise ValueError(f"the grid covers {region} voxels, more than resize_volume")
         if self.teacher == "none" and (self.w_inter or self.halves == "both"):
             raise ValueError("without a teacher halves must be student and w_inter 0")
         if isinstance(self.taps, tuple) and not self.taps:
@@ -110,5 +110,22 @@ class VoCoConfig(PretextConfig):
     @property
     def cells(self) -> int:
         """Number of base crops."""
-        k, j, i = self.grid
-        return k * j * i
+        return prod(self.grid)
+
+    @property
+    def cell_size(self) -> Size | None:
+        """Voxels of the prepared scan in a crop along (K, J, I); None: as many as the network sees."""
+        return (self.cell,) * 3 if isinstance(self.cell, int) else self.cell
+
+    def region(self, crop: Size) -> Size:
+        return times(self.grid, self.cell_size or crop)
+
+    @property
+    def fewest(self) -> Size:
+        return times(self.grid, super().fewest)
+
+
+def times(a: Size, b: Size) -> Size:
+    """Product along each axis."""
+    k, j, i = (m * n for m, n in zip(a, b, strict=True))
+    return k, j, i

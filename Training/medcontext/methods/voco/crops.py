@@ -1,7 +1,4 @@
-"""Base crops on a grid, random crops beside them, and how much of each base crop a random crop covers.
-
-Boxes are ``(start, extent)`` in voxels of the grid that they are drawn on, arrays ``(n, 3)`` float64 along (K, J, I).
-"""
+"""Base crops on a grid, random crops among them, and how much of a random crop lies in each base crop."""
 
 from __future__ import annotations
 
@@ -11,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from medcontext.methods.voco.config import CropChanges, VoCoConfig
-from medcontext.methods.voco.cutting import cut
+from medcontext.data.boxes import cut_box, random_start
+from medcontext.methods.voco.config import CropChanges, times
 from medcontext.plan import Size
-
-LEAST_IN_CELL = 8
-"""Voxels that a cell spans at least on each axis of a scan that is resized."""
 
 
 @dataclass(frozen=True)
@@ -46,68 +41,40 @@ class CropBatch:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where base crops lie and how large everything is, in voxels.
+    """Where crops lie in a scan, in voxels along ``(K, J, I)``; starts of crops are ``(n, 3)`` integers.
 
     Attributes:
-        grid: base crops along (K, J, I).
-        cell: of a base or random crop before it is resized.
+        grid: base crops.
+        cell: of a crop, before it is resized.
         crop: of what the network sees.
-        resized: of every whole scan before it is cut; None where scans keep their size.
     """
 
     grid: Size
     cell: Size
     crop: Size
-    resized: Size | None = None
-
-    @classmethod
-    def of(cls, config: VoCoConfig, crop: Size) -> Layout:
-        """The layout of a configuration whose network sees crops of ``crop`` voxels."""
-        if config.resize_volume is not None:
-            cell = _divided(config.resize_volume, config.grid)
-            return cls(config.grid, cell, crop, config.resize_volume)
-        cell = (config.cell,) * 3 if isinstance(config.cell, int) else config.cell or crop
-        return cls(config.grid, cell, crop)
 
     @property
     def region(self) -> Size:
         """What the grid covers."""
-        return _times(self.grid, self.cell)
-
-    @property
-    def least(self) -> Size:
-        """The smallest scan that crops can be cut from, as it is before it is resized."""
-        return self.region if self.resized is None else _times(self.grid, (LEAST_IN_CELL,) * 3)
-
-    def origin(self, shape: Size, generator: np.random.Generator) -> np.ndarray:
-        """Where the grid begins in a scan of ``shape``: anywhere that it fits, ``(3,)``.
-
-        Raises:
-            ValueError: it fits nowhere.
-        """
-        room = np.array(self.resized or shape, np.int64) - np.array(self.region, np.int64)
-        if (room < 0).any():
-            raise ValueError(f"a grid of {self.region} voxels does not fit into a scan of {shape}")
-        return generator.integers(0, room + 1).astype(np.float64)
+        return times(self.grid, self.cell)
 
     def bases(self) -> np.ndarray:
-        """Starts of the cells, from the grid's own corner."""
+        """Starts of the base crops, from the grid's corner."""
         axes = [np.arange(g) * c for g, c in zip(self.grid, self.cell, strict=True)]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.float64)
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
     def draw(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        """Starts of ``count`` random crops that lie inside the grid, from its own corner."""
-        room = np.array(self.region, np.int64) - np.array(self.cell, np.int64)
-        return generator.integers(0, room + 1, (count, 3)).astype(np.float64)
+        """Starts of ``count`` random crops that lie inside the grid, from its corner."""
+        return generator.integers(0, np.subtract(self.region, self.cell) + 1, (count, 3))
 
     def overlap(self, starts: np.ndarray) -> np.ndarray:
         """The share of each crop that lies in each cell, ``(n, cells)`` float64.
 
-        Boxes overlap by the product of what their sides share: at most ``2^d`` cells are touched, with ``d`` the axes
-        along which there is more than one.
+        Boxes share the product of what their sides share: at most ``2^d`` cells are touched, with ``d`` the axes along
+        which there is more than one.
 
         Args:
-            starts: of the crops, ``(n, 3)`` from the grid's corner.
+            starts: of the crops, from the grid's corner.
         """
         shares = []
         for axis, (count, width) in enumerate(zip(self.grid, self.cell, strict=True)):
@@ -117,17 +84,17 @@ class Layout:
         return np.einsum("nk,nj,ni->nkji", k, j, i).reshape(len(starts), -1)
 
     def cut(self, volume: np.ndarray, starts: np.ndarray) -> Tensor:
-        """Crops ``(n, C, k, j, i)`` float32 of a scan ``(C, K, J, I)``.
+        """Crops ``(n, C, k, j, i)`` float32 of a scan ``(C, K, J, I)``, of which only the crops are read.
 
         Args:
-            volume: any number type; only what the crops cover is read.
-            starts: ``(n, 3)`` from the scan's corner, on the grid of the resized scan where it is resized.
+            volume: a memory map, for one.
+            starts: from the scan's corner.
         """
-        scale = np.ones(3)
-        if self.resized is not None:
-            scale = np.array(volume.shape[1:]) / self.resized
-        extent = scale * self.cell
-        return torch.stack([cut(volume, scale * start, extent, self.crop) for start in starts])
+        boxes = [cut_box(volume, tuple(start), self.cell, 0, np.float32) for start in starts.tolist()]
+        crops = torch.from_numpy(np.stack(boxes))
+        if self.cell == self.crop:
+            return crops
+        return F.interpolate(crops, self.crop, mode="trilinear")
 
 
 @dataclass(frozen=True)
@@ -147,16 +114,15 @@ class CropMaker:
     def __call__(
         self,
         volumes: Sequence[np.ndarray],
-        generators: Sequence[np.random.Generator],
         samples: Sequence[int],
+        generators: Sequence[np.random.Generator],
     ) -> CropBatch:
         """Crops of scans ``(C, K, J, I)``, the random numbers of each scan from its own generator."""
         base, random, overlap = [], [], []
         for volume, generator in zip(volumes, generators, strict=True):
-            _, k, j, i = volume.shape
-            origin = self.layout.origin((k, j, i), generator)
+            origin = random_start(volume.shape[1:], self.layout.region, generator)
             starts = self.layout.draw(self.count, generator)
-            crops = self.layout.cut(volume, origin + np.concatenate([self.layout.bases(), starts]))
+            crops = self.layout.cut(volume, np.concatenate([self.layout.bases(), starts]) + origin)
             crops = torch.stack([changed(crop, self.changes, generator) for crop in crops])
             base.append(crops[: -self.count])
             random.append(crops[-self.count :])
@@ -179,13 +145,3 @@ def changed(crop: Tensor, changes: CropChanges, generator: np.random.Generator) 
     if shift < changes.shift_probability:
         crop = crop + changes.shift * amount
     return crop.contiguous()
-
-
-def _times(a: Size, b: Size) -> Size:
-    k, j, i = (m * n for m, n in zip(a, b, strict=True))
-    return k, j, i
-
-
-def _divided(a: Size, b: Size) -> Size:
-    k, j, i = (m // n for m, n in zip(a, b, strict=True))
-    return k, j, i

@@ -23,11 +23,12 @@ def _repo() -> VoCoConfig:
     return VoCoConfig(
         engine=_engine(warmup=0.02),
         window=(-175, 250),
-        foreground=-47.5,
+        foreground=0.3,
         crop_size=64,
         grid=(1, 4, 4),
         random_crops=2,
         resize_volume=(96, 384, 384),
+        cell=96,
         projector=ProjectorConfig(hidden=2048, out=2048),
         teacher_from_student=False,
         ema_in_forward=True,
