@@ -59,6 +59,11 @@ class Hanging:
         self._backwards = tuple(axis for axis, letter in enumerate(letters) if letter in "SAR")
         self._spacing = spacing
 
+    @property
+    def aspect(self) -> float:
+        """Height of a voxel that hangs, divided by its width."""
+        return self._spacing[0] / self._spacing[1]
+
     def upright(self, plane: np.ndarray) -> np.ndarray:
         """The plane as it hangs."""
         return np.flip(plane.T if self._turned else plane, self._backwards)
