@@ -57,6 +57,16 @@ class PretextConfig(StrictModel):
         low, high = self.window
         return Intensity(kind="ct", low=low, high=high, mean=low, std=high - low)
 
+    @property
+    def crops_of_a_scan(self) -> int:
+        """Crops that a step cuts out of each scan."""
+        return 1
+
+    @property
+    def cell_size(self) -> Size | None:
+        """Voxels of the prepared scan in a crop along (K, J, I); None: as many as the network sees."""
+        return None
+
     def region(self, crop: Size) -> Size:
         """Voxels that a scan must have on each axis, prepared; a smaller one is enlarged.
 

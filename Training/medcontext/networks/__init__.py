@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medcontext.networks.registry import build, check_patch, default_kwargs, names, round_patch
+from medcontext.networks.registry import (
+    build,
+    check_patch,
+    default_kwargs,
+    names,
+    nearest_patch,
+    round_patch,
+)
 
 if TYPE_CHECKING:
     from medcontext.networks.base import MaskPoints, MonaiNetwork, SegmentationNetwork
-    from medcontext.networks.facts import NetworkFacts, describe
+    from medcontext.networks.facts import NetworkFacts, describe, encoder_activation_bytes
 
 __all__ = [
     "MaskPoints",
@@ -19,7 +26,9 @@ __all__ = [
     "check_patch",
     "default_kwargs",
     "describe",
+    "encoder_activation_bytes",
     "names",
+    "nearest_patch",
     "round_patch",
 ]
 
@@ -30,7 +39,7 @@ def __getattr__(name: str) -> Any:
         from medcontext.networks import base
 
         return getattr(base, name)
-    if name in ("NetworkFacts", "describe"):
+    if name in ("NetworkFacts", "describe", "encoder_activation_bytes"):
         from medcontext.networks import facts
 
         return getattr(facts, name)

@@ -76,6 +76,21 @@ def describe(
     )
 
 
+def encoder_activation_bytes(name: str, kwargs: dict[str, Any], in_channels: int, patch_size: Size) -> int:
+    """Peak of a forward and backward pass of the encoder alone, beyond the state, for one patch ``(K, J, I)``.
+
+    Raises:
+        InputError: as :func:`describe`.
+    """
+    check_patch(name, kwargs, patch_size)
+    network = build(name, in_channels, 1, **kwargs).to("meta").train()
+    with _LiveBytes() as live:
+        levels = network.encode(torch.empty(1, in_channels, *patch_size, device="meta"))
+        torch.autograd.backward(levels, [torch.empty_like(level) for level in levels])
+    weights = 4 * sum(p.numel() for p in network.parameters() if p.grad is not None)
+    return max(0, live.peak - weights)
+
+
 def _inference_peak(network: nn.Module, image: Tensor) -> int:
     network.eval()
     with torch.no_grad(), _LiveBytes() as live:

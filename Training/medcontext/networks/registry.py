@@ -111,6 +111,15 @@ def round_patch(name: str, kwargs: dict[str, Any], patch_size: Size) -> Size:
     return _rule(name, kwargs).round_up(patch_size)
 
 
+def nearest_patch(name: str, kwargs: dict[str, Any], patch_size: Size) -> Size:
+    """The patch size that a network takes and that is closest on each axis (a fixed size where it has one).
+
+    Raises:
+        InputError: unknown name or impossible keyword argument.
+    """
+    return _rule(name, kwargs).nearest(patch_size)
+
+
 def _rule(name: str, kwargs: dict[str, Any]) -> PatchRule:
     network = find(name)
     return network.rule_for(network.options_type.parse(kwargs, f"The configuration of {name}"))

@@ -67,6 +67,13 @@ class PatchRule:
         k, j, i = size
         return k, j, i
 
+    def nearest(self, patch_size: Size) -> Size:
+        """The size that fits and is closest on each axis, larger or smaller (or the exact size)."""
+        if self.exact is not None:
+            return self.exact
+        k, j, i = (max(1, round(n / m)) * m for n, m in zip(patch_size, self.multiple, strict=True))
+        return self.round_up((k, j, i))
+
 
 def plan_pooling(patch_size: Size, spacing: Spacing) -> tuple[list[Size], list[Size]]:
     """Strides and kernels of the stages of a U-Net, as nnU-Net chooses them.

@@ -113,8 +113,11 @@ class VoCoConfig(PretextConfig):
         return prod(self.grid)
 
     @property
+    def crops_of_a_scan(self) -> int:
+        return self.cells + self.random_crops
+
+    @property
     def cell_size(self) -> Size | None:
-        """Voxels of the prepared scan in a crop along (K, J, I); None: as many as the network sees."""
         return (self.cell,) * 3 if isinstance(self.cell, int) else self.cell
 
     def region(self, crop: Size) -> Size:
