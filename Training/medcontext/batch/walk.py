@@ -14,11 +14,9 @@ from medcontext.batch.case import Skipped
 from medcontext.batch_ledger.layout import LEDGERS
 from medcontext.events import Reporter
 from medcontext.io.dicom_folder import has_text_name, looks_like_dicom, printable
-from medcontext.io.names import format_of
+from medcontext.io.names import LABEL_FOLDERS, format_of
 
 SEGMENTATION = ".seg.nrrd"
-_LABELS = {"labels", "labelstr", "labelsts", "labelsval", "masks", "segmentations"}
-"""Names of folders that keep labelmaps beside the images they belong to."""
 NO_TEXT = "Its name, or that of its folder, is not UTF-8 text and cannot be read; rename it."
 _CLOSED = "The folder cannot be read."
 _NOTICE = 1000  # files between two looks at whether to stop
@@ -143,7 +141,7 @@ class Walk:
         if known in self._seen or known == self._output:
             return ""
         self._seen.add(known)
-        if folder.name.casefold() in _LABELS and folder != root:
+        if folder.name.casefold() in LABEL_FOLDERS and folder != root:
             return "It is a folder of labels; name it as input to work on what it holds."
         return None
 

@@ -17,6 +17,8 @@ _ENDINGS = {
     ".nii.gz": "nifti", ".nii": "nifti", ".seg.nrrd": "nrrd", ".nrrd": "nrrd", ".nhdr": "nrrd",
     ".mha": "mha", ".mhd": "mha",
 }  # fmt: skip
+LABEL_FOLDERS = frozenset({"labels", "labelstr", "labelsts", "labelsval", "masks", "segmentations"})
+"""Names, in small letters, of folders that keep labelmaps beside the images they belong to."""
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -58,13 +60,38 @@ def find_images(folder: Path, channels: int = 1, reporter: Reporter | None = Non
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.", "Choose a folder of images.")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    images = [p for p in files if format_of(p) and not p.name.lower().endswith(".seg.nrrd")]
-    sources = _grouped(images) if channels > 1 else [ImageSource(case_id(p), (p,)) for p in images]
-    sources += _dicom_sources(folder, reporter or Reporter())
+    sources = files_in(folder, channels)
+    for where, below, _ in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        sources += series_in(Path(where), folder, reporter or Reporter())
     if not sources:
         raise InputError(f"{folder} holds no image that can be read.", f"Allowed are {FORMATS}.")
-    return _unique(sources)
+    return unique(sources)
+
+
+def files_in(folder: Path, channels: int = 1) -> list[ImageSource]:
+    """The image files directly in a folder; as for :func:`find_images`."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    images = [p for p in files if format_of(p) and not p.name.lower().endswith(".seg.nrrd")]
+    return _grouped(images) if channels > 1 else [ImageSource(case_id(p), (p,)) for p in images]
+
+
+def series_in(place: Path, root: Path, reporter: Reporter) -> list[ImageSource]:
+    """The DICOM series directly in a folder, named by where it lies below ``root``.
+
+    Each is the folder, where that holds it alone, else one of its files, which stands for all of it.
+    """
+    from medcontext.io.dicom_folder import scan_folder
+
+    found = [series for series in scan_folder(place, reporter).series if series.slices > 1]
+    name = safe_name("_".join(place.relative_to(root).parts) or place.resolve().name)
+    if len(found) == 1:
+        return [ImageSource(name, (place,))]
+    labels = [safe_name(f"{s.files[0].number} {s.files[0].description}") for s in found]
+    return [
+        ImageSource(f"{name}_{label}", (series.files[0].path,))
+        for label, series in zip(labels, found, strict=True)
+    ]
 
 
 def sources_of(
@@ -100,7 +127,7 @@ def sources_of(
         else:
             files.append(path)
     sources += _grouped(files) if channels > 1 else [ImageSource(case_id(p), (p,)) for p in files]
-    return _unique(sources), left_out
+    return unique(sources), left_out
 
 
 def _no_image(path: Path) -> str:
@@ -117,12 +144,14 @@ def _no_image(path: Path) -> str:
 
 
 def _below(folder: Path, channels: int, reporter: Reporter) -> list[ImageSource]:
-    """The images in a folder or, where there is none, in those below."""
+    """The images in a folder or, where there is none, in those below that are not named as folders of labels."""
     try:
         return find_images(folder, channels, reporter)
     except InputError:
         sources = []
         for below in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            if below.name.casefold() in LABEL_FOLDERS:
+                continue
             with suppress(InputError):
                 sources += _below(below, channels, reporter)
         if not sources:
@@ -138,27 +167,7 @@ def _grouped(images: list[Path]) -> list[ImageSource]:
     return [ImageSource(name, tuple(paths)) for name, paths in groups.items()]
 
 
-def _dicom_sources(folder: Path, reporter: Reporter) -> list[ImageSource]:
-    """Each series as the folder that holds it alone, else as one of its files, which stands for all of it."""
-    from medcontext.io.dicom_folder import scan_folder
-
-    sources = []
-    for where, below, _ in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        place = Path(where)
-        found = [series for series in scan_folder(place, reporter).series if series.slices > 1]
-        name = safe_name("_".join(place.relative_to(folder).parts) or place.resolve().name)
-        for series in found:
-            first = series.files[0]
-            if len(found) == 1:
-                sources.append(ImageSource(name, (place,)))
-            else:
-                label = safe_name(f"{first.number} {first.description}")
-                sources.append(ImageSource(f"{name}_{label}", (first.path,)))
-    return sources
-
-
-def _unique(sources: list[ImageSource]) -> list[ImageSource]:
+def unique(sources: list[ImageSource]) -> list[ImageSource]:
     """Number ids that occur more than once, such as ``a.nii.gz`` beside ``a.nrrd``."""
     taken: set[str] = set()
     result = []

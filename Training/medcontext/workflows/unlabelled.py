@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from medcontext.data.apart import free_cases, voxels_of
 from medcontext.data.case import Case
-from medcontext.data.hashing import files_hash, remembered
-from medcontext.data.reading import shortened, voxel_hash
+from medcontext.data.hashing import files_hash
+from medcontext.data.reading import shortened
 from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.home import home
 from medcontext.io import find_images
 
 
@@ -40,7 +39,7 @@ def unlabelled_cases(
     if folder.resolve() == store.folder.resolve():
         return [*cases, *split.unused]
     if (folder / "dataset.json").exists():
-        other = _free_cases(CaseStore.open(folder))
+        other = free_cases(CaseStore.open(folder))
         found = [replace(case, id=f"unlabelled_{case.id}") for case in other]
     else:
         images = find_images(folder, len(store.channels))
@@ -62,21 +61,10 @@ def voxels_in_use(
         folder, store, split, left_out: as of :func:`unlabelled_cases`. A folder, and scans that the store lists where
             they are, may hold copies of anything: images of which the store does not know the hash are read.
     """
-    known = set(store.kept_apart)
-    anything = folder is not None or any(not case.voxels for case in split.unlabelled)
-    for case in _taken(store, split, left_out):
-        if case.voxels or not anything:
-            known.add(case.voxels)
-            continue
-        with suppress(InputError):  # what cannot be read has been warned about
-            known.add(
-                remembered(
-                    case.images,
-                    home() / "cache" / "voxel-hashes",
-                    lambda case=case: voxel_hash(store.read_image(case)),  # type: ignore[misc]
-                )
-            )
-    return frozenset(known - {""})
+    taken = _taken(store, split, left_out)
+    if folder is not None or any(not case.voxels for case in split.unlabelled):
+        return store.kept_apart | voxels_of(taken)
+    return store.kept_apart | frozenset(case.voxels for case in taken if case.voxels)
 
 
 def _taken(store: CaseStore, split: Split, left_out: Collection[str]) -> list[Case]:
@@ -109,8 +97,3 @@ def _is_one_of(case: Case, hashes: Collection[str]) -> bool:
         return files_hash(case.images) in hashes
     except InputError:  # preparing it says so
         return False
-
-
-def _free_cases(store: CaseStore) -> list[Case]:
-    """Cases of another store whose images may be learnt from: neither test nor held out."""
-    return [case for case in store.cases if case.split != "test" and not case.held_out]
