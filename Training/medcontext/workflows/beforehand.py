@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from medcontext import methods
 from medcontext.card_schema import ModelCard
 from medcontext.cards import MODEL_FILE, resolve
@@ -61,12 +63,18 @@ def method_config(request: Learning, ready: float = 0.0) -> StrictModel:
     return config.updated([setting for setting in request.settings if not setting.startswith(PLAN)])
 
 
-def check_settings(request: Learning) -> None:
-    """Refuse several ends of one run, and settings that there are not.
+def check_settings(request: Learning, known: Sequence[str]) -> None:
+    """Refuse several ends of one run, and methods and settings that there are not.
+
+    Args:
+        request: of the run.
+        known: the methods that learn what is to be learnt.
 
     Raises:
         InputError: one of these.
     """
+    if request.method not in known:
+        raise InputError(f"The method must be {' or '.join(known)}, not {request.method!r}.")
     if sum([request.minutes is not None, request.steps is not None, request.until_stopped]) > 1:
         raise InputError("Give one of --minutes, --steps and --until-stopped, not several.")
     method_config(request)
@@ -76,7 +84,7 @@ def check_settings(request: Learning) -> None:
 
 
 def _check_options(request: TrainRequest) -> None:
-    check_settings(request)
+    check_settings(request, methods.names())
     if request.init_from is None and request.keep != "auto":
         raise InputError(
             "--keep is about the structures of a model to start from.", "Give --init-from as well."
