@@ -51,7 +51,7 @@ def make_card(
     facts = plan.fingerprint
     largest = helped_by_largest_component(outcome.network, data.validation, plan)
     return ModelCard(
-        id=request.model_id or _identifier(request.output.name),
+        id=request.model_id or identifier(request.output.name),
         title=request.title or _title(store, inheritance, parent),
         parent=None if parent is None else Reference(id=parent.card.id, sha256=parent.sha256),
         method=request.method,
@@ -84,7 +84,7 @@ def make_card(
             minutes=round(outcome.minutes, 2),
             metrics={"held_out_dice": outcome.dice} if outcome.dice else {},
             config=config.model_dump(mode="json"),
-            software=_software(),
+            software=software(),
         ),
         license=parent.card.license
         if parent is not None and request.license == UNSPECIFIED
@@ -137,12 +137,12 @@ def _unlabelled_hashes(data: PreparedData, begun: Begun, outcome: Outcome) -> li
     return sorted({*hashes} - {""})
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     """A library id made from a folder name."""
     text = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")
     return text[:64] or "model"
 
 
-def _software() -> dict[str, str]:
+def software() -> dict[str, str]:
     packages = ("medcontext", "torch", "monai", "numpy", "SimpleITK")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
