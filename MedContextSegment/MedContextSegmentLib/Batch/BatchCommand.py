@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from MedContextSegmentLib.Learn.FineTuneCommand import AUTO, PROGRAM, argumentsOf, optionOf
+from MedContextSegmentLib.Learn.Command import AUTO, argumentsOf, commandOf, deviceArguments, optionOf
 
 BATCH = "batch"
 OVERWRITE = "--overwrite"
@@ -51,9 +51,7 @@ class BatchRequest:
             arguments.append("--certainty-map")
         if self.keepIdentifiers:
             arguments.append("--keep-identifiers")
-        for option, value in (("--device", self.device), ("--precision", self.precision)):
-            if value != AUTO:
-                arguments += [option, value]
+        arguments += deviceArguments(self.device, self.precision)
         if self.overwrite:
             arguments.append(OVERWRITE)
         return arguments
@@ -64,7 +62,7 @@ class BatchRequest:
         Args:
             python: the Python that has the package.
         """
-        return [python, "-m", PROGRAM, *self.arguments(), "--json"]
+        return commandOf(python, self.arguments())
 
 
 @dataclass(frozen=True)

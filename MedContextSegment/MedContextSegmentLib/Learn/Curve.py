@@ -1,9 +1,10 @@
-"""The curve of a training as nodes for Slicer's plot view: loss terms, and the Dice of each label. No Qt."""
+"""The curve of a training as nodes for Slicer's plot view: loss terms, and what tells whether it learns. No Qt."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ LOSS_COLORS: tuple[Color, ...] = (
     (148, 103, 189),
     (140, 86, 75),
 )
-DICE_COLORS: tuple[Color, ...] = (
+SCORE_COLORS: tuple[Color, ...] = (
     (44, 160, 44),
     (214, 39, 40),
     (23, 190, 207),
@@ -34,8 +35,29 @@ DICE_COLORS: tuple[Color, ...] = (
 )
 
 SETTLED_SHARE = 0.2
-"""The vertical axis shows all losses after this part of the steps, and Dice in full; the steep beginning may go over
+"""The vertical axis shows all values after this part of the steps, and 0 to 1 in full; the steep beginning may go over
 the top, or nothing else could be read."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How lines are called and drawn.
+
+    Attributes:
+        title: what a line is called, with ``{name}``, unless ``titles`` says it.
+        titles: what lines are called, by their names.
+        colors: of lines, by their names; others are chosen for those that are not in it.
+        references: names of the lines that others are to be compared with: broken ones.
+    """
+
+    title: str = "{name}"
+    titles: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, Color] = field(default_factory=dict)
+    references: Collection[str] = ()
+
+    def titleOf(self, name: str) -> str:
+        """What a line is called."""
+        return self.titles.get(name) or self.title.format(name=name)
 
 
 class LearningCurve:
@@ -46,7 +68,7 @@ class LearningCurve:
 
     def __init__(self) -> None:
         self._losses = _Lines("loss", LOSS_COLORS, marked=False)
-        self._scores = _Lines("dice", DICE_COLORS, marked=True)
+        self._scores = _Lines("score", SCORE_COLORS, marked=True)
         self.chart: Any = None
         self.view: Any = None
         self._shown: tuple[float, ...] = ()
@@ -56,24 +78,21 @@ class LearningCurve:
         """Whether its nodes are in the scene."""
         return all(node is not None and node.GetScene() is not None for node in (self.chart, self.view))
 
-    def update(
-        self, losses: CurvePoints, scores: CurvePoints, scoreTitle: str, colors: Mapping[str, Color]
-    ) -> None:
+    def update(self, losses: CurvePoints, scores: CurvePoints, look: Look) -> None:
         """Bring the nodes up to date: rows are added, the table is not made anew.
 
         Args:
             losses: the loss terms.
-            scores: the Dice of each label.
-            scoreTitle: how it was measured, such as "held-out Dice".
-            colors: colours of labels; others are chosen for those that are not in it.
+            scores: what tells whether it learns, such as the Dice of each label.
+            look: how the scores are called and drawn.
         """
         self._makeNodes()
         if self._losses.source is not losses:
             self._shown = ()
         before = self.chart.StartModify()
         try:
-            self._losses.update(losses, self.chart, {}, _("Loss: {name}"))
-            self._scores.update(scores, self.chart, colors, scoreTitle + ": {name}")
+            self._losses.update(losses, self.chart, Look(_("Loss: {name}")))
+            self._scores.update(scores, self.chart, look)
             self._fit(losses, scores)
         finally:
             self.chart.EndModify(before)
@@ -121,7 +140,7 @@ class LearningCurve:
         if self._shown and not np.allclose(shown, self._shown):
             return  # a person zoomed
         steps = [points.rows[-1][0] for points in (losses, scores) if points.rows]
-        settled = losses.rows[int(SETTLED_SHARE * len(losses.rows)) :]
+        settled = [row for points in (losses, scores) for row in points.rows[_beginning(points) :]]
         values = [value for _step, row in settled for value in row if not math.isnan(value)]
         self._shown = (0.0, max([1.0, *steps]), 0.0, max([1.0, *(1.05 * value for value in values)]))
         chart.SetXAxisRange(*self._shown[:2])
@@ -145,7 +164,7 @@ class _Lines:
         self._table = self._steps = self.source = None
         self._columns = {}
 
-    def update(self, points: CurvePoints, chart: Any, colors: Mapping[str, Color], title: str) -> None:
+    def update(self, points: CurvePoints, chart: Any, look: Look) -> None:
         first = points.takeChanges()
         if self._table is None or self._table.GetScene() is None:
             if points.empty:
@@ -157,8 +176,9 @@ class _Lines:
             self._removeColumn(name)
         for index, name in enumerate(points.names):
             if name not in self._columns:
-                self._addColumn(name, chart, colors.get(name, self._colors[index % len(self._colors)]))
-            self._columns[name][1].SetName(title.format(name=name))
+                color = look.colors.get(name, self._colors[index % len(self._colors)])
+                self._addColumn(name, chart, color, name in look.references)
+            self._columns[name][1].SetName(look.titleOf(name))
         if first < len(points.rows) or self._steps.GetNumberOfTuples() != len(points.rows):
             self._write(points, first)
 
@@ -168,7 +188,7 @@ class _Lines:
         self._steps = _newColumn(STEP, 0)
         self._table.GetTable().AddColumn(self._steps)
 
-    def _addColumn(self, name: str, chart: Any, color: Color) -> None:
+    def _addColumn(self, name: str, chart: Any, color: Color, broken: bool) -> None:
         column = _newColumn(f"{self._name}: {name}", self._steps.GetNumberOfTuples())
         self._table.GetTable().AddColumn(column)
         series = addHidden("vtkMRMLPlotSeriesNode", name)
@@ -177,7 +197,9 @@ class _Lines:
         series.SetYColumnName(column.GetName())
         kinds = slicer.vtkMRMLPlotSeriesNode
         series.SetPlotType(kinds.PlotTypeScatter)
-        series.SetMarkerStyle(kinds.MarkerStyleCircle if self._marked else kinds.MarkerStyleNone)
+        marked = self._marked and not broken
+        series.SetMarkerStyle(kinds.MarkerStyleCircle if marked else kinds.MarkerStyleNone)
+        series.SetLineStyle(kinds.LineStyleDash if broken else kinds.LineStyleSolid)
         series.SetMarkerSize(5)
         series.SetLineWidth(2)
         series.SetColor(*(part / 255 for part in color))
@@ -201,6 +223,11 @@ class _Lines:
         for array in (self._steps, *columns):
             array.Modified()
         self._table.GetTable().Modified()
+
+
+def _beginning(points: CurvePoints) -> int:
+    """How many of the first rows need not be seen in full."""
+    return int(SETTLED_SHARE * len(points.rows))
 
 
 def _newColumn(name: str, rows: int) -> Any:

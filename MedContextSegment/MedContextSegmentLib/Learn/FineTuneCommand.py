@@ -1,23 +1,14 @@
-"""The command that a fine-tuning is: what Slicer starts, and what a person can type instead."""
+"""The command that a fine-tuning is."""
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medcontext.cards import list_cards, user_models
+from MedContextSegmentLib.Learn.Command import AUTO, commandOf, deviceArguments, timeArguments
 
-PROGRAM = "medcontext"
 FINETUNE, TRAIN = "finetune", "train"
-AUTO, NONE = "auto", "none"
-
-ID_LENGTH = 56
-"""Ids have 64 characters at most; a number that tells them apart needs some."""
+NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -28,6 +19,7 @@ class FineTuneRequest:
         store: folder of the cases.
         output: folder of the model that is made.
         parent: ``id@version`` of the model to start from; from scratch when "".
+        encoder: ``id@version`` of the encoder to start from, whose network is taken; only without a parent.
         network: name of the network, from scratch.
         size: "small", "medium" or "large", from scratch.
         minutes: time to learn for; until somebody stops it when None.
@@ -41,6 +33,7 @@ class FineTuneRequest:
     store: Path
     output: Path
     parent: str = ""
+    encoder: str = ""
     network: str = "dynunet"
     size: str = "small"
     minutes: float | None = 15.0
@@ -55,20 +48,18 @@ class FineTuneRequest:
         arguments = [FINETUNE if self.parent else TRAIN, "--data", str(self.store)]
         if self.parent:
             arguments += ["-m", self.parent]
+        elif self.encoder:
+            arguments += ["--init-from", self.encoder]
         else:
             arguments += ["--network", self.network, "--size", self.size]
-        arguments += ["-o", str(self.output)]
-        arguments += ["--until-stopped"] if self.minutes is None else ["--minutes", f"{self.minutes:g}"]
+        arguments += ["-o", str(self.output), *timeArguments(self.minutes)]
         for name in self.labels:
             arguments += ["--labels", name]
         if self.parent and self.keep != AUTO:
             arguments += ["--keep", self.keep]
         if self.leaveOneOut:
             arguments.append("--leave-one-out")
-        for option, value in (("--device", self.device), ("--precision", self.precision)):
-            if value != AUTO:
-                arguments += [option, value]
-        return arguments
+        return [*arguments, *deviceArguments(self.device, self.precision)]
 
     def command(self, python: str) -> list[str]:
         """The program and all its arguments.
@@ -76,52 +67,4 @@ class FineTuneRequest:
         Args:
             python: the Python that has the package.
         """
-        return [python, "-m", PROGRAM, *self.arguments(), "--json"]
-
-
-def terminalText(arguments: Sequence[str], platform: str = sys.platform) -> str:
-    """What to type at a terminal of this computer for the same.
-
-    Args:
-        arguments: those after ``medcontext``; ``--json``, which makes it talk to programs, is left out.
-        platform: as ``sys.platform``.
-    """
-    words = [PROGRAM, *(argument for argument in arguments if argument != "--json")]
-    return subprocess.list2cmdline(words) if platform == "win32" else shlex.join(words)
-
-
-def argumentsOf(command: Sequence[str]) -> list[str]:
-    """The arguments after ``medcontext`` of a command that runs it; empty for another command."""
-    words = [str(word) for word in command]
-    if PROGRAM in words[1:] and words[words.index(PROGRAM, 1) - 1] == "-m":
-        return words[words.index(PROGRAM, 1) + 1 :]
-    if words and Path(words[0].replace("\\", "/")).stem == PROGRAM:
-        return words[1:]
-    return []
-
-
-def optionOf(arguments: Sequence[str], *names: str) -> str:
-    """The value of an option given as ``--name value`` or ``--name=value``; "" where it is not given."""
-    for index, argument in enumerate(arguments):
-        if argument in names and index + 1 < len(arguments):
-            return arguments[index + 1]
-        name, separator, value = argument.partition("=")
-        if separator and name in names:
-            return value
-    return ""
-
-
-def newModelId(name: str, taken: Collection[str] | None = None) -> str:
-    """An id for a new model that neither a model nor an unfinished training has.
-
-    Args:
-        name: what it is made from, such as the store's name.
-        taken: ids that are not free; those of the library when None.
-    """
-    stem = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")[:ID_LENGTH].strip("-._") or "model"
-    known = {card.id for card in list_cards()} if taken is None else set(taken)
-    number, found = 1, stem
-    while found in known or (user_models() / found).exists():
-        number += 1
-        found = f"{stem}-{number}"
-    return found
+        return commandOf(python, self.arguments())

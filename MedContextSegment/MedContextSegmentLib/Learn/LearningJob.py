@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-from medcontext.cards import TRAINING_FOLDER
+from slicer.i18n import tr as _
+
+from medcontext.cards import TRAINING_FOLDER, CardSummary, read_summary
 from medcontext.errors import InputError
 from medcontext.events import Event
 from medcontext.jobs.files import JOB, read_json
 from MedContextSegmentLib.Learn.CurvePoints import CurvePoints
 from MedContextSegmentLib.Learn.FollowedJob import CANCELLED, FAILED, FINISHED, LOST, FollowedJob
-from MedContextSegmentLib.Learn.LearningTask import LearningResult, Task, resultOf, taskOf
+from MedContextSegmentLib.Learn.LearningTask import Task, taskOf
+from MedContextSegmentLib.Run.Models import modelKey
 
 AGAIN = "--resume"
 """In the command of a job that was taken up."""
@@ -19,18 +24,35 @@ AGAIN = "--resume"
 PREVIEW = Path(TRAINING_FOLDER) / "preview.png"
 
 
+@dataclass(frozen=True)
+class LearningResult:
+    """What a training that ended well leaves behind.
+
+    Attributes:
+        card: the new model.
+        picture: what it does at the end, or None.
+    """
+
+    card: CardSummary
+    picture: Path | None
+
+    @property
+    def key(self) -> str:
+        """``id@version`` of the new model."""
+        return modelKey(self.card)
+
+
 class LearningJob(FollowedJob):
-    """A job that learns, as its folder shows it.
+    """A job that learns, as its folder shows it. What it learns is said by a class made from this one.
 
     Args:
         folder: the job folder.
 
     Attributes:
+        KINDS: the commands of such jobs.
         task: what it does.
         losses: the curve of the loss terms.
-        scores: the curve of the Dice of each label: on held-out cases where they are watched, else on the cases by
-            which the best state is chosen.
-        scoresAreHeldOut: which of the two.
+        scores: the curve of what tells whether it learns.
         picture: the latest picture of what it can do so far, or None.
         pictures: how many there were.
 
@@ -38,10 +60,12 @@ class LearningJob(FollowedJob):
         InputError: there is no job there, or it cannot be read.
     """
 
+    KINDS: ClassVar[tuple[str, ...]] = ()
+
     _result: LearningResult | None
 
     def __init__(self, folder: Path) -> None:
-        self.task = taskOf(read_json(Path(folder) / JOB) or {}) or Task()
+        self.task = taskOf(read_json(Path(folder) / JOB) or {}, self.KINDS) or Task()
         super().__init__(folder)
 
     @property
@@ -65,13 +89,44 @@ class LearningJob(FollowedJob):
     def result(self) -> LearningResult | None:
         """What came out; None before it ended well."""
         if self._result is None and self.state == FINISHED and self.job.result is not None:
-            self._result = resultOf(self.job.result, self.task)
+            event = self.job.result
+            self._result = self._resultOf(
+                event, read_summary(Path(str(event.get("model") or self.task.output)))
+            )
         return self._result
+
+    @property
+    def stoppingText(self) -> str:
+        """What it does after it was asked to stop, in words."""
+        return _("Stopping, and keeping what it has learnt...")
+
+    @property
+    def finishedText(self) -> str:
+        """What came out, in one or two sentences; "" before it ended well."""
+        result = self.result
+        if result is None:
+            return ""
+        problem = result.card.problem
+        if problem:
+            text = _("The new model '{title}' cannot be used: {problem}")
+            return text.format(title=result.card.title, problem=problem)
+        return self._readyText(result)
+
+    def _resultOf(self, event: Event, card: CardSummary) -> Any:
+        """What the event says that ends it well: a :class:`LearningResult`."""
+        raise NotImplementedError
+
+    def _readyText(self, result: Any) -> str:
+        """What such a result is worth, and what can be done with it."""
+        raise NotImplementedError
+
+    def _takeScores(self, step: float, event: Event) -> None:
+        """What a ``metric`` event says besides the loss."""
+        raise NotImplementedError
 
     def _clear(self) -> None:
         super()._clear()
         self.losses, self.scores = CurvePoints(smoothed=True), CurvePoints(smoothed=False)
-        self.scoresAreHeldOut = False
         self.picture: Path | None = None
         self.pictures = 0
         self._result = None
@@ -85,15 +140,9 @@ class LearningJob(FollowedJob):
             self.pictures += 1
 
     def _takeMetric(self, event: Event) -> None:
-        step, losses, scores = event.get("step"), event.get("loss"), event.get("dice")
+        step, losses = event.get("step"), event.get("loss")
         if not isinstance(step, int | float):
             return
         if isinstance(losses, Mapping):
             self.losses.add(step, losses)
-        if isinstance(scores, Mapping):
-            heldOut = bool(event.get("held_out"))
-            if heldOut and not self.scoresAreHeldOut:
-                self.scores.clear()
-                self.scoresAreHeldOut = True
-            if heldOut == self.scoresAreHeldOut:
-                self.scores.add(step, scores)
+        self._takeScores(step, event)

@@ -12,21 +12,20 @@ from medcontext import jobs
 from medcontext.errors import MedContextError
 from medcontext.home import home
 from medcontext.jobs.files import JOB, read_json
-from MedContextSegmentLib.Learn.FineTuneCommand import FineTuneRequest
+from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 from MedContextSegmentLib.Learn.FollowedJob import wasSeen
 from MedContextSegmentLib.Learn.LearningJob import LearningJob
 from MedContextSegmentLib.Learn.LearningTask import taskOf
+from MedContextSegmentLib.Learn.PretrainJob import PretrainJob
 from MedContextSegmentLib.Worker.WorkerProcess import pythonOfWorker, workerEnvironment
 
 Followed = TypeVar("Followed")
+Learning = TypeVar("Learning", bound=LearningJob)
+
+ALL_KINDS: tuple[type[LearningJob], ...] = (FineTuneJob, PretrainJob)
 
 _UNREADABLE = (MedContextError, OSError, ValueError, TypeError)
 """What a job raises that somebody removes or edits; the others are shown all the same."""
-
-
-def startJob(request: FineTuneRequest, title: str, startup: Mapping[str, str]) -> LearningJob:
-    """Start a training that outlives Slicer; see :func:`startDetached`."""
-    return LearningJob(startDetached(request.command, title, startup))
 
 
 def startDetached(command: Callable[[str], list[str]], title: str, startup: Mapping[str, str]) -> Path:
@@ -59,7 +58,7 @@ def startDetached(command: Callable[[str], list[str]], title: str, startup: Mapp
     return folder
 
 
-def restartJob(job: LearningJob, startup: Mapping[str, str]) -> LearningJob:
+def restartJob(job: Learning, startup: Mapping[str, str]) -> Learning:
     """Take up a training that was killed or failed, from its last checkpoint.
 
     Raises:
@@ -67,16 +66,26 @@ def restartJob(job: LearningJob, startup: Mapping[str, str]) -> LearningJob:
     """
     _python, base = pythonOfWorker(startup)
     jobs.restart(job.folder, environment=workerEnvironment(base))
-    return LearningJob(job.folder)
+    return type(job)(job.folder)
 
 
-def findJobs(root: Path | None = None) -> list[LearningJob]:
-    """The trainings that go on, and those whose end nobody has seen; the newest first.
+def findJobs(kind: type[Learning], root: Path | None = None) -> list[Learning]:
+    """The trainings of one kind that go on, and those whose end nobody has seen; the newest first.
+
+    Args:
+        kind: such as :class:`FineTuneJob.FineTuneJob`.
+        root: where the jobs lie; the user's when None.
+    """
+    return followed(unseenFolders(lambda record: taskOf(record, kind.KINDS) is not None, root), kind)
+
+
+def activeTitles(root: Path | None = None) -> list[str]:
+    """Titles of the trainings of any kind that go on.
 
     Args:
         root: where the jobs lie; the user's when None.
     """
-    return followed(unseenFolders(lambda record: taskOf(record) is not None, root), LearningJob)
+    return [job.job.title for kind in ALL_KINDS for job in findJobs(kind, root) if job.active]
 
 
 def unseenFolders(wanted: Callable[[Mapping[str, Any]], bool], root: Path | None = None) -> list[Path]:

@@ -6,7 +6,6 @@ from slicer.i18n import tr as _
 
 from MedContextSegmentLib.Learn.FollowedJob import CANCELLED, FAILED, FINISHED, LOST, PAUSED, STOPPING
 from MedContextSegmentLib.Learn.LearningJob import LearningJob
-from MedContextSegmentLib.Learn.LearningTask import WORSE
 from MedContextSegmentLib.Run.RunProgress import timeText
 
 
@@ -14,7 +13,7 @@ def stageTitle(stage: str | None) -> str:
     """The name of a stage of a training; the stage itself where it has none."""
     titles = {
         "plan": _("Planning"),
-        "prepare": _("Preparing the cases"),
+        "prepare": _("Preparing the scans"),
         "time": _("Measuring how fast it is"),
         "train": _("Learning"),
         "leave one out": _("Learning without each case"),
@@ -32,7 +31,7 @@ def runningText(job: LearningJob, named: bool) -> str:
         named: whether its title is said.
     """
     if job.state == STOPPING:
-        line = _("Stopping, and keeping the best...")
+        line = job.stoppingText
     elif job.state == PAUSED:
         line = _("Paused. It keeps its memory; it goes on with Resume, also after Slicer was closed.")
     elif job.pausing:
@@ -48,9 +47,8 @@ def runningText(job: LearningJob, named: bool) -> str:
 
 def endedText(job: LearningJob) -> str:
     """How a training ended, in one or two sentences."""
-    result = job.result
-    if job.state == FINISHED and result is not None:
-        return _finishedText(job)
+    if job.state == FINISHED and job.result is not None:
+        return job.finishedText
     again = _("Resume goes on from where it was.") if job.resumable else ""
     if job.refused and job.holdsTraining:
         again = _("It cannot go on like this. What it has learnt is kept in {folder}.")
@@ -65,18 +63,3 @@ def endedText(job: LearningJob) -> str:
         text = _("'{title}' ended.")
     told = text.format(title=job.job.title, message=job.job.message)
     return " ".join(part for part in (told, again) if part)
-
-
-def _finishedText(job: LearningJob) -> str:
-    result = job.result
-    assert result is not None  # for the type checker: the caller asked
-    problem = result.card.problem
-    if problem:
-        text = _("The new model '{title}' cannot be used: {problem}")
-        return text.format(title=result.card.title, problem=problem)
-    if result.word == WORSE:
-        text = _("The new model '{title}' is kept, and not selected.")
-    else:
-        text = _("The new model '{title}' is ready.")
-    told = text.format(title=result.card.title)
-    return " ".join(part for part in (result.sentence, told, job.warning) if part)

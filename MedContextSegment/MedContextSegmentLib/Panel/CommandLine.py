@@ -7,7 +7,7 @@ from typing import Any
 
 import qt
 
-from MedContextSegmentLib.Learn.FineTuneCommand import terminalText
+from MedContextSegmentLib.Learn.Command import terminalText
 
 
 class CommandLine:

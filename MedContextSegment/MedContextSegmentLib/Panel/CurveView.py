@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
-from MedContextSegmentLib.Learn.Curve import Color, LearningCurve
+from MedContextSegmentLib.Learn.Curve import LearningCurve, Look
 from MedContextSegmentLib.Learn.LearningJob import LearningJob
 
 HEIGHT = 220
@@ -26,20 +25,19 @@ class CurveView:
         self.curve = LearningCurve()
         area.setVisible(False)
 
-    def show(self, job: LearningJob, colors: dict[str, Color]) -> None:
+    def show(self, job: LearningJob, look: Look) -> None:
         """Show what a training has told so far.
 
         Args:
             job: the training.
-            colors: colours of its labels.
+            look: how the lines besides the loss are drawn.
         """
         if job.losses.empty and job.scores.empty:
             self.hide()
             return
         if not self.curve.whole:
             self.letGo()
-        title = _("Dice, held out") if job.scoresAreHeldOut else _("Dice, set aside")
-        self.curve.update(job.losses, job.scores, title, colors)
+        self.curve.update(job.losses, job.scores, look)
         self._makePlot()
         if self._plot.mrmlPlotViewNode() is not self.curve.view:
             self._plot.setMRMLPlotViewNode(self.curve.view)

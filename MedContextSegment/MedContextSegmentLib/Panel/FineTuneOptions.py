@@ -13,18 +13,17 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary
 from medcontext.case_list import StoreSummary
 from medcontext.label_matching import plain_name
-from MedContextSegmentLib.Learn.FineTuneCommand import AUTO, NONE, FineTuneRequest
+from MedContextSegmentLib.Learn.Command import AUTO
+from MedContextSegmentLib.Learn.FineTuneCommand import NONE, FineTuneRequest
 from MedContextSegmentLib.Panel.LabelList import LabelList
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.ModelChooser import modelTitles
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo, selectData, showRow, showText
-from MedContextSegmentLib.Run.Models import modelKey, modelToolTip
+from MedContextSegmentLib.Panel.TrainingChoices import TimeBudget, offerNetworks
+from MedContextSegmentLib.Run.Models import ENCODER, encoderToolTip, modelKey, modelToolTip
 
 SCRATCH = "from scratch"
-UNTIL_STOPPED = "0"
-MINUTES = ("5", "15", "60", UNTIL_STOPPED)
-NETWORKS = ("dynunet", "segresnet", "mednext", "unetr", "swin_unetr", "nnformer")
-SIZES = ("small", "medium", "large")
+MINUTES = ("5", "15", "60")
 
 
 @dataclass(frozen=True)
@@ -59,52 +58,59 @@ class FineTuneOptions:
             noLabelsButton=ui.noLearntLabelsButton,
         )
         self.labels = LabelList(widgets, self._labelsChanged)
-        fillCombo(ui.networkSelector, [(name, name, "") for name in NETWORKS], NETWORKS[0])
-        sizes = [(_("Small"), "small", ""), (_("Medium"), "medium", ""), (_("Large"), "large", "")]
-        fillCombo(ui.sizeSelector, sizes, SIZES[0])
+        offerNetworks(ui, self._changed)
+        self.budget = TimeBudget(ui.budgetSelector, settings, "trainingMinutes", MINUTES, onChanged)
         keeping = [
             (_("Keep"), AUTO, _("The new model goes on finding them, as well as the old one does.")),
             (_("Forget"), NONE, _("The new model knows the labels above and nothing else.")),
         ]
         fillCombo(ui.keepSelector, keeping, AUTO)
         ui.parentSelector.connect("currentIndexChanged(int)", self._parentChanged)
-        for selector in (ui.networkSelector, ui.sizeSelector, ui.keepSelector):
-            selector.connect("currentIndexChanged(int)", self._changed)
-        ui.budgetSelector.connect("currentIndexChanged(int)", self._budgetChanged)
+        ui.keepSelector.connect("currentIndexChanged(int)", self._changed)
         ui.leaveOneOutCheckBox.connect("toggled(bool)", self._changed)
 
     @property
     def parent(self) -> CardSummary | None:
-        """The model to start from; None from scratch."""
+        """The model or encoder to start from; None from scratch."""
         return self._cards.get(comboData(self._ui.parentSelector))
+
+    @property
+    def name(self) -> str:
+        """What the id of the new model is made from."""
+        store = self._context.store()
+        return store.name if store is not None else ""
 
     @property
     def title(self) -> str:
         """What a person calls such a training."""
-        store, parent = self._context.store(), self.parent
-        name = store.name if store is not None else ""
-        if parent is None:
-            return _("Train on {name}").format(name=name)
-        return _("Fine-tune {title} on {name}").format(title=parent.title, name=name)
-
-    @property
-    def minutes(self) -> float | None:
-        """How long to learn; None until stopped."""
-        return _minutes(comboData(self._ui.budgetSelector)) or None
+        if self.parent is None:
+            return _("Train on {name}").format(name=self.name)
+        return _("Fine-tune {title} on {name}").format(title=self.parent.title, name=self.name)
 
     def refresh(self) -> None:
         """Show what the library, the store and the settings hold now."""
-        cards = [card for card in self._context.models() if card.problem is None]
-        self._cards = {modelKey(card): card for card in cards}
+        models = [card for card in self._context.models() if card.problem is None]
+        encoders = [card for card in self._context.encoders() if card.problem is None]
+        self._cards = {modelKey(card): card for card in (*models, *encoders)}
         chosen = self._context.chosenModel()
         wanted = self._picked or (modelKey(chosen) if chosen is not None else "")
-        titles = modelTitles(cards)
-        items = [(titles[key], key, modelToolTip(card)) for key, card in self._cards.items()]
+        titles = modelTitles(models)
+        items = [(titles[modelKey(card)], modelKey(card), modelToolTip(card)) for card in models]
+        titles, text = modelTitles(encoders), _("Encoder: {title}")
+        items += [
+            (text.format(title=titles[modelKey(card)]), modelKey(card), encoderToolTip(card))
+            for card in encoders
+        ]
         items.append((_("Nothing (from scratch)"), SCRATCH, _("Needs more cases and more time.")))
         fillCombo(self._ui.parentSelector, items, self._preferred(wanted))
-        self._showBudgets()
+        self.budget.refresh()
         self._showLabels()
         self.update()
+
+    def startFrom(self, key: str) -> None:
+        """Choose what to start from, as a person would; given as ``id@version``."""
+        self._picked = key
+        self.refresh()
 
     def update(self) -> None:
         """Show the rows that are needed now."""
@@ -147,13 +153,15 @@ class FineTuneOptions:
             output: folder of the new model.
         """
         ui, settings, store, parent = self._ui, self._settings, self._context.store(), self.parent
+        key, isEncoder = (modelKey(parent), parent.kind == ENCODER) if parent is not None else ("", False)
         return FineTuneRequest(
             store=store.folder if store is not None else Path(),
             output=output,
-            parent=modelKey(parent) if parent is not None else "",
+            parent="" if isEncoder else key,
+            encoder=key if isEncoder else "",
             network=comboData(ui.networkSelector),
             size=comboData(ui.sizeSelector),
-            minutes=self.minutes,
+            minutes=self.budget.minutes,
             labels=tuple(self.labels.ticked()) if self.labels.unticked() else (),
             keep=comboData(ui.keepSelector) if self._otherLabels(store) else AUTO,
             leaveOneOut=bool(ui.leaveOneOutCheckBox.enabled and ui.leaveOneOutCheckBox.checked),
@@ -162,32 +170,22 @@ class FineTuneOptions:
         )
 
     def _otherLabels(self, store: StoreSummary | None) -> list[str]:
-        """Names of what the parent knows and the cases do not have."""
+        """Names of what the parent knows and the cases do not have; an encoder knows none."""
         known = {plain_name(label.name) for label in store.labels} if store is not None else set()
         names = self.parent.labels if self.parent is not None else ()
         return [name for name in names if plain_name(name) not in known]
 
     def _preferred(self, wanted: str) -> str:
-        """The model to start from that was wanted; while a person chose none, one that fits the cases."""
+        """What to start from that was wanted; while a person chose none, a model that fits the cases."""
         store = self._context.store()
         fitting = [
             key
             for key, card in self._cards.items()
-            if store is None or len(card.channels) == len(store.channels)
+            if card.kind != ENCODER and (store is None or len(card.channels) == len(store.channels))
         ]
         if wanted and (wanted in fitting or wanted == self._picked):
             return wanted
         return fitting[0] if fitting else SCRATCH
-
-    def _showBudgets(self) -> None:
-        kept = str(self._settings.trainingMinutes)
-        kept = kept if kept == UNTIL_STOPPED or _minutes(kept) else MINUTES[1]
-        offered = [*MINUTES] if kept in MINUTES else [kept, *MINUTES]
-        items = [
-            (_("Until stopped") if key == UNTIL_STOPPED else _("{count} minutes").format(count=key), key, "")
-            for key in offered
-        ]
-        fillCombo(self._ui.budgetSelector, items, kept)
 
     def _showLabels(self) -> None:
         store = self._shown = self._context.store()
@@ -200,7 +198,7 @@ class FineTuneOptions:
         self.labels.show(shown, self._unticked.get(store.folder, ()) if store is not None else ())
 
     def _showLeaveOneOut(self, store: StoreSummary | None) -> None:
-        ui, count, minutes = self._ui, len(_annotated(store)), self.minutes
+        ui, count, minutes = self._ui, len(_annotated(store)), self.budget.minutes
         ui.leaveOneOutCheckBox.enabled = count > 1 and minutes is not None
         text = ""
         if ui.leaveOneOutCheckBox.enabled and ui.leaveOneOutCheckBox.checked and minutes is not None:
@@ -211,10 +209,6 @@ class FineTuneOptions:
 
     def _parentChanged(self, _index: int) -> None:
         self._picked = comboData(self._ui.parentSelector)
-        self._onChanged()
-
-    def _budgetChanged(self, _index: int) -> None:
-        self._settings.trainingMinutes = comboData(self._ui.budgetSelector)
         self._onChanged()
 
     def _labelsChanged(self) -> None:
@@ -230,11 +224,3 @@ class FineTuneOptions:
 def _annotated(store: StoreSummary | None) -> list[Any]:
     """The cases that a training learns from."""
     return [case for case in store.cases if case.kind == "annotated"] if store is not None else []
-
-
-def _minutes(text: str) -> float:
-    """The number; 0 where it is none that can be."""
-    try:
-        return max(0.0, min(float(text), 1e5))
-    except ValueError:
-        return 0.0

@@ -25,8 +25,10 @@ class LearnContext:
             its drive has not answered yet, and until Learn is opened for the first time.
         storeFolder: gives its folder; None where none is chosen.
         models: gives the cards of the library that segment images, broken ones included.
+        encoders: gives those of the encoders, which segment nothing, likewise.
         chosenModel: gives the model that is chosen in *Segment*, or None.
         selectModel: chooses a model there, given as ``id@version``.
+        startFrom: chooses in *Fine-tune* what to start from, given as ``id@version``.
         refreshModels: reads the library anew.
         refreshCases: reads the store anew; the case of that id is selected in the table unless it is "".
         volumes: gives the volumes that are chosen in *Segment*, one for each channel, None where none is.
@@ -48,8 +50,10 @@ class LearnContext:
     store: Callable[[], StoreSummary | None]
     storeFolder: Callable[[], Path | None]
     models: Callable[[], list[CardSummary]]
+    encoders: Callable[[], list[CardSummary]]
     chosenModel: Callable[[], CardSummary | None]
     selectModel: Callable[[str], None]
+    startFrom: Callable[[str], None]
     refreshModels: Callable[[], None]
     refreshCases: Callable[..., None]
     volumes: Callable[[], Sequence[Any]]

@@ -12,6 +12,7 @@ from MedContextSegmentLib.Panel.CorrectionPanel import CorrectionPanel
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
 from MedContextSegmentLib.Panel.FineTunePanel import FineTunePanel
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
+from MedContextSegmentLib.Panel.PretrainPanel import PretrainPanel
 from MedContextSegmentLib.Panel.QtHelpers import showText
 from MedContextSegmentLib.Panel.SuggestPanel import SuggestPanel
 
@@ -45,7 +46,8 @@ class LearnPanel:
         context: what the parts know of each other.
         cases: the case store.
         suggest: what to annotate next.
-        fineTune: trainings.
+        pretrain: encoders from scans without labels.
+        fineTune: models from cases.
         correction: adapts a model to one corrected scan.
     """
 
@@ -55,8 +57,11 @@ class LearnPanel:
         self.context = self._makeContext()
         self.cases = self._add(CasesPanel, "LearnCases", host.ui.casesPlace)
         self.suggest = self._add(SuggestPanel, "Suggest", host.ui.suggestSection)
+        self.pretrain = self._add(PretrainPanel, "Pretrain", host.ui.pretrainSection)
         self.fineTune = self._add(FineTunePanel, "FineTune", host.ui.fineTuneSection)
         self.correction = self._add(CorrectionPanel, "Correction", host.ui.correctionSection)
+        self._openWhenFound(self.pretrain, host.ui.pretrainSection)
+        self._openWhenFound(self.fineTune, host.ui.fineTuneSection)
         self.cases.onStoreChanged = self._storeChanged
         self.cases.onBusyChanged = self.update
         self.cases.show()
@@ -96,15 +101,28 @@ class LearnPanel:
 
     def _add(self, kind: Any, file: str, place: Any) -> Any:
         """Make a part and put it into its place."""
-        root = slicer.util.loadUI(self._host.resourcePath(f"UI/{file}.ui"))
+        host = self._host
+        root = slicer.util.loadUI(host.resourcePath(f"UI/{file}.ui"))
         place.layout().addWidget(root)
         root.setMRMLScene(slicer.mrmlScene)
         ui = slicer.util.childWidgetVariables(root)
-        host = self._host
+        if hasattr(ui, "trainingPlace"):  # what all trainings have in common
+            ui.trainingPlace.layout().addWidget(slicer.util.loadUI(host.resourcePath("UI/Training.ui")))
+            ui = slicer.util.childWidgetVariables(root)
         part = kind(ui, host.logic, host.settings, self._with.install, self.context)
         part.ui = ui
         self._parts.append(part)
         return part
+
+    def _openWhenFound(self, part: Any, section: Any) -> None:
+        """Let a person see a training that was found."""
+
+        def open_() -> None:
+            section.collapsed = False
+
+        part.onFound = open_
+        if part.job is not None:
+            open_()
 
     def _storeChanged(self) -> None:
         for part in self._parts:
@@ -125,9 +143,11 @@ class LearnPanel:
             store=lambda: self.cases.store(),
             storeFolder=lambda: self.cases.storeFolder(),
             models=self._with.models,
+            encoders=self._with.encoders,
             chosenModel=lambda: host.segmentPanel.models.card,
             selectModel=self._selectModel,
-            refreshModels=host.refresh,
+            startFrom=self._startFrom,
+            refreshModels=self._refreshModels,
             refreshCases=lambda select="": self.cases.reread(select),
             volumes=host.segmentPanel.channels.nodes,
             volume=lambda: next(iter(host.segmentPanel.channels.nodes()), None),
@@ -139,6 +159,15 @@ class LearnPanel:
             openCase=lambda case: self.cases.openCase(case),
             notify=lambda text: showText(host.ui.learnStatusLabel, text),
         )
+
+    def _startFrom(self, key: str) -> None:
+        self._host.ui.fineTuneSection.collapsed = False
+        self.fineTune.options.startFrom(key)
+        self.update()
+
+    def _refreshModels(self) -> None:
+        self.fineTune.options.refresh()
+        self._host.refresh()
 
     def _selectModel(self, key: str) -> None:
         combo = self._host.ui.modelSelector

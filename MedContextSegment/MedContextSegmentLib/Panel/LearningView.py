@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 
-from MedContextSegmentLib.Learn.Curve import Color
+from MedContextSegmentLib.Learn.Curve import Look
 from MedContextSegmentLib.Learn.FollowedJob import STOPPING
 from MedContextSegmentLib.Learn.LearningJob import LearningJob
 from MedContextSegmentLib.Learn.LearningTexts import endedText
@@ -25,22 +25,24 @@ class LearningView:
     """Shows one training.
 
     Args:
-        ui: the widgets of FineTune.ui.
+        ui: the widgets of Training.ui.
+        preview: what the small picture shows.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, preview: str) -> None:
         self._ui = ui
+        ui.previewLabel.toolTip = preview
         self.curve = CurveView(ui.curveArea)
         self._pictures: dict[str, tuple[Any, ...]] = {}
         ui.learningBar.setRange(0, BAR_STEPS)
         self.clear()
 
-    def show(self, job: LearningJob, colors: dict[str, Color]) -> None:
+    def show(self, job: LearningJob, look: Look) -> None:
         """Show what a training has told so far.
 
         Args:
             job: the training.
-            colors: colours of its labels.
+            look: how the lines besides the loss are drawn.
         """
         ui, active = self._ui, job.active
         result = None if active else job.result
@@ -52,7 +54,7 @@ class LearningView:
         preview = job.picture if comparison is None else None
         self._showPicture("previewLabel", preview, PREVIEW_HEIGHT, job.pictures)
         self._showPicture("comparisonLabel", comparison, COMPARISON_HEIGHT)
-        self.curve.show(job, colors)
+        self.curve.show(job, look)
 
     def clear(self) -> None:
         """Show nothing."""

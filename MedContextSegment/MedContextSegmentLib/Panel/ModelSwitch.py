@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from medcontext.cards import CardSummary
-from MedContextSegmentLib.Learn.LearningTask import LearningResult
+from MedContextSegmentLib.Learn.LearningJob import LearningResult
 from MedContextSegmentLib.Panel.LearnContext import LearnContext
 from MedContextSegmentLib.Panel.QtHelpers import shortened
 from MedContextSegmentLib.Run.Models import modelKey

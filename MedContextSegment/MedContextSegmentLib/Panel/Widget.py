@@ -29,7 +29,7 @@ from MedContextSegmentLib.Panel.RunControl import RunControl
 from MedContextSegmentLib.Panel.SegmentPanel import SegmentPanel
 from MedContextSegmentLib.Panel.WarmUp import WarmUp
 from MedContextSegmentLib.Run.Logic import MedContextSegmentLogic
-from MedContextSegmentLib.Run.Models import listModels
+from MedContextSegmentLib.Run.Models import listEncoders, listModels
 from MedContextSegmentLib.Run.RunInputs import SegmentRequest
 from MedContextSegmentLib.Setup import Doctor, Install
 from MedContextSegmentLib.Setup.Settings import Settings
@@ -44,7 +44,8 @@ class Collaborators:
         makeSettings: gives a :class:`Settings.Settings`.
         install: the module :mod:`Install`.
         doctor: the module :mod:`Doctor`.
-        models: gives the cards of the model library.
+        models: gives the cards of the models that segment.
+        encoders: gives the cards of the encoders, which trainings can start from.
     """
 
     makeLogic: Callable[[], Any] = MedContextSegmentLogic
@@ -52,6 +53,7 @@ class Collaborators:
     install: Any = Install
     doctor: Any = Doctor
     models: Callable[[], list[CardSummary]] = listModels
+    encoders: Callable[[], list[CardSummary]] = listEncoders
 
 
 class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary, list_cards, read_summary, resolve
 from medcontext.errors import InputError
 
-SEGMENTATION = "segmentation"
+SEGMENTATION, ENCODER = "segmentation", "encoder"
 
 _SEQUENCES = (
     ("FLAIR", r"flair|t2f"),
@@ -55,9 +55,18 @@ def listModels() -> list[CardSummary]:
 
     Where the user's library and the bundled one hold the same version, the one that would be used is listed.
     """
+    return _listed(SEGMENTATION)
+
+
+def listEncoders() -> list[CardSummary]:
+    """The encoders, which a training can start from and which segment nothing; else as :func:`listModels`."""
+    return _listed(ENCODER)
+
+
+def _listed(kind: str) -> list[CardSummary]:
     found: dict[str, CardSummary] = {}
     for card in list_cards():
-        if card.kind == SEGMENTATION:
+        if card.kind == kind:
             key = modelKey(card)
             if key not in found or (found[key].problem and not card.problem):
                 found[key] = card
@@ -98,8 +107,29 @@ def modelToolTip(card: CardSummary) -> str:
         (_("Version"), modelKey(card)),
         (_("Problem"), card.problem or ""),
     ]
-    lines = [f"<b>{html.escape(card.title)}</b>"]
-    lines += [f"{name}: {html.escape(text)}" for name, text in rows if text]
+    return _rich(card.title, rows)
+
+
+def encoderToolTip(card: CardSummary) -> str:
+    """What the tooltip of an encoder says, as rich text: what it is, and what it was pre-trained with."""
+    rows = [
+        (
+            "",
+            _(
+                "Pre-trained on scans without labels. Knows no structure yet; may help where few cases are annotated."
+            ),
+        ),
+        (_("Method"), card.method),
+        (_("Input"), ", ".join(channelTitle(card, index) for index in range(len(card.channels)))),
+        (_("License"), card.license),
+        (_("Version"), modelKey(card)),
+    ]
+    return _rich(card.title, rows)
+
+
+def _rich(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    lines = [f"<b>{html.escape(title)}</b>"]
+    lines += [f"{name}: {html.escape(text)}" if name else html.escape(text) for name, text in rows if text]
     return "<br>".join(lines)
 
 

@@ -71,6 +71,7 @@ class Settings:
         caseStore: folder of the case store that was used last; may be empty.
         recentStores: folders of the case stores used before, the last one first, as a list in JSON.
         trainingMinutes: how long a model learns; 0 until somebody stops it.
+        pretrainingMinutes: how long an encoder learns, likewise.
         batchInput: the scans of the batch that was started last; may be empty.
         batchOutput: the folder of its results; may be empty.
         batchFormats: what each scan becomes, with spaces between.
@@ -84,6 +85,7 @@ class Settings:
     caseStore = _Setting("")
     recentStores = _Setting("")
     trainingMinutes = _Setting("15")
+    pretrainingMinutes = _Setting("60")
     batchInput = _Setting("")
     batchOutput = _Setting("")
     batchFormats = _Setting("seg.nrrd nii.gz")

@@ -82,7 +82,7 @@ def test_start_stop_continue_review_and_add_to_the_case_store(panel: Any, tmp_pa
     wait(lambda: shownCase(queue) == order[3], lambda: reviewStatus(queue))
     assert len(dialogs.shown) == asked
     assert [case["id"] for case in index(tmp_path / "Hippocampus")["training"]] == [corrected, order[2]]
-    assert panel.learn.fineTune.ui.fineTuneButton.enabled  # models can learn from them
+    assert panel.learn.fineTune.ui.startButton.enabled  # models can learn from them
     for case in (accepted, corrected, order[2]):
         entry = next(row for row in read_rows(out)[case]["outputs"]["nii.gz"])
         assert (out / entry["path"]).stat().st_mtime_ns == entry["mtime_ns"]

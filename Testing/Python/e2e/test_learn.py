@@ -132,10 +132,10 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
     ui = panel.learn.fineTune.ui
     panel.settings.trainingMinutes = str(MINUTES)
     panel.learn.refresh()
-    assert ui.fineTuneButton.enabled, text(ui.fineTuneStatusLabel)
+    assert ui.startButton.enabled, text(ui.trainingStatusLabel)
     ui.keepSelector.setCurrentIndex(ui.keepSelector.findData("none"))
     shown = ui.commandEdit.text
-    ui.fineTuneButton.click()
+    ui.startButton.click()
     assert ui.commandEdit.text == shown
     output = own_home / "models" / "knee"
     assert waitUntil(lambda: (output / "training" / "checkpoint.pt").exists(), DEADLINE)
@@ -163,8 +163,8 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
     assert list(after) == ["Hippocampus"]
     assert after["Hippocampus"] > max(before.values()) + 0.05
     assert after["Hippocampus"] > 0.75
-    assert ui.switchModelButton.text.startswith("Back to")
-    ui.switchModelButton.click()
+    assert ui.resultButton.text.startswith("Back to")
+    ui.resultButton.click()
     assert panel.learn.context.chosenModel().id == "hippocampus"
 
 
@@ -182,8 +182,8 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
     panel.learn.cases.chooser.choose(store)
     panel.learn.refresh()
     ui = panel.learn.fineTune.ui
-    assert ui.fineTuneButton.enabled, text(ui.fineTuneStatusLabel)
-    ui.fineTuneButton.click()
+    assert ui.startButton.enabled, text(ui.trainingStatusLabel)
+    ui.startButton.click()
     waitForResult(panel)
     result = panel.learn.fineTune.job.result
     assert result is not None, text(ui.verdictLabel)
@@ -193,7 +193,7 @@ def test_a_model_that_became_worse_is_kept_and_not_chosen(
     assert ui.comparisonLabel.visible
     assert panel.learn.context.chosenModel().id == "hippocampus"
     assert (own_home / "models" / result.card.id / "model.json").is_file()
-    assert ui.switchModelButton.text.startswith("Use")
+    assert ui.resultButton.text.startswith("Use")
 
 
 def confuseLabels(store: Path) -> None:

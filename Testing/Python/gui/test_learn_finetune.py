@@ -81,7 +81,7 @@ def ui(panel: Any) -> Any:
 
 
 def status(panel: Any) -> str:
-    return str(ui(panel).fineTuneStatusLabel.text).replace("\u200b", "")
+    return str(ui(panel).trainingStatusLabel.text).replace("\u200b", "")
 
 
 def verdict(panel: Any) -> str:
@@ -98,8 +98,8 @@ def start(panel: Any) -> None:
     from harness.learning import waitForSteps
     from harness.panel import waitUntil
 
-    assert ui(panel).fineTuneButton.enabled, status(panel)
-    ui(panel).fineTuneButton.click()
+    assert ui(panel).startButton.enabled, status(panel)
+    ui(panel).startButton.click()
     waitForSteps(panel, 6)
     assert waitUntil(lambda: part(panel).view.curve.curve.whole and "left" in status(panel), 30), status(
         panel
@@ -133,18 +133,18 @@ def test_start_says_what_it_waits_for(panel: Any) -> None:
         (unannotated, "no annotated case"),
     ):
         useStore(panel, shown)
-        assert not ui(panel).fineTuneButton.enabled
+        assert not ui(panel).startButton.enabled
         assert words in status(panel)
-        assert words in ui(panel).fineTuneButton.toolTip
+        assert words in ui(panel).startButton.toolTip
         assert not ui(panel).commandEdit.visible
     useStore(panel, store)
-    assert ui(panel).fineTuneButton.enabled
+    assert ui(panel).startButton.enabled
     assert status(panel) == ""
     choose(ui(panel).parentSelector, "two@" + two.version)
-    assert not ui(panel).fineTuneButton.enabled
+    assert not ui(panel).startButton.enabled
     assert "'Two' takes 2" in status(panel)
     choose(ui(panel).parentSelector, "from scratch")
-    assert ui(panel).fineTuneButton.enabled
+    assert ui(panel).startButton.enabled
     ui(panel).noLearntLabelsButton.click()
     assert "label" in status(panel)
 
@@ -229,13 +229,13 @@ def test_the_time_is_remembered(panel: Any, load_module: Callable[[Path], Any]) 
     panel.settings.trainingMinutes = panel.settings.trainingMinutes
     other = load_module(MODULE)
     useStore(other, sampleStore())
-    assert other.learn.fineTune.options.minutes == 60
+    assert other.learn.fineTune.options.budget.minutes == 60
     other.settings.trainingMinutes = "2.5"
     other.learn.fineTune.refresh()
-    assert other.learn.fineTune.options.minutes == 2.5
+    assert other.learn.fineTune.options.budget.minutes == 2.5
     other.settings.trainingMinutes = "soon"
     other.learn.fineTune.refresh()
-    assert other.learn.fineTune.options.minutes == 15
+    assert other.learn.fineTune.options.budget.minutes == 15
 
 
 def test_a_training_runs_as_the_job_that_was_shown(panel_with_cases: Any, own_home: Path) -> None:
@@ -251,8 +251,8 @@ def test_a_training_runs_as_the_job_that_was_shown(panel_with_cases: Any, own_ho
     assert command[3:-1] == shown[1:]
     assert command[-1] == "--json"
     assert shlex.split(ui(panel).commandEdit.text) == shown
-    assert ui(panel).fineTuneButton.text == "Stop and keep best"
-    assert not ui(panel).fineTuneChoicesArea.visible
+    assert ui(panel).startButton.text == "Stop and keep best"
+    assert not ui(panel).choicesArea.visible
     assert "left" in status(panel)
     assert ui(panel).learningBar.visible
     assert waitUntil(lambda: ui(panel).previewLabel.visible and ui(panel).learningBar.value > 0)
@@ -277,7 +277,7 @@ def test_the_curve_is_one_hidden_chart_that_grows(panel_with_cases: Any) -> None
     assert all(
         not node.GetSaveWithScene() for kind in CURVE_NODES for node in slicer.util.getNodesByClass(kind)
     )
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     waitForEnd(panel)
     start(panel)
     waitForSteps(panel, 10)
@@ -328,9 +328,9 @@ def test_the_new_model_is_chosen_and_the_way_back_is_one_click(
     panel = panel_with_cases
     trainer(word=word)
     start(panel)
-    assert ui(panel).fineTuneButton.text == "Stop and keep best"
-    ui(panel).fineTuneButton.click()
-    assert not ui(panel).fineTuneButton.enabled
+    assert ui(panel).startButton.text == "Stop and keep best"
+    ui(panel).startButton.click()
+    assert not ui(panel).startButton.enabled
     assert "keeping the best" in status(panel)
     waitForEnd(panel)
     assert "0.91 against 0.88" in verdict(panel)
@@ -341,15 +341,15 @@ def test_the_new_model_is_chosen_and_the_way_back_is_one_click(
     assert child.id.startswith("hippocampus")
     assert child.title.startswith("Child")
     parent = next(card for card in panel.learn.context.models() if card.id == "hippocampus")
-    assert ui(panel).switchModelButton.text.startswith("Back to 'Hippocampus")
-    assert ui(panel).switchModelButton.toolTip == parent.title
-    ui(panel).switchModelButton.click()
+    assert ui(panel).resultButton.text.startswith("Back to 'Hippocampus")
+    assert ui(panel).resultButton.toolTip == parent.title
+    ui(panel).resultButton.click()
     assert panel.learn.context.chosenModel().id == "hippocampus"
-    assert ui(panel).switchModelButton.text == f"Use '{child.title}'"
-    ui(panel).switchModelButton.click()
+    assert ui(panel).resultButton.text == f"Use '{child.title}'"
+    ui(panel).resultButton.click()
     assert panel.learn.context.chosenModel() == child
-    assert ui(panel).fineTuneButton.text == "Start"
-    assert ui(panel).fineTuneButton.enabled
+    assert ui(panel).startButton.text == "Start"
+    assert ui(panel).startButton.enabled
 
 
 def test_the_way_back_leads_to_the_parent_itself_and_not_to_one_of_its_name(
@@ -367,11 +367,11 @@ def test_the_way_back_leads_to_the_parent_itself_and_not_to_one_of_its_name(
     card |= {"version": "99.0.0", "title": "Another one"}
     card["weights"][0]["sha256"] = "0" * 64
     (other / "model.json").write_text(json.dumps(card), encoding="utf-8")
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     waitForEnd(panel)
     assert "Another one" in [card.title for card in panel.learn.context.models()]
-    assert ui(panel).switchModelButton.toolTip == parent.title
-    ui(panel).switchModelButton.click()
+    assert ui(panel).resultButton.toolTip == parent.title
+    ui(panel).resultButton.click()
     assert panel.learn.context.chosenModel() == parent
 
 
@@ -382,10 +382,10 @@ def test_without_the_parent_there_is_no_way_back(panel_with_cases: Any) -> None:
     panel.learn.context.models = lambda: [
         dataclasses.replace(card, sha256="0" * 64) if card.id == "hippocampus" else card for card in models()
     ]
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     waitForEnd(panel)
     assert panel.learn.context.chosenModel().title.startswith("Child")
-    assert not ui(panel).switchModelButton.visible
+    assert not ui(panel).resultButton.visible
 
 
 def test_a_worse_model_is_kept_but_not_chosen(panel_with_cases: Any, trainer: Any, own_home: Path) -> None:
@@ -398,8 +398,8 @@ def test_a_worse_model_is_kept_but_not_chosen(panel_with_cases: Any, trainer: An
     assert panel.learn.context.chosenModel().id == "hippocampus"
     (kept,) = (own_home / "models").iterdir()
     assert panel.ui.modelSelector.findText(f"Child {kept.name}") >= 0
-    assert ui(panel).switchModelButton.text == f"Use 'Child {kept.name}'"
-    ui(panel).switchModelButton.click()
+    assert ui(panel).resultButton.text == f"Use 'Child {kept.name}'"
+    ui(panel).resultButton.click()
     assert panel.learn.context.chosenModel().id == kept.name
 
 
@@ -421,10 +421,10 @@ def test_closing_slicer_ends_nothing_and_reopening_finds_it(session: Callable[[]
     folder = part(panel).job.folder
     panel = session()
     assert part(panel).job.folder == folder
-    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    assert ui(panel).startButton.text == "Stop and keep best"
     waitForSteps(panel, 20)
     assert part(panel).job.losses.rows[0][0] == 1
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     waitForEnd(panel)
     assert "ready" in verdict(panel)
 
@@ -472,7 +472,7 @@ def test_an_older_training_that_is_shown_later_does_not_replace_the_model(
     waitForEnd(panel)
     assert part(panel).job.folder == newer
     if back:
-        ui(panel).switchModelButton.click()
+        ui(panel).resultButton.click()
     chosen = panel.learn.context.chosenModel()
     assert (chosen.id == "hippocampus") == back
     ui(panel).dismissButton.click()
@@ -480,7 +480,7 @@ def test_an_older_training_that_is_shown_later_does_not_replace_the_model(
     waitForEnd(panel)
     assert "ready" in verdict(panel)
     assert panel.learn.context.chosenModel() == chosen
-    ui(panel).switchModelButton.click()
+    ui(panel).resultButton.click()
     assert panel.learn.context.chosenModel() == part(panel).job.result.card
 
 
@@ -509,7 +509,7 @@ def test_two_slicers_follow_the_same_training(session: Callable[..., Any]) -> No
     start(panels[0])
     part(panels[1]).refresh()
     assert part(panels[1]).job.folder == part(panels[0]).job.folder
-    ui(panels[1]).fineTuneButton.click()
+    ui(panels[1]).startButton.click()
     for panel in panels:
         waitForEnd(panel)
         assert "ready" in verdict(panel)
@@ -531,7 +531,7 @@ def test_a_killed_training_is_taken_up_again(panel_with_cases: Any, trainer: Any
     ui(panel).pauseButton.click()
     assert part(panel).job.folder == job.folder
     assert "--resume" in commandOf(job.folder)
-    assert ui(panel).fineTuneButton.text == "Stop and keep best"
+    assert ui(panel).startButton.text == "Stop and keep best"
     waitForSteps(panel, 10)
     waitForEnd(panel)
     assert "ready" in verdict(panel)
@@ -571,7 +571,7 @@ def test_a_training_that_cannot_be_taken_up_is_not_offered_for_ever(
     assert (job.task.output / "training").is_dir()
     assert not ui(panel).pauseButton.visible
     assert ui(panel).dismissButton.visible
-    assert ui(panel).fineTuneButton.text == "Start"
+    assert ui(panel).startButton.text == "Start"
     assert part(session()).job is None
 
 
@@ -580,11 +580,11 @@ def test_a_failed_training_says_why(panel_with_cases: Any, trainer: Any) -> None
 
     panel = panel_with_cases
     trainer(error="The label 'x' is in no case.")
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     assert waitUntil(lambda: "failed" in verdict(panel))
     assert "The label 'x' is in no case." in verdict(panel)
     assert panel.learn.context.chosenModel().id == "hippocampus"
-    assert ui(panel).fineTuneButton.text == "Start"
+    assert ui(panel).startButton.text == "Start"
 
 
 def test_two_trainings_at_once_only_when_confirmed(panel_with_cases: Any, own_home: Path) -> None:
@@ -599,11 +599,11 @@ def test_two_trainings_at_once_only_when_confirmed(panel_with_cases: Any, own_ho
     assert part(panel).job is None
     assert first.job.active
     dialogs.answers.append(False)
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     assert "running already" in dialogs.texts("question")[-1]
     assert len(jobFolders(own_home)) == 1
     dialogs.answers.append(True)
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     assert len(jobFolders(own_home)) == 2
     assert part(panel).job.folder != first.folder
     assert waitUntil(lambda: part(panel).job.active)
@@ -615,10 +615,10 @@ def test_nothing_starts_without_the_packages(panel_with_cases: Any, own_home: Pa
     panel = panel_with_cases
     asked: list[str] = []
     part(panel)._install = _Install(asked)
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     assert asked == ["train"]
     assert jobFolders(own_home) == []
-    assert ui(panel).fineTuneButton.text == "Start"
+    assert ui(panel).startButton.text == "Start"
 
 
 def test_the_worker_gives_its_memory_back(panel_with_cases: Any) -> None:
@@ -634,8 +634,8 @@ def test_a_double_click_does_not_stop_what_it_started(panel_with_cases: Any) -> 
 
     panel = panel_with_cases
     part(panel).ignoredSeconds = 60.0
-    ui(panel).fineTuneButton.click()
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
+    ui(panel).startButton.click()
     waitForSteps(panel, 5)
     assert part(panel).job.job.requested is None
 
@@ -652,10 +652,10 @@ def test_a_full_or_read_only_home_is_told(
         raise PermissionError(13, "Permission denied", str(own_home / "jobs"))
 
     monkeypatch.setattr(jobs, "new_folder", refuse)
-    ui(panel).fineTuneButton.click()
+    ui(panel).startButton.click()
     assert "Permission denied" in dialogs.texts("error")[-1]
-    assert ui(panel).fineTuneButton.enabled
-    assert ui(panel).fineTuneButton.text == "Start"
+    assert ui(panel).startButton.enabled
+    assert ui(panel).startButton.text == "Start"
 
 
 def test_every_network_of_the_package_can_be_chosen(panel: Any) -> None:

@@ -12,7 +12,15 @@ import pytest
 import harness.application  # noqa: F401  makes slicer.i18n importable
 from medcontext.cards import CardSummary, bundled_models, read_summary
 from medcontext.errors import InputError
-from MedContextSegmentLib.Run.Models import findModel, listModels, modelKey, modelToolTip, preselect
+from MedContextSegmentLib.Run.Models import (
+    encoderToolTip,
+    findModel,
+    listEncoders,
+    listModels,
+    modelKey,
+    modelToolTip,
+    preselect,
+)
 
 
 def makeModel(home: Path, folder: str, **changes: Any) -> Path:
@@ -53,6 +61,19 @@ def test_only_what_segments_is_listed_and_each_version_once(own_home: Path) -> N
     assert sorted(cards) == ["broken@1.0.0", "hippocampus@1.0.0"]
     assert cards["hippocampus@1.0.0"].title == "Mine"
     assert cards["broken@1.0.0"].problem is not None
+
+
+def test_encoders_have_a_list_of_their_own_and_say_what_they_are(own_home: Path) -> None:
+    makeModel(own_home, "mine", kind="encoder", labels=[], title="Scans <2024>", method="voco")
+    (card,) = listEncoders()
+    assert modelKey(card) == "mine@1.0.0"
+    assert modelKey(card) not in [modelKey(model) for model in listModels()]
+    with pytest.raises(InputError, match="does not segment"):
+        findModel("mine")
+    told = encoderToolTip(card)
+    assert "Scans &lt;2024&gt;" in told
+    assert "without labels" in told
+    assert "voco" in told
 
 
 def test_a_broken_copy_does_not_hide_a_whole_one(own_home: Path) -> None:

@@ -31,7 +31,9 @@ def points(smoothed: bool = True, **options: Any) -> Any:
 
 
 def show(curve: Any, losses: Any, scores: Any, colors: dict[str, Any] | None = None) -> None:
-    curve.update(losses, scores, "Dice", colors or {})
+    from MedContextSegmentLib.Learn.Curve import Look
+
+    curve.update(losses, scores, Look("Dice: {name}", colors=colors or {}))
 
 
 def table(curve: Any, line: int) -> list[tuple[float, float]]:
@@ -144,6 +146,25 @@ def test_labels_have_their_colours(curve: Any) -> None:
     show(curve, losses, scores, {"Anterior": (255, 0, 51)})
     assert curve.chart.GetNthPlotSeriesNode(0).GetColor() == pytest.approx((1.0, 0.0, 0.2))
     assert curve.chart.GetNthPlotSeriesNode(0).GetName() == "Dice: Anterior"
+
+
+def test_what_must_be_beaten_is_a_broken_line_beside_it(curve: Any) -> None:
+    from MedContextSegmentLib.Learn.Signals import signalLook
+
+    losses, scores = points(), points(smoothed=False)
+    for step in (10, 20):
+        scores.add(step, {"position_accuracy": 0.2 + step / 100, "chance": 1 / 9})
+    curve.update(losses, scores, signalLook())
+    found, chance = (curve.chart.GetNthPlotSeriesNode(index) for index in range(2))
+    assert (found.GetName(), chance.GetName()) == ("Position found", "Position, by chance")
+    kinds = slicer.vtkMRMLPlotSeriesNode
+    assert (found.GetLineStyle(), chance.GetLineStyle()) == (kinds.LineStyleSolid, kinds.LineStyleDash)
+    assert found.GetColor() == chance.GetColor()
+    assert table(curve, 1) == [(10.0, 1 / 9), (20.0, 1 / 9)]
+    for step in range(30, 100):
+        scores.add(step, {"reconstruction_error": 1.5})
+    curve.update(losses, scores, signalLook())
+    assert curve.chart.GetYAxisRange()[1] > 1.5  # a signal may be above 1, other than Dice
 
 
 def test_the_steep_beginning_does_not_flatten_the_rest(curve: Any) -> None:

@@ -22,6 +22,13 @@ def request(**changes: Any) -> Any:
     return FineTuneRequest(**(given | changes))
 
 
+def pretraining(**changes: Any) -> Any:
+    from MedContextSegmentLib.Learn.PretrainCommand import PretrainRequest
+
+    given = {"data": (Path("/data/my cases"), Path("/scans")), "output": Path("/home/me/models/x")}
+    return PretrainRequest(**(given | changes))
+
+
 def makeJob(home: Path, name: str, *arguments: str, **record: Any) -> Path:
     """A job folder whose process has ended without a word."""
     folder = home / "jobs" / name
@@ -47,6 +54,9 @@ def test_the_commands_of_the_face_are_commands_of_the_package() -> None:
         request(minutes=None, labels=("a", "b"), keep="none", device="cpu", precision="fp32"),
         request(leaveOneOut=True),
         request(parent="", network="segresnet", size="medium", minutes=0.5),
+        request(parent="", encoder="e@1.0.0"),
+        pretraining(),
+        pretraining(minutes=None, title="My scans", device="cpu", precision="fp32"),
     ]
     for wanted in every:
         verb, *rest = wanted.arguments()
@@ -68,7 +78,7 @@ def package() -> Path:
 
 
 def test_the_text_for_a_terminal_is_the_command() -> None:
-    from MedContextSegmentLib.Learn.FineTuneCommand import argumentsOf, terminalText
+    from MedContextSegmentLib.Learn.Command import argumentsOf, terminalText
 
     wanted = request(labels=("left kidney",))
     command = wanted.command("/opt/Slicer/bin/PythonSlicer")
@@ -90,23 +100,24 @@ def test_the_text_for_a_terminal_is_the_command() -> None:
     ],
 )
 def test_which_jobs_learn(command: list[str], verb: str | None) -> None:
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
     from MedContextSegmentLib.Learn.LearningTask import taskOf
 
-    task = taskOf({"command": command, "working_folder": "/w"})
+    task = taskOf({"command": command, "working_folder": "/w"}, FineTuneJob.KINDS)
     assert (task.kind if task else None) == verb
 
 
 def test_what_a_job_does_is_read_from_its_command() -> None:
     from MedContextSegmentLib.Learn.LearningTask import taskOf
 
-    words = ["m", "-m", "medcontext", "train", "--data=cases", "--output", "out/x", "--init-from", "a@1"]
-    task = taskOf({"command": words, "working_folder": "/w"})
+    words = ["m", "-m", "medcontext", "pretrain", "--data=cases", "--data", "/x", "--output", "out/x"]
+    task = taskOf({"command": words, "working_folder": "/w"}, ("pretrain",))
     assert task is not None
-    assert (task.store, task.output, task.parent) == (Path("/w/cases"), Path("/w/out/x"), "a@1")
+    assert (task.data, task.output) == ((Path("/w/cases"), Path("/x")), Path("/w/out/x"))
 
 
 def test_new_ids_are_free(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.FineTuneCommand import newModelId
+    from MedContextSegmentLib.Learn.Command import newModelId
 
     assert newModelId("hippocampus") == "hippocampus-2"  # the bundled one has that
     assert newModelId("Mein Knie (Ä)") == "mein-knie"
@@ -117,11 +128,11 @@ def test_new_ids_are_free(own_home: Path) -> None:
 
 
 def test_a_curve_is_read_while_it_is_written_and_after_a_crash(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.LearningJob import LearningJob
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 
     folder = makeJob(own_home, "a", "finetune", "--data", "d", "-o", "o")
     write(folder, *({"event": "metric", "step": step, "loss": {"l": 1.0}} for step in range(50)))
-    job = LearningJob(folder)
+    job = FineTuneJob(folder)
     assert job.poll()
     assert job.caughtUp
     assert len(job.losses.rows) == 50
@@ -138,14 +149,64 @@ def test_a_curve_is_read_while_it_is_written_and_after_a_crash(own_home: Path) -
     assert job.scores.values("A") == [(41.0, 0.7)]
 
 
+def test_an_encoder_is_no_model_to_fine_tune() -> None:
+    """Its network is known, and a training begins with it: no labels are taken over."""
+    words = request(parent="", encoder="e@1.0.0", keep="none").arguments()
+    assert words[:5] == ["train", "--data", "/data/my cases", "--init-from", "e@1.0.0"]
+    assert not {"--network", "--size", "--keep", "-m"} & set(words)
+
+
+def test_the_signals_of_a_pretraining_are_its_curve_and_its_sentence(own_home: Path) -> None:
+    from MedContextSegmentLib.Learn.PretrainJob import PretrainJob
+
+    signals = {"position_accuracy": 0.5, "chance": 1 / 9, "prediction_loss": 0.25, "best_constant": 0.357}
+    folder = makeJob(own_home, "a", "pretrain", "--method", "voco", "--data", "d", "-o", "o")
+    write(folder, {"event": "metric", "step": 1, "loss": {"position": 0.4}})
+    write(folder, {"event": "metric", "step": 2, "signals": {**signals, "effective_rank": 20.0}})
+    write(folder, {"event": "metric", "step": 2, "signals": ["nonsense"]})
+    write(folder, {"event": "picture", "path": "/x/preview.png", "step": 2})
+    write(folder, {"event": "result", "model": str(encoder(own_home)), "signals": signals})
+    job = PretrainJob(folder)
+    job.poll()
+    assert job.losses.values("position") == [(1.0, 0.4)]
+    assert set(job.scores.names) == set(signals)  # what has another scale would flatten the others
+    assert job.scores.values("chance") == [(2.0, 1 / 9)]
+    assert job.picture == Path("/x/preview.png")
+    assert "50%" in job.finishedText
+    assert "by chance: 11%" in job.finishedText
+    assert "0.250 (best constant: 0.357)" in job.finishedText
+    assert "'My encoder' is ready" in job.finishedText
+
+
+def test_signals_of_either_method_are_told_and_missing_ones_are_not() -> None:
+    from MedContextSegmentLib.Learn.Signals import signalsText
+
+    assert "0.200 (the mean: 0.900)" in signalsText({"reconstruction_error": 0.2, "mean_error": 0.9})
+    assert "prediction" not in signalsText({"position_accuracy": 0.5, "chance": 0.1})
+    assert signalsText({"prediction_loss": None, "effective_rank": 3.0}) == ""
+
+
+def encoder(home: Path) -> Path:
+    """An encoder in the library, as a model list sees it."""
+    from medcontext.cards import bundled_models
+
+    folder = home / "models" / "my-encoder"
+    folder.mkdir(parents=True)
+    card = json.loads((bundled_models() / "hippocampus" / "model.json").read_text())
+    card |= {"id": "my-encoder", "title": "My encoder", "kind": "encoder", "labels": []}
+    (folder / "model.json").write_text(json.dumps(card))
+    (folder / card["weights"][0]["file"]).touch()
+    return folder
+
+
 def test_events_of_hours_are_read_in_pieces(own_home: Path) -> None:
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
     from MedContextSegmentLib.Learn.FollowedJob import PIECE_BYTES
-    from MedContextSegmentLib.Learn.LearningJob import LearningJob
 
     folder = makeJob(own_home, "a", "train", "--data", "d", "-o", "o")
     events = ({"event": "metric", "step": step, "loss": {"l": 1.0}, "rate": 0.01} for step in range(10_000))
     write(folder, *events)
-    job = LearningJob(folder)
+    job = FineTuneJob(folder)
     pieces = 0
     while not job.caughtUp:
         before = job._offset
@@ -158,7 +219,7 @@ def test_events_of_hours_are_read_in_pieces(own_home: Path) -> None:
 
 
 def test_hand_made_nonsense_is_survived(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.LearningJob import LearningJob
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 
     folder = makeJob(own_home, "a", "finetune", "--data", "d", "-o", "o")
     write(
@@ -170,7 +231,7 @@ def test_hand_made_nonsense_is_survived(own_home: Path) -> None:
         {"event": "picture"},
         {"event": "result", "model": str(own_home / "nowhere"), "verdict": "better", "parent": "x"},
     )
-    job = LearningJob(folder)
+    job = FineTuneJob(folder)
     job.poll()
     assert job.losses.empty
     assert job.state == "finished"
@@ -180,76 +241,77 @@ def test_hand_made_nonsense_is_survived(own_home: Path) -> None:
 
 
 def test_only_trainings_that_nobody_saw_the_end_of_are_found(own_home: Path) -> None:
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
     from MedContextSegmentLib.Learn.LearningJobs import findJobs
+    from MedContextSegmentLib.Learn.PretrainJob import PretrainJob
 
+    makeJob(own_home, "encoder", "pretrain", "--data", "d", "-o", "o", started=3.0)
     old = makeJob(own_home, "old", "finetune", "--data", "d", "-o", "o")
     makeJob(own_home, "new", "train", "--data", "d", "-o", "o", started=2.0)
     makeJob(own_home, "batch", "batch", "d")
     (makeJob(own_home, "broken", "train") / "job.json").write_text("{")
     write(old, {"event": "progress", "stage": "train", "value": 0.5})
-    assert [job.folder.name for job in findJobs()] == ["new", "old"]
-    findJobs()[1].markSeen()
-    assert [job.folder.name for job in findJobs()] == ["new"]
+    assert [job.folder.name for job in findJobs(FineTuneJob)] == ["new", "old"]
+    findJobs(FineTuneJob)[1].markSeen()
+    assert [job.folder.name for job in findJobs(FineTuneJob)] == ["new"]
     write(old, {"event": "progress", "stage": "train", "value": 0.6})  # somebody took it up again
-    assert [job.folder.name for job in findJobs()] == ["new", "old"]
+    assert [job.folder.name for job in findJobs(FineTuneJob)] == ["new", "old"]
+    assert [job.folder.name for job in findJobs(PretrainJob)] == ["encoder"]
 
 
 def test_finding_does_not_read_what_is_known(own_home: Path) -> None:
     """A hundred trainings of months, each with megabytes of events, must not hold up the panel."""
-    from MedContextSegmentLib.Learn import LearningJobs
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
+    from MedContextSegmentLib.Learn.LearningJobs import findJobs
 
     for number in range(20):
         folder = makeJob(own_home, f"job {number}", "train", "--data", "d", "-o", "o")
         write(folder, {"event": "result"})
-        LearningJobs.LearningJob(folder).markSeen()
+        FineTuneJob(folder).markSeen()
     read: list[Path] = []
 
-    class Counting(LearningJobs.LearningJob):
+    class Counting(FineTuneJob):
         def __init__(self, folder: Path) -> None:
             read.append(folder)
             super().__init__(folder)
 
-    patched = pytest.MonkeyPatch()
-    patched.setattr(LearningJobs, "LearningJob", Counting)
-    try:
-        assert LearningJobs.findJobs() == []
-    finally:
-        patched.undo()
+    assert findJobs(Counting) == []
     assert read == []
 
 
 def test_only_what_left_something_can_be_taken_up(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.LearningJob import LearningJob
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 
     output = own_home / "models" / "x"
     folder = makeJob(own_home, "a", "finetune", "--data", "d", "-o", str(output))
-    assert LearningJob(folder).state == "lost"
-    assert not LearningJob(folder).resumable
+    assert FineTuneJob(folder).state == "lost"
+    assert not FineTuneJob(folder).resumable
     (output / "training").mkdir(parents=True)
-    assert LearningJob(folder).resumable
+    assert FineTuneJob(folder).resumable
     (output / "model.json").write_text("{}")
-    assert LearningJob(folder).resumable  # it was killed while it scored the model
+    assert FineTuneJob(folder).resumable  # it was killed while it scored the model
     write(folder, {"event": "result", "model": str(output)})
-    assert LearningJob(folder).state == "finished"
-    assert not LearningJob(folder).resumable
+    assert FineTuneJob(folder).state == "finished"
+    assert not FineTuneJob(folder).resumable
 
 
 def test_a_job_that_cannot_be_started_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from medcontext.errors import InputError
     from MedContextSegmentLib.Learn import LearningJobs
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 
     monkeypatch.setattr(LearningJobs, "pythonOfWorker", lambda startup: (str(tmp_path / "gone"), startup))
     with pytest.raises(InputError, match="cannot be started"):
-        LearningJobs.startJob(request(), "Fine-tune x", {})
-    assert LearningJobs.findJobs() == []
+        LearningJobs.startDetached(request().command, "Fine-tune x", {})
+    assert LearningJobs.findJobs(FineTuneJob) == []
 
 
 def test_a_clock_that_jumps_changes_nothing(own_home: Path) -> None:
-    from MedContextSegmentLib.Learn.LearningJob import LearningJob
+    from MedContextSegmentLib.Learn.FineTuneJob import FineTuneJob
 
     folder = makeJob(own_home, "a", "finetune", "--data", "d", "-o", "o", started=time.time() + 1e7)
     for moment, step in ((1e9, 1), (5.0, 2), (2e9, 3)):
         write(folder, {"event": "metric", "time": moment, "step": step, "loss": {"l": float(step)}})
-    job = LearningJob(folder)
+    job = FineTuneJob(folder)
     job.poll()
     assert [step for step, _row in job.losses.rows] == [1, 2, 3]

@@ -1,0 +1,74 @@
+"""What tells whether a pre-training learns: numbers on scans without labels, each beside what it must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from slicer.i18n import tr as _
+
+from MedContextSegmentLib.Learn.Curve import Color, Look
+
+POSITION, CHANCE = "position_accuracy", "chance"
+PREDICTION, CONSTANT = "prediction_loss", "best_constant"
+REBUILDING, MEAN = "reconstruction_error", "mean_error"
+
+GREEN, RED = (44, 160, 44), (214, 39, 40)
+COLORS: dict[str, Color] = {
+    POSITION: GREEN,
+    CHANCE: GREEN,
+    PREDICTION: RED,
+    CONSTANT: RED,
+    REBUILDING: RED,
+    MEAN: RED,
+}
+
+
+def onCurve(signals: Mapping[str, object]) -> dict[str, float]:
+    """The signals that are lines of the curve; others have another scale."""
+    return {
+        name: float(value)
+        for name, value in signals.items()
+        if name in COLORS and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def signalsText(signals: Mapping[str, object]) -> str:
+    """One sentence with the signals, each beside what it must beat; "" where there is none."""
+    known = onCurve(signals)
+    for names, text in (
+        (
+            (POSITION, CHANCE, PREDICTION, CONSTANT),
+            _(
+                "It finds the place of a crop in {position_accuracy:.0%} of the tries (by chance: {chance:.0%}); "
+                "its prediction loss is {prediction_loss:.3f} (best constant: {best_constant:.3f})."
+            ),
+        ),
+        (
+            (POSITION, CHANCE),
+            _(
+                "It finds the place of a crop in {position_accuracy:.0%} of the tries (by chance: {chance:.0%})."
+            ),
+        ),
+        (
+            (REBUILDING, MEAN),
+            _(
+                "It rebuilds what is hidden with an error of {reconstruction_error:.3f} (the mean: {mean_error:.3f})."
+            ),
+        ),
+    ):
+        if all(name in known for name in names):
+            return text.format(**known)
+    return ""
+
+
+def signalLook() -> Look:
+    """How the signals are drawn: what a signal must beat is a broken line of its colour."""
+    titles = {
+        POSITION: _("Position found"),
+        CHANCE: _("Position, by chance"),
+        PREDICTION: _("Prediction loss"),
+        CONSTANT: _("Prediction loss, best constant"),
+        REBUILDING: _("Error of what is hidden"),
+        MEAN: _("Error of the mean"),
+    }
+    return Look(titles=titles, colors=COLORS, references=frozenset((CHANCE, CONSTANT, MEAN)))
