@@ -12,7 +12,7 @@ from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
 from medcontext.errors import InputError, MedContextError
 from medcontext.io.headers import look_at
-from medcontext.library.read import read_card
+from medcontext.library.read import check_segments, read_card
 
 LOOKED_AT = 16
 """Cases whose headers are read; a wrong model is wrong for all of them."""
@@ -25,11 +25,7 @@ def read_model_card(model: str) -> ModelCard:
         InputError: there is no such model, it is broken, or of another kind.
     """
     card = read_card(resolve(model))
-    if card.kind != "segmentation":
-        raise InputError(
-            f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.",
-            "Choose another with 'medcontext model list'.",
-        )
+    check_segments(card)
     return card
 
 

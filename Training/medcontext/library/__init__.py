@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from medcontext.library.archive import export_archive, import_archive
+from medcontext.library.encoders import LoadedEncoder, load_encoder_folder, save_encoder
 from medcontext.library.manage import disk_use, remove
 from medcontext.library.monai_bundle import export_monai_bundle
 from medcontext.library.read import (
     LoadedModel,
+    check_segments,
     check_state,
     load_model,
     load_state,
@@ -20,12 +22,15 @@ from medcontext.library.write import save_model, update_card
 
 __all__ = [
     "Finding",
+    "LoadedEncoder",
     "LoadedModel",
+    "check_segments",
     "check_state",
     "disk_use",
     "export_archive",
     "export_monai_bundle",
     "import_archive",
+    "load_encoder_folder",
     "load_model",
     "load_state",
     "load_states",
@@ -33,6 +38,7 @@ __all__ = [
     "read_card",
     "read_plan",
     "remove",
+    "save_encoder",
     "save_model",
     "update_card",
     "verify",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcontext.card_schema import ModelCard
+from medcontext.cards import resolve
 from medcontext.errors import InputError
 from medcontext.library.folder import README_FILE, commit, disk_errors, staging, write_file
 from medcontext.library.monai_config import inference, metadata
 from medcontext.library.monai_readme import bundle_readme, differences
-from medcontext.library.read import LoadedModel, load_model
+from medcontext.library.read import LoadedModel, load_model, read_card
 from medcontext.library.readme import model_readme
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def export_monai_bundle(
             member is chosen, or the folder holds something.
         ResourceError: the disk is full.
     """
+    _check_exportable(read_card(resolve(model)))
     loaded = load_model(model)
     network = loaded.networks[_chosen(loaded, member)]
-    _check_exportable(loaded.card)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already.", "Choose another folder.")
     contents = _contents(loaded, network, folder.name, torchscript)

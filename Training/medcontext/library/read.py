@@ -157,10 +157,13 @@ def load_model(model: str | Path, device: str | torch.device = "cpu") -> LoadedM
 
     Raises:
         InputError: there is no such model; its card is not valid or newer than this program; its weights are
-            missing, have another hash or do not fit the network; the network is unknown.
+            missing, have another hash or do not fit the network; the network is unknown; or it is an encoder,
+            which is no whole network (see :func:`medcontext.library.load_encoder_folder`).
     """
     folder = resolve(model)
     card = read_card(folder)
+    if card.kind == "encoder":
+        check_segments(card)
     networks = []
     for entry in card.weights:
         state = load_state(folder, entry)
@@ -169,6 +172,20 @@ def load_model(model: str | Path, device: str | torch.device = "cpu") -> LoadedM
         network.load_state_dict(state)
         networks.append(network.to(device).eval())
     return LoadedModel(card, folder, networks, load_masked(folder, card, networks[0]))
+
+
+def check_segments(card: ModelCard) -> None:
+    """Refuse a model that gives no labels.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if card.kind == "segmentation":
+        return
+    hint = "Choose another with 'medcontext model list'."
+    if card.kind == "encoder":
+        hint = f"Train a model from it with 'medcontext train --init-from {card.id}'."
+    raise InputError(f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.", hint)
 
 
 def load_masked(folder: Path, card: ModelCard, network: SegmentationNetwork) -> MaskedNetwork | None:

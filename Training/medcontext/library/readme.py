@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medcontext.card_schema import ModelCard
+from medcontext.card_schema import IMPORTED, ModelCard
 from medcontext.labels import Label
 from medcontext.library.read import weights_files
 
 _KINDS = {
     "segmentation": "segments",
-    "encoder": "is a pre-trained encoder to start training from",
+    "encoder": "is a pre-trained encoder",
     "text_segmentation": "segments what a text describes",
 }
 
@@ -23,7 +23,7 @@ def model_readme(card: ModelCard, differences: Sequence[str] = ()) -> str:
         _labels_section(card),
         _input_section(card),
         _training_section(card),
-        _results_section(card.training.metrics),
+        _results_section(card),
         _use_section(card),
         "## Licence\n\n"
         f"{card.license}\n\nFor research. It is no medical device; a person must check what it draws.",
@@ -38,7 +38,12 @@ def _purpose(card: ModelCard) -> str:
     names = [label.name for label in card.label_set]
     structures = "" if not names or card.kind == "encoder" else f" {', '.join(names)}"
     modalities = ", ".join(dict.fromkeys(channel.modality for channel in card.input.channels))
-    return f"{_KINDS[card.kind]}{structures} on {modalities} ({card.input.dims}D)."
+    sentence = f"{_KINDS[card.kind]}{structures} on {modalities} ({card.input.dims}D)."
+    if card.kind != "encoder":
+        return sentence
+    network = f"the part of a `{card.network.name}` that a training starts from"
+    sentence = "is a pre-trained encoder." if card.method == IMPORTED else sentence
+    return f"{sentence} It is {network}, and segments nothing by itself."
 
 
 def _labels_section(card: ModelCard) -> str:
@@ -62,6 +67,11 @@ def _hex(label: Label) -> str:
 
 def _input_section(card: ModelCard) -> str:
     spec = card.input
+    if card.method == IMPORTED:
+        return (
+            f"## Input\n\n{len(spec.channels)} channel(s). The weights say nothing else about the images that they "
+            "were trained on."
+        )
     rows = [[c.name, c.modality, c.intensity.kind] for c in spec.channels]
     low, high = spec.range.spacing
     smallest, largest = spec.range.field_of_view
@@ -77,9 +87,16 @@ def _input_section(card: ModelCard) -> str:
 
 def _training_section(card: ModelCard) -> str:
     record = card.training
+    if card.method == IMPORTED:
+        return "## Training\n\n" + _bullets(f"{key}: {value}" for key, value in record.config.items())
+    learner = f"Method `{card.method}`, network `{card.network.name}`"
+    scans = f"{record.unlabelled} scans without labels."
+    if card.kind != "encoder":
+        learner += f", weights: {card.inference.predictor}"
+        scans = f"{record.shots} labelled cases (validation included), {scans}"
     facts = [
-        f"Method `{card.method}`, network `{card.network.name}`, weights: {card.inference.predictor}.",
-        f"{record.shots} labelled cases (validation included), {record.unlabelled} scans without labels.",
+        f"{learner}.",
+        scans,
         f"{record.steps} steps in {record.minutes:.3g} minutes, seed {record.seed}.",
     ]
     if card.parent:
@@ -89,10 +106,11 @@ def _training_section(card: ModelCard) -> str:
     return "## Training\n\n" + _bullets(facts)
 
 
-def _results_section(metrics: Mapping[str, Any]) -> str:
+def _results_section(card: ModelCard) -> str:
     """A table for each group of metrics by label; single numbers as a list."""
+    metrics = card.training.metrics
     if not metrics:
-        return "## Results\n\nNot evaluated."
+        return "" if card.kind == "encoder" else "## Results\n\nNot evaluated."
     numbers = {key: value for key, value in metrics.items() if _is_leaf(value)}
     parts = [_bullets(f"{key}: {_show(value)}" for key, value in numbers.items())] if numbers else []
     for group, entries in metrics.items():
@@ -125,11 +143,17 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _use_section(card: ModelCard) -> str:
-    if card.kind == "encoder":
-        command = f"medcontext train --data STORE --init-from {card.id} -o MODEL"
-    else:
-        command = f"medcontext segment IMAGE -m {card.id} -o OUT"
-    return f"## Use\n\n```\n{command}\n```"
+    if card.kind != "encoder":
+        return f"## Use\n\n```\nmedcontext segment IMAGE -m {card.id} -o OUT\n```"
+    return f"""## Use
+
+```
+medcontext train --data STORE --init-from {card.id} -o MODEL
+medcontext finetune --data STORE -m {card.id} -o MODEL
+```
+
+The network and its size are those of the encoder; spacing, patch and intensities follow the new data. It is no promise
+of a better model: compare with one that was trained without it, on cases that neither has seen."""
 
 
 def _weights_section(card: ModelCard) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
@@ -20,6 +20,11 @@ from medcontext.library.read import (
     read_plan,
     weights_files,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from medcontext.networks import SegmentationNetwork
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,36 @@ def verify(model: str | Path) -> list[Finding]:
         state = _attempt(findings, load_state, folder, entry)
         if state is not None and network is not None:
             sentence = f"{entry.file} does not fit '{card.network.name}'"
-            _attempt(findings, check_state, state, network.state_dict(), sentence)
+            if card.kind == "encoder":
+                _attempt(findings, check_encoder, state, network, sentence)
+            else:
+                _attempt(findings, check_state, state, network.state_dict(), sentence)
     if network is not None:
         _attempt(findings, load_masked, folder, card, network)
     _attempt(findings, read_plan, folder, card)
     return findings + [Finding("warning", message) for message in _remarks(folder, card)]
+
+
+def check_encoder(state: Mapping[str, Tensor], network: SegmentationNetwork, sentence: str) -> None:
+    """Compare the tensors of an encoder with those of a network.
+
+    Imported weights may lack some: what is missing starts anew and is told where a training starts from them.
+
+    Raises:
+        InputError: there are others, or fewer than a training starts from.
+    """
+    from medcontext.networks.encoder import LEAST_SHARE, compare
+
+    report = compare(network, state)
+    if report.unmatched:
+        name, reason = report.unmatched[0]
+        raise InputError(
+            f"{sentence}: {len(report.unmatched)} tensors do not belong there ({name}: {reason})."
+        )
+    if report.share < LEAST_SHARE:
+        raise InputError(
+            f"{sentence}: it holds {len(report.matched)} of {report.tensors} tensors of the encoder."
+        )
 
 
 def _attempt(findings: list[Finding], check: Callable[..., Any], *arguments: Any) -> Any:
@@ -67,7 +97,8 @@ def _attempt(findings: list[Finding], check: Callable[..., Any], *arguments: Any
 
 def _remarks(folder: Path, card: ModelCard) -> list[str]:
     remarks = []
-    if not card.plan:
+    encoder = card.kind == "encoder"
+    if not card.plan and not encoder:
         remarks.append(
             f"There is no {PLAN_FILE}: training cannot go on from this model with the same preprocessing."
         )
@@ -75,7 +106,7 @@ def _remarks(folder: Path, card: ModelCard) -> list[str]:
         remarks.append(f"There is no {README_FILE}.")
     if card.license == "unspecified":
         remarks.append("The licence is not specified.")
-    if not card.training.metrics:
+    if not card.training.metrics and not encoder:
         remarks.append("It was not evaluated: there are no metrics.")
     strange = [f.name for f in folder.iterdir() if f.is_file() and f.suffix.lower() not in ALLOWED_SUFFIXES]
     if strange:

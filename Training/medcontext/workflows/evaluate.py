@@ -20,10 +20,9 @@ from medcontext.geometry import Volume
 from medcontext.io import read_labelmap
 from medcontext.io.atomic import check_folder
 from medcontext.labels import LabelSet
-from medcontext.library import read_card
+from medcontext.library import check_segments, read_card
 from medcontext.metrics import LabelScore, summarise, write_scores
 from medcontext.workflows.comparison import score_annotated, values_between
-from medcontext.workflows.inputs import check_segments
 
 ENDINGS = (".nii.gz", ".seg.nrrd", ".nrrd", ".mha", ".nii")
 """How a labelmap's name may end, the one taken first where there are several."""

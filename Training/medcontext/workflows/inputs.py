@@ -80,16 +80,3 @@ def _check_existence(paths: Sequence[Path]) -> None:
             f"{len(missing)} of {len(paths)} paths do not exist: {shortened(missing, NAMED)}.",
             "Check these paths; nothing was done.",
         )
-
-
-def check_segments(card: ModelCard) -> None:
-    """Refuse a model that gives no labels.
-
-    Raises:
-        InputError: it is of another kind.
-    """
-    if card.kind != "segmentation":
-        raise InputError(
-            f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.",
-            "Choose another with 'medcontext model list'.",
-        )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from medcontext.devices import choose_device, tune_cpu
-from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.inference.plan import ExecutionPlan
 from medcontext.inference.predictor import Predictor
-from medcontext.library import LoadedModel, load_model
+from medcontext.library import LoadedModel, check_segments, load_model
 
 
 def make_predictor(
@@ -35,11 +34,7 @@ def make_predictor(
     """
     reporter.progress("load model", 0)
     loaded = load_model(model)
-    if loaded.card.kind != "segmentation":
-        raise InputError(
-            f"'{loaded.card.title}' is of the kind '{loaded.card.kind}' and cannot segment by itself.",
-            "Choose another with 'medcontext model list'.",
-        )
+    check_segments(loaded.card)
     chosen = choose_device(device, reporter)
     if chosen.kind == "cpu":
         tune_cpu(threads)

@@ -22,9 +22,9 @@ from medcontext.geometry import Volume
 from medcontext.io import ImageSource, read_image, write_labelmap, write_segmentation, write_volume
 from medcontext.io.atomic import check_folder
 from medcontext.labels import LabelSet
-from medcontext.library import LoadedModel, read_card
+from medcontext.library import LoadedModel, check_segments, read_card
 from medcontext.voxel_counts import voxel_counts
-from medcontext.workflows.inputs import check_segments, find_sources
+from medcontext.workflows.inputs import find_sources
 from medcontext.workflows.roi import box_of, check_roi
 
 if TYPE_CHECKING:

@@ -16,9 +16,15 @@ from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.errors import CancelledError, InputError, MedContextError
 from medcontext.events import Reporter
-from medcontext.library import LoadedModel, check_state, load_model, load_state, read_card
+from medcontext.library import (
+    LoadedModel,
+    check_segments,
+    check_state,
+    load_model,
+    load_state,
+    read_card,
+)
 from medcontext.library.read import build_network
-from medcontext.workflows.inputs import check_segments
 from medcontext.workflows.ranking import Suggestion, rank
 
 if TYPE_CHECKING:
