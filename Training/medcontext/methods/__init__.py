@@ -6,16 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from medcontext.config import StrictModel
 from medcontext.errors import InputError
+from medcontext.methods.mae.config import MaeConfig
 from medcontext.methods.medcontext import presets as medcontext_presets
 from medcontext.methods.medcontext.config import MedContextConfig
 from medcontext.methods.supervised.config import SupervisedConfig
+from medcontext.methods.voco import presets as voco_presets
+from medcontext.methods.voco.config import VoCoConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from medcontext.engine.method import Method
+    from medcontext.engine.pretext_config import PretextConfig
+    from medcontext.engine.pretext_task import PretextMethod
     from medcontext.masking.network import MaskToken
 
-_CONFIGS: dict[str, type[StrictModel]] = {"medcontext": MedContextConfig, "supervised": SupervisedConfig}
+_SEGMENTING: dict[str, type[StrictModel]] = {"medcontext": MedContextConfig, "supervised": SupervisedConfig}
+_PRETRAINING: dict[str, type[PretextConfig]] = {"mae": MaeConfig, "voco": VoCoConfig}
 """Settings load without torch, so that a wrong one is said at once."""
+
+_PRESETS: dict[str, tuple[tuple[str, ...], Callable[[str], StrictModel]]] = {
+    "medcontext": (medcontext_presets.NAMES, medcontext_presets.preset),
+    "voco": (voco_presets.NAMES, voco_presets.preset),
+}
+"""Of the methods that have more than the default: the names, and what makes one."""
 
 GENTLEST = 0.1
 """Share of the usual learning rate for a model that has nothing left to learn."""
@@ -26,8 +40,23 @@ all of it."""
 
 
 def names() -> list[str]:
-    """The methods there are."""
-    return sorted(_CONFIGS)
+    """The methods that learn to segment."""
+    return sorted(_SEGMENTING)
+
+
+def pretraining_names() -> list[str]:
+    """The methods that learn from scans without labels what an encoder can know."""
+    return sorted(_PRETRAINING)
+
+
+def preset_names(name: str) -> list[str]:
+    """The saved configurations of a method.
+
+    Raises:
+        InputError: there is no such method.
+    """
+    _config_class(name)
+    return list(_PRESETS[name][0]) if name in _PRESETS else ["default"]
 
 
 def make_config(name: str, preset: str = "default", ready: float = 0.0) -> StrictModel:
@@ -35,7 +64,7 @@ def make_config(name: str, preset: str = "default", ready: float = 0.0) -> Stric
 
     Args:
         name: of the method.
-        preset: "default", and "repo" for medcontext.
+        preset: one of :func:`preset_names`.
         ready: Dice, 0 to 1, that the network has before it learns. The more it knows, the more gently the default
             preset changes it, and the sooner it can be trusted with scans without labels. In trials on three cases
             a structure that was known fell from Dice 0.913 to 0.904 in 300 steps at the full learning rate and
@@ -44,15 +73,15 @@ def make_config(name: str, preset: str = "default", ready: float = 0.0) -> Stric
     Raises:
         InputError: there is no such method or preset.
     """
-    config_class = _config_class(name)
+    config_class, allowed = _config_class(name), preset_names(name)
+    if preset not in allowed:
+        raise InputError(
+            f"Method '{name}' has no preset '{preset}'.", f"Presets of {name}: {', '.join(allowed)}."
+        )
     if preset == "default":
         config = config_class()
         return config.updated(_gently(config, max(GENTLEST, 1 - ready))) if ready > 0 else config
-    if name == "medcontext" and preset in medcontext_presets.NAMES:
-        return medcontext_presets.preset(preset)
-    raise InputError(
-        f"Method '{name}' has no preset '{preset}'.", "Allowed: default, and repo for medcontext."
-    )
+    return _PRESETS[name][1](preset)
 
 
 def _gently(config: Any, share: float) -> list[str]:
@@ -73,6 +102,8 @@ def make_method(name: str, config: Any, token: MaskToken | None = None) -> Metho
         from medcontext.methods.supervised.method import Supervised
 
         return Supervised(config)
+    if name in _PRETRAINING:
+        return make_pretraining(name, config)
     from medcontext.methods.medcontext.method import MedContext
 
     method = MedContext(config)
@@ -81,7 +112,27 @@ def make_method(name: str, config: Any, token: MaskToken | None = None) -> Metho
     return method
 
 
+def make_pretraining(name: str, config: Any) -> PretextMethod:
+    """A method of pre-training with its configuration.
+
+    Raises:
+        InputError: there is no such method of pre-training.
+    """
+    if name not in _PRETRAINING:
+        raise InputError(
+            f"There is no method of pre-training '{name}'.", f"Known: {', '.join(pretraining_names())}."
+        )
+    if name == "mae":
+        from medcontext.methods.mae.method import Mae
+
+        return Mae(config)
+    from medcontext.methods.voco.method import VoCo
+
+    return VoCo(config)
+
+
 def _config_class(name: str) -> type[StrictModel]:
-    if name not in _CONFIGS:
-        raise InputError(f"There is no method '{name}'.", f"Known methods: {', '.join(names())}.")
-    return _CONFIGS[name]
+    known = {**_SEGMENTING, **_PRETRAINING}
+    if name not in known:
+        raise InputError(f"There is no method '{name}'.", f"Known methods: {', '.join(sorted(known))}.")
+    return known[name]

@@ -6,11 +6,65 @@ al., *VoCo* (CVPR 2024); the terms apart are those of the authors' code.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from medcontext.methods.voco.config import VoCoConfig
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of the crops of some scans, float32.
+
+    Attributes:
+        random: ``(V, n, D)``.
+        base: ``(V, m, D)``.
+    """
+
+    random: Tensor
+    base: Tensor
+
+    @classmethod
+    def of(cls, embeddings: Tensor, overlap: Tensor) -> Embedded:
+        """From ``(V n + V m, D)``, the random crops of all scans first; ``overlap`` ``(V, n, m)`` has the numbers."""
+        scans, random, base = overlap.shape
+        first = embeddings[: scans * random].float().unflatten(0, (scans, random))
+        return cls(first, embeddings[scans * random :].float().unflatten(0, (scans, base)))
+
+    def detached(self) -> Embedded:
+        """The same without gradient."""
+        return Embedded(self.random.detach(), self.base.detach())
+
+
+def rows(random: Tensor, base: Tensor) -> Tensor:
+    """``(V, n, ...)`` and ``(V, m, ...)`` one below the other, as :meth:`Embedded.of` takes them apart."""
+    return torch.cat([random.flatten(0, 1), base.flatten(0, 1)])
+
+
+def logits(mine: Embedded, taught: Embedded, config: VoCoConfig) -> Tensor:
+    """Similarity of each random crop to each base crop of its scan, ``(V, n, m)``.
+
+    ``l = (cos(x_s, q_t) + cos(x_t, q_s)) / 2`` with ``s`` the student and ``t`` its teacher, or the first alone:
+    random crops learn by the first half, base crops by the second.
+    """
+    first = similarity(mine.random, taught.base.detach(), relu=config.relu)
+    if config.halves == "student":
+        return first
+    return 0.5 * (first + similarity(taught.random.detach(), mine.base, relu=config.relu))
+
+
+def inter(mine: Embedded, taught: Embedded, config: VoCoConfig) -> Tensor:
+    """Prediction loss of similarities to the next scan's base crops, whose target is what the teacher says of them.
+
+    The last scan's next one is the first; a scan that is alone has itself.
+    """
+    following = Embedded(taught.random, taught.base.roll(-1, 0)).detached()
+    target = similarity(following.random, following.base, relu=config.relu)
+    said = similarity(mine.random, mine.base.roll(-1, 0), relu=config.relu)
+    return torch.stack(list(prediction(said, target, config).values())).sum()
 
 
 def similarity(first: Tensor, second: Tensor, *, relu: bool = True) -> Tensor:
