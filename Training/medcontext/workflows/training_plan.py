@@ -15,6 +15,7 @@ from medcontext.engine.planner import Wishes, make_plan
 from medcontext.events import Reporter
 from medcontext.plan import NetworkSpec, Plan
 from medcontext.workflows.inheritance import Inheritance
+from medcontext.workflows.pretrain_request import PretrainRequest
 from medcontext.workflows.request import TrainRequest
 
 
@@ -76,7 +77,7 @@ def plan_for_child(
     return with_settings(plan.model_copy(update=changes), request)
 
 
-def with_settings(plan: Plan, request: TrainRequest) -> Plan:
+def with_settings(plan: Plan, request: TrainRequest | PretrainRequest) -> Plan:
     """The plan with the changes that the request names.
 
     Raises:
