@@ -23,6 +23,8 @@ from medcontext.io import read_image
 
 POOL_VERSION = 1
 """Counted up when preparing changes what it writes."""
+PREPARED_AT_ONCE = 2
+"""Scans prepared at the same time: a large CT takes 2 GB while it is."""
 NAMED = 8
 """Scans that a sentence names."""
 
@@ -70,6 +72,7 @@ class ScanPool:
         self._root = root or home() / "cache" / f"pool-{POOL_VERSION}"
         self._reporter = reporter or Reporter()
         self._locks = [threading.Lock() for _ in self.scans]
+        self._preparing = threading.Semaphore(PREPARED_AT_ONCE)
         self._known: dict[int, _Facts] = {}
         self._reasons: dict[int, str] = {}
         self._told = False
@@ -146,15 +149,16 @@ class ScanPool:
         used = [facts for facts in found if facts and not facts.left_out and not self._taken(facts)]
         return list(dict.fromkeys(text for facts in used for text in (facts.content, facts.voxels)))
 
-    def refuse_if_empty(self) -> None:
-        """Raise InputError where every scan was asked for and none can be used."""
-        reasons = self.left_out
-        if len(reasons) == len(self.scans):
-            first, why = next(iter(reasons.items()), ("", "There is none."))
-            raise InputError(
-                f"None of the {len(self.scans)} scans can be learnt from; of {first}: {why}",
-                "Run 'medcontext data check' or choose other scans.",
-            )
+    @property
+    def unread(self) -> bool:
+        """Whether there are scans that were not asked for yet."""
+        return len(self._known) + len(self._reasons) < len(self)
+
+    def emptiness(self) -> InputError:
+        """What to raise where none of the scans can be used; the first is named."""
+        name, why = next(iter(self.left_out.items()), ("", ""))
+        first = f"; of {name}: {why}" if name else "."
+        return InputError(f"None of the {len(self)} scans can be learnt from{first}", "Choose other scans.")
 
     def tell_first(self) -> None:
         """Warn of the first scan that is left out; the others are told at the end."""
@@ -191,7 +195,8 @@ class ScanPool:
         folder = self._folder(content)
         facts = _read(folder, content)
         if facts is None:
-            self._prepare(scan, folder)
+            with self._preparing:
+                self._prepare(scan, folder)
             facts = _read(folder, content)
         if facts is None:
             raise ResourceError(f"What was written to {folder} cannot be read back.", "Check that disk.")

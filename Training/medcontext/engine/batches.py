@@ -7,7 +7,6 @@ processes, on threads, or on where a run was resumed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import cast
 
 import numpy as np
@@ -20,6 +19,7 @@ from medcontext.data.augment.mirror import left_right_axis, mirror_known
 from medcontext.data.augment.spatial import apply_spatial
 from medcontext.data.preprocess import PreparedCase
 from medcontext.data.sampling import Patch, draw_case, draw_patch, generator_for, margin_of
+from medcontext.engine.ahead import made_ahead
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Batch, Stage, Views
 from medcontext.engine.schedule import clock_at
@@ -31,8 +31,6 @@ WEAK_STRENGTH = 0.3
 """Strength of the intensity changes a teacher sees, relative to the student's."""
 MARGIN_SHARE = 0.25
 """Image around each patch, as a share of its size: leaves about 0.7 % of the voxels of augmented patches empty."""
-AHEAD = 3
-"""Batches made in advance; one would do if all took equally long."""
 
 
 class BatchSource:
@@ -76,17 +74,11 @@ class BatchSource:
 
     def iterate(self, first: int, total: int, stages: list[Stage]) -> Iterator[Batch]:
         """Batches from step ``first`` to the end, made ahead in a thread."""
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as pool:
 
-            def submit(step: int) -> Future[Batch]:
-                return pool.submit(self.make, step, clock_at(step, total, stages, self._seed).stage)
+        def make(step: int) -> Batch:
+            return self.make(step, clock_at(step, total, stages, self._seed).stage)
 
-            waiting = [submit(step) for step in range(first, min(total, first + AHEAD))]
-            for step in range(first, total):
-                batch = waiting.pop(0).result()
-                if step + AHEAD < total:
-                    waiting.append(submit(step + AHEAD))
-                yield batch
+        return made_ahead(make, range(first, total))
 
     def _views(self, step: int, stream: int, count: int, weak: bool) -> Views:
         samples = list(self._shard.samples(count))

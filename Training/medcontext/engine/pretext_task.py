@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from torch import nn
 from medcontext.data.pool import ScanPool
 from medcontext.engine.keeping import Troubles
 from medcontext.engine.method import Method
-from medcontext.engine.pretext import PretextBatches
+from medcontext.engine.pretext import PretextBatches, Waiting
 from medcontext.engine.pretext_watch import Look, PretextWatch
 from medcontext.engine.task import Shard, StepBatch
 from medcontext.engine.watch import VALIDATION_SHARE
@@ -54,6 +54,7 @@ class PretextTask:
         watched: what is looked at.
         held_out: whether nothing is learnt from what is looked at.
         method: cuts the volumes.
+        waiting: how long the network waited for them; to be told when the run is over.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class PretextTask:
     watched: ScanPool
     held_out: bool
     method: PretextMethod
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def unlabelled_cases(self) -> int:
@@ -77,9 +79,9 @@ class PretextTask:
         """What the looks take."""
         return VALIDATION_SHARE
 
-    def batches(self, seed: int, shard: Shard) -> PretextBatches:
+    def batches(self, seed: int, shard: Shard) -> PretextBatches[StepBatch]:
         """What the method makes of the pool's volumes."""
-        return PretextBatches(self.pool, self.method.make, seed, shard)
+        return PretextBatches(self.pool, self.method.make, seed, shard, self.waiting)
 
     def validate(self, network: nn.Module) -> dict[str, float]:  # noqa: ARG002
         """Nothing."""
