@@ -7,11 +7,11 @@ For example::
     results = api.segment("scan.nii.gz", "hippocampus", Path("out"))
     api.train(api.TrainRequest(data=Path("store"), output=Path("model"), minutes=10))
 
-``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``evaluate``, ``demo``,
-``make_pack`` (with ``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore``
-and ``make_plan`` look at data; ``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a
-``Volume`` in memory. What takes time has a ``Reporter`` for progress and for stopping. Errors are of
-:class:`medcontext.errors.MedContextError`, with a hint what to do.
+``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``pretrain`` (with
+``PretrainRequest``), ``evaluate``, ``demo``, ``make_pack`` (with ``PackRequest``) and ``examine`` (the doctor) are
+whole tasks from files to files. ``CaseStore`` and ``make_plan`` look at data; ``list_models`` and ``load_model`` at
+models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What takes time has a ``Reporter`` for progress
+and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
 """
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from medcontext.workflows.doctor import examine
     from medcontext.workflows.evaluate import evaluate
     from medcontext.workflows.pack import PackRequest, make_pack
+    from medcontext.workflows.pretrain import pretrain
+    from medcontext.workflows.pretrain_request import PretrainRequest
     from medcontext.workflows.redo import redo
     from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
@@ -50,6 +52,7 @@ _HOMES = {
     "Geometry": "medcontext.geometry",
     "PackRequest": "medcontext.workflows.pack",
     "Predictor": "medcontext.inference.predictor",
+    "PretrainRequest": "medcontext.workflows.pretrain_request",
     "Reporter": "medcontext.events",
     "TrainRequest": "medcontext.workflows.request",
     "Volume": "medcontext.geometry",
@@ -62,6 +65,7 @@ _HOMES = {
     "load_model": "medcontext.library",
     "make_pack": "medcontext.workflows.pack",
     "make_plan": "medcontext.engine.planner",
+    "pretrain": "medcontext.workflows.pretrain",
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
     "redo": "medcontext.workflows.redo",
@@ -78,6 +82,7 @@ __all__ = [
     "Geometry",
     "PackRequest",
     "Predictor",
+    "PretrainRequest",
     "Reporter",
     "TrainRequest",
     "Volume",
@@ -90,6 +95,7 @@ __all__ = [
     "load_model",
     "make_pack",
     "make_plan",
+    "pretrain",
     "read_image",
     "read_labelmap",
     "redo",

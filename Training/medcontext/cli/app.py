@@ -18,6 +18,7 @@ from medcontext.cli.networks import networks
 from medcontext.cli.next import next_case
 from medcontext.cli.pack import pack
 from medcontext.cli.plan import plan
+from medcontext.cli.pretrain import pretrain
 from medcontext.cli.segment import segment
 from medcontext.cli.train import finetune, train
 from medcontext.cli.usage import Commands
@@ -56,6 +57,7 @@ app.command("batch", rich_help_panel=EVERY_DAY)(batch)
 app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate)
 app.command("train", rich_help_panel=LEARN)(train)
 app.command("finetune", rich_help_panel=LEARN)(finetune)
+app.command("pretrain", rich_help_panel=LEARN)(pretrain)
 app.command("next", rich_help_panel=LEARN)(next_case)
 app.add_typer(data, name="data", rich_help_panel=LEARN)
 app.command("plan", rich_help_panel=LEARN)(plan)

@@ -98,7 +98,8 @@ def pretrain(
     preset: Annotated[
         PresetName,
         typer.Option(
-            help="Of voco: default (or teacher), repo and v2 as the authors' two programs, paper as the article.",
+            help="Of voco: default or teacher (the same), repo and v2 (what the authors' two programs compute), "
+            "paper (what their article says).",
             rich_help_panel=METHOD,
         ),
     ] = PresetName.DEFAULT,
@@ -113,8 +114,8 @@ def pretrain(
 ) -> None:
     """Learn from scans that nobody annotated: an encoder to start a training from.
 
-    'medcontext train --init-from ENCODER' starts from what comes out. Whether that helps depends on the data:
-    compare it with a training without. Ctrl-C keeps a checkpoint; the same command with --resume goes on from it.
+    'medcontext train --init-from ENCODER' starts from what comes out. Whether that helps depends on the data: compare
+    it with a training from nothing. Ctrl-C keeps a checkpoint; the same command with --resume goes on from it.
     """
     with session(as_json, gentle=True) as console:
         from medcontext.workflows.pretrain_request import PretrainRequest
@@ -125,7 +126,7 @@ def pretrain(
             method=method.value,
             network=network,
             size=size.value,
-            preset=PresetName.DEFAULT.value if preset is PresetName.TEACHER else preset.value,
+            preset=preset.value,
             config=config,
             plan=plan_file,
             settings=tuple(settings or ()),

@@ -217,12 +217,14 @@ def remaining(seconds: float | None) -> str:
 
 
 def metric_note(event: Event) -> str:
-    """Loss and Dice of a metric event in a few characters."""
+    """Loss, Dice and signals of a metric event in a few characters."""
     parts = []
     if event.get("loss"):
         parts.append(f"loss {sum(event['loss'].values()):.3f}")
     for name, value in (event.get("dice") or {}).items():
         parts.append(f"Dice {name} {value:.3f}")
+    for name, value in (event.get("signals") or {}).items():
+        parts.append(f"{name.replace('_', ' ')} {value:.3g}")
     return "  ".join(parts)
 
 
@@ -237,7 +239,7 @@ def describe(event: Event) -> str:
     if kind == "warning":
         case = f"{event['case']}: " if event.get("case") else ""
         return f"Warning: {case}{event['message']}"
-    if kind == "metric" and event.get("dice"):
+    if kind == "metric" and (event.get("dice") or event.get("signals")):
         where = ", held out" if event.get("held_out") else ""
         return f"Step {event.get('step')}{where}: {metric_note({**event, 'loss': None})}"
     if kind == "restarted":

@@ -29,6 +29,7 @@ from medcontext.events import Reporter
 from medcontext.library import LoadedEncoder, load_encoder_folder, save_encoder
 from medcontext.networks import SegmentationNetwork
 from medcontext.networks.encoder import load_encoder
+from medcontext.networks.sizes import text
 from medcontext.plan import Plan
 from medcontext.workflows.beforehand import method_config
 from medcontext.workflows.fit import PLAN_FILE, tidy
@@ -86,6 +87,7 @@ def fit(
     with main_process_first(device):
         begun = _begin(request, config, found, device, resume, obedient(reporter, control))
     task = _task(request, config, begun, reporter)
+    reporter.info(_described(begun, config))
     precision = choose_precision(device, request.precision)
     outcome = run_loop(
         Run(
@@ -178,6 +180,17 @@ def _task(request: PretrainRequest, config: PretextConfig, begun: _Begun, report
         watched=ScanPool(chosen.watched, recipe, in_use=begun.apart, reporter=reporter),
         held_out=chosen.held_out,
         method=methods.make_pretraining(request.method, config),
+    )
+
+
+def _described(begun: _Begun, config: PretextConfig) -> str:
+    """What is learnt from what, in a sentence."""
+    plan, chosen = begun.plan, begun.chosen
+    spacing = " x ".join(f"{mm:.3g}" for mm in plan.spacing)
+    apart = f", {len(chosen.watched)} more are held out" if chosen.held_out else ""
+    return (
+        f"{plan.network.name} on {len(chosen.learnt)} scans{apart}; each step takes {config.crops_of_a_scan} crops of "
+        f"{text(plan.patch_size)} voxels of {spacing} mm (K x J x I) from {plan.batch_size} scans."
     )
 
 

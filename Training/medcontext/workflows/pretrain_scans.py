@@ -82,7 +82,8 @@ def choose_scans(scans: Sequence[Scan], recipe: Recipe, apart: Collection[str], 
     wanted = min(WATCHED, max(1, len(order) // HELD_OUT_SHARE))
     pool = ScanPool(order, recipe, in_use=apart, reporter=reporter)
     usable = [order[index] for index in pool.ready(wanted + LEAST_SCANS - 1)]
-    pool.refuse_if_empty()
+    if not usable:
+        raise pool.emptiness()
     if len(usable) < LEAST_SCANS:
         reporter.info(
             f"Of fewer than {LEAST_SCANS} scans none is held out: the signals are of scans that are learnt from."
