@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from medcontext.config import StrictModel
 from medcontext.plan import Size
@@ -23,7 +23,7 @@ class MaskConfig(StrictModel):
     """tube: the same cells in every slice along tube_axis; random: single cells; block: one cuboid."""
     tube_axis: int = Field(default=0, ge=0, le=2)
     """Array axis (K, J, I) along which tubes run; 0 is the slice axis."""
-    cell: int | tuple[int, int, int] = 8
+    cell: PositiveInt | tuple[PositiveInt, PositiveInt, PositiveInt] = 8
     """Voxels per cell on each axis. Small cells are inpainted from their neighbours without context."""
 
     def on_tokens(self, token: Size) -> MaskConfig:

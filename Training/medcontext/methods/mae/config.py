@@ -36,6 +36,11 @@ class MaeConfig(PretextConfig):
     width: PositiveInt = 16
     """Channels of the layers that rebuild the voxels; they are thrown away afterwards."""
 
+    @property
+    def crops_of_a_scan(self) -> int:
+        """Crops that a step cuts out of each scan."""
+        return self.crops
+
     @model_validator(mode="after")
     def _something_hidden_and_something_seen(self) -> MaeConfig:
         if not 0 < self.mask.ratio < 1:
