@@ -46,7 +46,3 @@ class MaeConfig(PretextConfig):
         if not 0 < self.mask.ratio < 1:
             raise ValueError("mask.ratio must lie between 0 and 1: something is hidden and something is seen")
         return self
-
-    @property
-    def crops_of_a_scan(self) -> int:
-        return self.crops
