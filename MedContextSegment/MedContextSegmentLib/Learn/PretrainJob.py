@@ -12,7 +12,7 @@ from medcontext.cards import CardSummary
 from medcontext.events import Event
 from MedContextSegmentLib.Learn.LearningJob import LearningJob, LearningResult
 from MedContextSegmentLib.Learn.PretrainCommand import PRETRAIN
-from MedContextSegmentLib.Learn.Signals import onCurve, signalsText
+from MedContextSegmentLib.Learn.Signals import onCurve
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class PretrainJob(LearningJob):
     KINDS: ClassVar[tuple[str, ...]] = (PRETRAIN,)
 
     def _resultOf(self, event: Event, card: CardSummary) -> PretrainResult:
-        signals = event.get("signals")
-        sentence = signalsText(signals) if isinstance(signals, Mapping) else ""
-        return PretrainResult(card=card, picture=None, sentence=sentence)
+        return PretrainResult(card=card, picture=None, sentence=str(event.get("sentence") or ""))
 
     def _readyText(self, result: Any) -> str:
         text = _("The encoder '{title}' is ready: Fine-tune can start from it.")

@@ -32,35 +32,6 @@ def onCurve(signals: Mapping[str, object]) -> dict[str, float]:
     }
 
 
-def signalsText(signals: Mapping[str, object]) -> str:
-    """One sentence with the signals, each beside what it must beat; "" where there is none."""
-    known = onCurve(signals)
-    for names, text in (
-        (
-            (POSITION, CHANCE, PREDICTION, CONSTANT),
-            _(
-                "It finds the place of a crop in {position_accuracy:.0%} of the tries (by chance: {chance:.0%}); "
-                "its prediction loss is {prediction_loss:.3f} (best constant: {best_constant:.3f})."
-            ),
-        ),
-        (
-            (POSITION, CHANCE),
-            _(
-                "It finds the place of a crop in {position_accuracy:.0%} of the tries (by chance: {chance:.0%})."
-            ),
-        ),
-        (
-            (REBUILDING, MEAN),
-            _(
-                "It rebuilds what is hidden with an error of {reconstruction_error:.3f} (the mean: {mean_error:.3f})."
-            ),
-        ),
-    ):
-        if all(name in known for name in names):
-            return text.format(**known)
-    return ""
-
-
 def signalLook() -> Look:
     """How the signals are drawn: what a signal must beat is a broken line of its colour."""
     titles = {

@@ -14,7 +14,7 @@ from harness import dialogs
 from harness.panel import SAMPLE, settle, waitUntil
 from harness.programs import installPython
 
-# Speaks the protocol of jobs, and ends at once, by itself, when asked to stop, or with an error.
+# Speaks the protocol of jobs, and ends at once, by itself, when asked to stop, or with an error. Pre-trains, too.
 TRAINER = """
 import json, os, shutil, struct, sys, time, zlib
 from pathlib import Path
@@ -37,7 +37,23 @@ def picture(path, shade):
     data = b"\\x89PNG\\r\\n\\x1a\\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     path.write_bytes(data)
 
-def finish():
+def encoder():
+    bundled = cards.resolve("hippocampus")
+    card = json.loads((bundled / "model.json").read_text())
+    title = arguments[arguments.index("--title") + 1]
+    card |= {"id": output.name, "title": title, "version": "1.0.0", "kind": "encoder", "labels": [], "method": "voco"}
+    for entry in card["weights"]:
+        shutil.copy(bundled / entry["file"], output / entry["file"])
+    (output / "model.json").write_text(json.dumps(card))
+    say("result", model=str(output), model_id=output.name, parent=None, scans=9, signals=signals(),
+        sentence="It finds the place of a crop in 50 % of the cases (chance 11 %).")
+    control.finish(0)
+
+def signals():
+    return {"position_accuracy": 0.5, "chance": 1 / 9, "prediction_loss": 0.25, "best_constant": 0.357,
+            "effective_rank": 40.0}
+
+def model():
     given = arguments[arguments.index(verb):]
     parent = cards.resolve(given[given.index("-m") + 1] if verb == "finetune" else "hippocampus")
     card = json.loads((parent / "model.json").read_text())
@@ -69,14 +85,16 @@ while not (steps and step >= steps):
     if request == "stop":
         break
     step += 1
-    say("metric", step=step, loss={"supervised": 1 / step, "consistency": 0.1})
+    losses = ("position", "negative") if verb == "pretrain" else ("supervised", "consistency")
+    say("metric", step=step, loss={losses[0]: 1 / step, losses[1]: 0.1})
     if step % 5 == 0:
-        say("metric", step=step, dice={"Anterior": 0.5, "Posterior": 0.6}, held_out=True)
+        shown = {"signals": signals()} if verb == "pretrain" else {"dice": {"Anterior": 0.5, "Posterior": 0.6}}
+        say("metric", step=step, held_out=True, **shown)
         picture(output / "training" / "preview.png", step % 200)
         say("picture", path=str(output / "training" / "preview.png"), case="a", held_out=True, step=step)
     say("progress", stage="train", value=min(1.0, step / 200), eta_s=max(0.0, 200 - step))
     time.sleep(0.01)
-finish()
+encoder() if verb == "pretrain" else model()
 """
 
 
@@ -96,10 +114,13 @@ def sampleStore() -> Any:
 
 
 def useStore(panel: Any, store: Any) -> None:
-    """Let the panel have that case store, without choosing it."""
+    """Let the panel have that case store, without choosing it; open Learn, and let it be clicked fast."""
     panel.learn.context.store = lambda: store
+    panel.learn.context.storeFolder = lambda: store.folder if store is not None else None
     panel.ui.learnSection.collapsed = False
-    panel.learn.fineTune.refresh()
+    for part in (panel.learn.pretrain, panel.learn.fineTune):
+        part.ignoredSeconds = 0.0  # tests click faster than people
+        part.refresh()
     settle()
 
 
@@ -118,9 +139,8 @@ def killTrainer(job: Any) -> None:
     os.killpg(job.job.pid, signal.SIGKILL)
 
 
-def waitForSteps(panel: Any, steps: int) -> None:
-    """Wait until the panel has heard of so many steps."""
-    part = panel.learn.fineTune
+def waitForSteps(part: Any, steps: int) -> None:
+    """Wait until a part of the panel, such as ``panel.learn.fineTune``, has heard of so many steps."""
     assert waitUntil(
         lambda: part.job is not None and part.job.losses.rows and part.job.losses.rows[-1][0] >= steps
     )

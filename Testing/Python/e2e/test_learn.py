@@ -141,7 +141,7 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
     assert waitUntil(lambda: (output / "training" / "checkpoint.pt").exists(), DEADLINE)
 
     panel = slicer_window()
-    waitForSteps(panel, 5)
+    waitForSteps(panel.learn.fineTune, 5)
     job = panel.learn.fineTune.job
     reached = job.losses.rows[-1][0]
     killTrainer(job)
@@ -150,7 +150,7 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
     assert "interrupted" in text(ui.verdictLabel)
     ui.pauseButton.click()
     assert "--resume" in commandOf(job.folder)
-    waitForSteps(panel, reached + 5)
+    waitForSteps(panel.learn.fineTune, reached + 5)
     assert panel.learn.fineTune.view.curve.curve.whole
     waitForResult(panel)
     assert "ready" in text(ui.verdictLabel), text(ui.verdictLabel)

@@ -140,6 +140,56 @@ def store(learning: Any, painted: tuple[Any, Any], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Iterator[Any]:
+    """``trainer(steps=40)`` sets what trainings do; ends all that still run after the test."""
+    from harness.learning import installTrainer
+    from harness.programs import endJobs
+
+    installTrainer(tmp_path, monkeypatch)
+
+    def tell(**what: Any) -> None:
+        for name, value in what.items():
+            monkeypatch.setenv(f"TRAINER_{name.upper()}", str(value))
+
+    yield tell
+    endJobs(own_home)
+
+
+@pytest.fixture
+def session(app: Any, trainer: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001
+    """Closes Slicer, if it is open, and opens it: gives the new panel with the case store of the sample."""
+    from harness import slicer_qt
+    from harness.learning import sampleStore, useStore
+    from harness.panel import MODULE
+
+    opened: list[Any] = []
+
+    def reopen(closing: bool = True, opening: bool = True) -> Any:
+        while closing and opened:
+            slicer_qt.unload(opened.pop())
+        if not opening:
+            return None
+        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
+        opened.append(panel)
+        panel.warmUp.begin = lambda _model: None
+        useStore(panel, sampleStore())
+        return panel
+
+    yield reopen
+    for panel in opened:
+        slicer_qt.unload(panel)
+
+
+@pytest.fixture
+def panel_with_cases(panel: Any, trainer: Any) -> Any:  # noqa: ARG001
+    """The panel with the case store of the bundled sample."""
+    from harness.learning import sampleStore, useStore
+
+    useStore(panel, sampleStore())
+    return panel
+
+
+@pytest.fixture
 def batch_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Iterator[Any]:
     """``batch_runner(cases=3)`` sets what a batch does; ends all that still run after the test."""
     from harness.batches import installRunner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +18,6 @@ CURVE_NODES = (
     "vtkMRMLPlotSeriesNode",
     "vtkMRMLTableNode",
 )
-
-
-@pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Any:
-    """Sets what the trainer does; ends all that still run after the test."""
-    from harness.learning import installTrainer
-    from harness.programs import endJobs
-
-    installTrainer(tmp_path, monkeypatch)
-
-    def tell(**what: Any) -> None:
-        for name, value in what.items():
-            monkeypatch.setenv(f"TRAINER_{name.upper()}", str(value))
-
-    yield tell
-    endJobs(own_home)
-
-
-@pytest.fixture
-def session(app: Any, trainer: Any) -> Iterator[Callable[[], Any]]:  # noqa: ARG001
-    """Closes Slicer, if it is open, and opens it: gives the new panel with the case store of the sample."""
-    from harness import slicer_qt
-    from harness.learning import sampleStore, useStore
-    from harness.panel import MODULE
-
-    opened: list[Any] = []
-
-    def reopen(closing: bool = True, opening: bool = True) -> Any:
-        while closing and opened:
-            slicer_qt.unload(opened.pop())
-        if not opening:
-            return None
-        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
-        opened.append(panel)
-        panel.warmUp.begin = lambda _model: None
-        panel.learn.fineTune.ignoredSeconds = 0.0  # tests click faster than people
-        useStore(panel, sampleStore())
-        return panel
-
-    yield reopen
-    for panel in opened:
-        slicer_qt.unload(panel)
-
-
-@pytest.fixture
-def panel_with_cases(panel: Any, trainer: Any) -> Any:  # noqa: ARG001
-    """The panel with the case store of the bundled sample."""
-    from harness.learning import sampleStore, useStore
-
-    useStore(panel, sampleStore())
-    panel.learn.fineTune.ignoredSeconds = 0.0  # tests click faster than people
-    return panel
 
 
 def part(panel: Any) -> Any:
@@ -100,7 +48,7 @@ def start(panel: Any) -> None:
 
     assert ui(panel).startButton.enabled, status(panel)
     ui(panel).startButton.click()
-    waitForSteps(panel, 6)
+    waitForSteps(part(panel), 6)
     assert waitUntil(lambda: part(panel).view.curve.curve.whole and "left" in status(panel), 30), status(
         panel
     )
@@ -268,7 +216,7 @@ def test_the_curve_is_one_hidden_chart_that_grows(panel_with_cases: Any) -> None
     assert chart.GetHideFromEditors()
     names = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
     assert names[:2] == ["Loss: supervised", "Loss: consistency"]
-    waitForSteps(panel, 30)
+    waitForSteps(part(panel), 30)
     names = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
     assert names[2:] == ["Dice, held out: Anterior", "Dice, held out: Posterior"]
     table = chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
@@ -280,7 +228,7 @@ def test_the_curve_is_one_hidden_chart_that_grows(panel_with_cases: Any) -> None
     ui(panel).startButton.click()
     waitForEnd(panel)
     start(panel)
-    waitForSteps(panel, 10)
+    waitForSteps(part(panel), 10)
     assert {kind: count(kind) for kind in CURVE_NODES} == before
     assert before["vtkMRMLPlotChartNode"] == before["vtkMRMLPlotViewNode"] == 1
     assert part(panel).view.curve.curve.chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable() is not None
@@ -295,7 +243,7 @@ def test_the_curve_outlives_the_scene_and_goes_with_the_panel(panel_with_cases: 
     start(panel)
     slicer.mrmlScene.Clear(0)
     settle()
-    waitForSteps(panel, 20)
+    waitForSteps(part(panel), 20)
     assert count("vtkMRMLPlotChartNode") == 1
     assert part(panel).view.curve.curve.whole
     plot = part(panel).view.curve._plot
@@ -317,7 +265,7 @@ def test_pause_and_resume(panel_with_cases: Any) -> None:
     assert ui(panel).pauseButton.text == "Resume"
     rests = part(panel).job.losses.rows[-1][0]
     ui(panel).pauseButton.click()
-    waitForSteps(panel, rests + 5)
+    waitForSteps(part(panel), rests + 5)
     assert waitUntil(lambda: ui(panel).pauseButton.text == "Pause")
 
 
@@ -422,7 +370,7 @@ def test_closing_slicer_ends_nothing_and_reopening_finds_it(session: Callable[[]
     panel = session()
     assert part(panel).job.folder == folder
     assert ui(panel).startButton.text == "Stop and keep best"
-    waitForSteps(panel, 20)
+    waitForSteps(part(panel), 20)
     assert part(panel).job.losses.rows[0][0] == 1
     ui(panel).startButton.click()
     waitForEnd(panel)
@@ -532,7 +480,7 @@ def test_a_killed_training_is_taken_up_again(panel_with_cases: Any, trainer: Any
     assert part(panel).job.folder == job.folder
     assert "--resume" in commandOf(job.folder)
     assert ui(panel).startButton.text == "Stop and keep best"
-    waitForSteps(panel, 10)
+    waitForSteps(part(panel), 10)
     waitForEnd(panel)
     assert "ready" in verdict(panel)
 
@@ -636,7 +584,7 @@ def test_a_double_click_does_not_stop_what_it_started(panel_with_cases: Any) -> 
     part(panel).ignoredSeconds = 60.0
     ui(panel).startButton.click()
     ui(panel).startButton.click()
-    waitForSteps(panel, 5)
+    waitForSteps(part(panel), 5)
     assert part(panel).job.job.requested is None
 
 

@@ -210,6 +210,7 @@ def test_nothing_is_cut_off_in_a_narrow_panel(panel: Any, width: int) -> None:
         "correction",
         "learn",
         "suggest",
+        "pretrain",
         "fineTune",
         "batch",
     ]
