@@ -2,8 +2,8 @@
 
 Every event is a flat JSON object with ``event``, ``id``, ``time`` and, where there is one, ``case``:
 ``hello`` (protocol), ``progress`` {stage, value 0..1 or null where nobody knows the end, eta_s},
-``metric`` {step, loss {...}, dice {...}, held_out}, ``picture`` {path, case, held_out, step}, ``case``,
-``info`` {message}, ``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
+``metric`` {step, loss {...}, dice {...}, held_out, signals {...}}, ``picture`` {path, case, held_out, step},
+``case``, ``info`` {message}, ``warning`` {message}, ``result``, ``error`` {kind, message, hint}.
 """
 
 from __future__ import annotations

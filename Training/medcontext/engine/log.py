@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import time
@@ -12,9 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
+from medcontext.engine.curve import draw_curve
 from medcontext.engine.keeping import Troubles
 from medcontext.errors import TrainingDivergedError
-from medcontext.events import Reporter
+from medcontext.events import Reporter, plain
 from medcontext.io.atomic import replacing
 
 FLUSH_EVERY = 10
@@ -56,7 +56,7 @@ class TrainingLog:
         self.records: list[dict[str, Any]] = []
         if write:
             folder.mkdir(parents=True, exist_ok=True)
-            self.records = [r for r in _read(self.path) if r["step"] < step + ("dice" in r)]
+            self.records = [r for r in _read(self.path) if r["step"] < step + ("loss" not in r)]
             self._rewrite()
 
     def step(self, step: int, terms: Mapping[str, Tensor], **facts: Any) -> None:
@@ -100,6 +100,11 @@ class TrainingLog:
         """Note Dice per label: of cases held out for ever, or of those that choose the weights."""
         self.flush()
         self._record([{"step": step, "dice": dict(dice), "held_out": held_out}])
+
+    def signals(self, step: int, values: Mapping[str, float]) -> None:
+        """Note what tells, beside the loss, whether something is learnt after ``step`` steps."""
+        self.flush()
+        self._record([{"step": step, "signals": plain(dict(values))}])
 
     def _record(self, records: list[dict[str, Any]]) -> None:
         for record in records:
@@ -150,50 +155,3 @@ def _read(path: Path) -> list[dict[str, Any]]:
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             records.append(record)
     return records
-
-
-def draw_curve(records: list[dict[str, Any]], path: Path) -> None:
-    """Draw loss terms (smoothed) and held-out Dice over the steps as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    losses = [r for r in records if "loss" in r]
-    for name in sorted({name for r in losses for name in r["loss"]}):
-        steps = [r["step"] for r in losses if name in r["loss"]]
-        values = [r["loss"][name] for r in losses if name in r["loss"]]
-        axes.plot(steps, _smoothed(values), label=name, linewidth=1.2)
-    axes.set(xlabel="step", ylabel="loss term", ylim=(0, None))
-    scores = [r for r in records if "dice" in r]
-    if scores:
-        right = axes.twinx()
-        for held_out, style, kind in ((True, "o-", "held out"), (False, "o--", "validation")):
-            of_kind = [r for r in scores if bool(r.get("held_out")) == held_out]
-            for name in sorted({name for r in of_kind for name in r["dice"]}):
-                shown = [r for r in of_kind if name in r["dice"]]
-                right.plot(
-                    [r["step"] for r in shown],
-                    [r["dice"][name] for r in shown],
-                    style,
-                    markersize=3,
-                    label=f"{name} ({kind})",
-                )
-        right.set(ylabel="Dice", ylim=(0, 1))
-        right.legend(loc="lower right", fontsize=8)
-    if losses:
-        axes.legend(loc="upper right", fontsize=8)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    with replacing(path) as scratch:
-        scratch.write_bytes(stream.getvalue())
-
-
-def _smoothed(values: list[float]) -> list[float]:
-    """Exponential average over about a fiftieth of the run."""
-    momentum, average, result = 1 - 1 / max(1.0, len(values) / 50), values[0] if values else 0.0, []
-    for value in values:
-        average = momentum * average + (1 - momentum) * value
-        result.append(average)
-    return result
