@@ -50,7 +50,7 @@ def encoder_card(
             seed=request.seed,
             steps=outcome.steps,
             minutes=round(outcome.minutes, 2),
-            metrics={name: value for name, value in metrics.items() if value},
+            metrics={name: value for name, value in metrics.items() if value != {}},
             config=config.model_dump(mode="json"),
             software=software(),
         ),

@@ -42,6 +42,9 @@ from medcontext.workflows.pretrain_start import start_of
 
 __all__ = ["fit", "result_of", "tidy"]
 
+SIGNALS, WATCHED, HELD_OUT, LEFT_OUT = "signals", "watched_scans", "held_out_scans", "scans_left_out"
+"""Names in the metrics of a card."""
+
 
 @dataclass(frozen=True)
 class _Begun:
@@ -108,6 +111,7 @@ def fit(
         reporter,
     )
     task.pool.tell()
+    reporter.info(task.waiting.sentence)
     metrics = _metrics(folder, begun.chosen, task.pool)
     card = encoder_card(request, begun.plan, config, task.pool, outcome, metrics, parent)
     if is_main_process():
@@ -118,8 +122,10 @@ def fit(
 
 def result_of(request: PretrainRequest, card: ModelCard) -> PretrainResult:
     """What came out, as the card has it."""
-    signals, watched = (card.training.metrics.get(name) or {} for name in ("signals", "watched"))
-    told = sentence(signals, watched.get("scans", 0), bool(watched.get("held out")))
+    metrics = card.training.metrics
+    held_out = metrics.get(HELD_OUT, 0)
+    signals = metrics.get(SIGNALS, {})
+    told = sentence(signals, held_out or metrics.get(WATCHED, 0), held_out > 0)
     return PretrainResult(request.output, card, signals, told)
 
 
@@ -214,11 +220,11 @@ def _network(
 
 def _metrics(folder: Path, chosen: Chosen, pool: ScanPool) -> dict[str, Any]:
     """What the card says of the outcome."""
-    watched = {"scans": len(chosen.watched), "held out": chosen.held_out}
     return {
-        "signals": last_signals(folder / "log.jsonl"),
-        "watched": watched,
-        "scans left out": pool.left_out,
+        WATCHED: len(chosen.watched),
+        HELD_OUT: len(chosen.watched) if chosen.held_out else 0,
+        SIGNALS: last_signals(folder / "log.jsonl"),
+        LEFT_OUT: pool.left_out,
     }
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-COLLAPSED = 2.0
-"""Effective rank at which embeddings of different crops are all alike; 1 is its least."""
+from medcontext.methods.voco.watched import COLLAPSED
 
 
 def last_signals(log: Path) -> dict[str, float]:
@@ -57,7 +56,7 @@ def doubts(signals: Mapping[str, float]) -> list[str]:
     rebuilt, mean = signals.get("reconstruction_error"), signals.get("mean_error")
     if rebuilt is not None and mean is not None and rebuilt >= mean:
         found.append("It rebuilds what is hidden no better than the mean of what is seen: give it more time.")
-    if signals.get("effective_rank", COLLAPSED + 1) <= COLLAPSED:
+    if signals.get("effective_rank", COLLAPSED) < COLLAPSED:
         found.append(
             "Its embeddings of different crops are all alike: there is nothing in them to start from."
         )
