@@ -25,7 +25,7 @@ POOL_VERSION = 1
 """Counted up when preparing changes what it writes."""
 PREPARED_AT_ONCE = 2
 """Scans prepared at the same time: a large CT takes 2 GB while it is."""
-NAMED = 8
+NAMED = 20
 """Scans that a sentence names."""
 
 
@@ -99,12 +99,14 @@ class ScanPool:
             if index in self._reasons:
                 return None
             try:
-                if index not in self._known or _array(self._known[index].folder) is None:
-                    self._known[index] = self._facts(self.scans[index])  # new, or someone emptied the cache
+                return self._opened(index)
             except InputError as error:
-                self._reasons[index] = error.message
-                return None
-            return _array(self._known[index].folder)
+                reason = error.message
+            except MemoryError:
+                reason = "It takes more memory than there is."
+            self._reasons[index] = reason
+            self._known.pop(index, None)
+            return None
 
     def ready(self, most: int | None = None) -> list[int]:
         """Prepare scans now, in order, until ``most`` of them (None: all) can be used; gives their indices.
@@ -129,12 +131,6 @@ class ScanPool:
     def left_out(self) -> dict[str, str]:
         """Why scans that were asked for cannot be used: a sentence by id, in the order of the pool."""
         return {self.scans[index].id: reason for index, reason in sorted(self._reasons.copy().items())}
-
-    @property
-    def enlarged(self) -> list[str]:
-        """Ids of the scans that were smaller than the region."""
-        known = sorted(self._known.copy().items())
-        return [self.scans[index].id for index, facts in known if facts.enlarged]
 
     @property
     def voxels(self) -> frozenset[str]:
@@ -169,21 +165,37 @@ class ScanPool:
             self._reporter.warning(f"Left out: {shortened(listed, 1)}. The end of the run lists all of them.")
 
     def tell(self) -> None:
-        """Say which scans were left out, enlarged, or are unlikely for their channels; once, at the end."""
+        """Say which scans were left out, enlarged, doubled, or are unlikely for their channels; once, at the end."""
         reasons = [f"{name} ({why.rstrip('.')})" for name, why in self.left_out.items()]
         if reasons:
             self._reporter.warning(
-                f"{len(reasons)} of {len(self)} scans were left out: {'; '.join(reasons)}."
+                f"{len(reasons)} of {len(self)} scans were left out: {shortened(reasons, NAMED)}."
             )
-        if self.enlarged:
-            self._reporter.info(
-                f"{len(self.enlarged)} scans are smaller than the region that crops are cut from and were enlarged: "
-                f"{shortened(self.enlarged, NAMED)}."
-            )
-        known = sorted(self._known.copy().items())
-        odd = [f"{self.scans[index].id} ({facts.odd.rstrip('.')})" for index, facts in known if facts.odd]
-        if odd:
+        known = {self.scans[index].id: facts for index, facts in sorted(self._known.copy().items())}
+        if odd := [f"{name} ({facts.odd.rstrip('.')})" for name, facts in known.items() if facts.odd]:
             self._reporter.warning(f"{len(odd)} scans may be of another kind: {shortened(odd, NAMED)}.")
+        if enlarged := [name for name, facts in known.items() if facts.enlarged]:
+            self._reporter.info(
+                f"{len(enlarged)} scans are smaller than the region that crops are cut from and were enlarged: "
+                f"{shortened(enlarged, NAMED)}."
+            )
+        first = {facts.upright: name for name, facts in reversed(known.items())}
+        if same := [f"{n} (as {first[f.upright]})" for n, f in known.items() if first[f.upright] != n]:
+            self._reporter.info(f"{len(same)} scans show the same image as others: {shortened(same, NAMED)}.")
+
+    def _opened(self, index: int) -> np.ndarray:
+        """The array of a scan, prepared where it is new or someone emptied the cache.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        array = _array(self._known[index].folder) if index in self._known else None
+        if array is None:
+            self._known[index] = self._facts(self.scans[index])
+            array = _array(self._known[index].folder)
+        if array is None:
+            raise ResourceError(f"What was written to {self._root} cannot be read back.", "Check that disk.")
+        return array
 
     def _facts(self, scan: Scan) -> _Facts:
         """What is known of a scan, prepared now or by an earlier run.

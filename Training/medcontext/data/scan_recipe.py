@@ -15,8 +15,9 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.plan import Channel, ResamplePlan, Size, Spacing
 from medcontext.resample import resample_array
 
-LARGEST = 1 << 27
-"""Voxels of an enlarged scan, at most: a quarter of a gigabyte on the disk. A few thin slices would become more."""
+LARGEST = 1 << 28
+"""Voxels of an array, at most: half a gigabyte on the disk, as 1000 slices of 512 x 512. A few thin slices that are
+enlarged, and headers with wrong units, would take more."""
 CONSTANT = "All its voxels have the same value."
 
 
@@ -47,7 +48,7 @@ class Recipe:
 
     def key(self) -> str:
         """Everything that changes an array; names do not."""
-        channels = [channel.intensity.model_dump_json() for channel in self.channels]
+        channels = [(channel.modality, channel.intensity.model_dump_json()) for channel in self.channels]
         sizes = (self.spacing, self.orientation, self.region, self.fewest, self.foreground, self.resize)
         return repr((channels, sizes, self.resample.separate_z))
 
@@ -69,7 +70,7 @@ class Recipe:
         """
         turned = image.geometry.permuted(image.geometry.reorientation(self.orientation)[0])
         self._check(image, turned)
-        spacing = self._finer(turned) if self.resize is None else turned.spacing
+        spacing = self._target(turned)
         grid = to_model_grid(
             image,
             orientation=self.orientation,
@@ -97,20 +98,20 @@ class Recipe:
         if looks_like_labels(image.array):
             raise InputError("It looks like a label map: few whole numbers, in patches.")
 
-    def _finer(self, turned: Geometry) -> Spacing:
+    def _target(self, turned: Geometry) -> Spacing:
         """The spacing at which a scan is as large as the region: the recipe's unless it is too small.
 
         Raises:
             InputError: it would become too large to keep.
         """
+        if self.resize is not None:
+            return turned.spacing
         extent = [n * mm for n, mm in zip(turned.shape, turned.spacing, strict=True)]
         factor = max(n * mm / e for n, mm, e in zip(self.region, self.spacing, extent, strict=True))
-        if factor <= 1:
-            return self.spacing
-        k, j, i = (mm / factor for mm in self.spacing)
+        k, j, i = (mm / max(1.0, factor) for mm in self.spacing)
         if np.prod(turned.shape_at((k, j, i)), dtype=float) > LARGEST:
-            size = _times(f"{e:.0f}" for e in extent)
-            raise InputError(f"It covers {size} mm (K, J, I), too thin to be enlarged to a region of crops.")
+            size, voxel = _times(f"{e:.3g}" for e in extent), _times(f"{mm:.3g}" for mm in (k, j, i))
+            raise InputError(f"It covers {size} mm (K, J, I), too much in voxels of {voxel} mm.")
         return k, j, i
 
     def _cut(self, array: np.ndarray) -> np.ndarray:

@@ -210,6 +210,8 @@ def _glimpse(paths: Sequence[Path]) -> str:
     """What is equal for copies: sizes, and what is written in the middle of one file."""
     files = [file for path in paths for file in files_of(path)]
     sizes = [file.stat().st_size for file in files]
+    if not all(sizes):
+        return str(paths)  # empty files are broken, not copies
     middle = len(files) // 2
     with files[middle].open("rb") as stream:
         stream.seek(sizes[middle] // 2)

@@ -7,6 +7,7 @@ image lies is still decided by ITK, so that it lies where 3D Slicer shows it.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,8 @@ def _interpreted(raw: np.void, order: str, path: Path) -> _Header:
         sform = _RAS @ np.vstack([raw["srow"].astype(np.float64), [0, 0, 0, 1]])
     slope, intercept = float(raw["scl_slope"]), float(raw["scl_inter"])
     dtype = np.dtype(order + _TYPES[code])
+    if not 0 <= float(raw["vox_offset"]) < math.inf:
+        raise _damaged(path)
     return _Header(sizes, dtype, int(raw["vox_offset"]), slope, intercept, sform, int(raw["qform_code"]))
 
 
