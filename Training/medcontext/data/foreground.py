@@ -9,7 +9,7 @@ from medcontext.plan import Size
 
 PERCENTILES = (0.5, 99.5)
 """What the range of an image is taken between: a few hot voxels or metal do not stretch it."""
-PLANE_SHARE = 0.002
+PLANE_SHARE = 0.005
 """Share of a plane's voxels that must be foreground: the table's edge, a tube and noise do not widen the box."""
 SAMPLES = 1_000_000
 """Voxels that statistics are taken of, at most (a regular subset)."""

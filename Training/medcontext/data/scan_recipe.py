@@ -83,7 +83,7 @@ class Recipe:
         low, high = float(array.min()), float(array.max())
         if low == high:
             raise InputError(CONSTANT)
-        if max(-low, high) > np.finfo(np.float16).max:
+        if max(-low, high) > float(np.finfo(np.float16).max):
             raise InputError(f"Its values go from {low:.4g} to {high:.4g}, too far without normalisation.")
         # fp16 has 11 bits: 0.002 at the 3 SD end of a z-scored image, far below its noise.
         enlarged = self.resize is None and spacing != self.spacing

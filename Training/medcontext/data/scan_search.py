@@ -48,12 +48,13 @@ def search(places: Sequence[Path], channels: int | None, reporter: Reporter) -> 
     if channels is None:
         channels = len(found.stores[0].channels) if found.stores else 1
     for place, below in folders.items():
-        sources = []
         for folder in below:
             reporter.check_cancelled()
-            sources += [*files_in(folder, channels), *series_in(folder, place, reporter)]
-        found.sources += sources
-        if below and not sources and not any(store.cases for store in found.stores if _holds(place, store)):
+            found.sources += [*files_in(folder, channels), *series_in(folder, place, reporter)]
+    holding = [source.paths[0].resolve() for source in found.sources]
+    holding += [store.folder.resolve() for store in found.stores if store.cases]
+    for place in places:
+        if not any(path.is_relative_to(place.resolve()) for path in holding):
             raise InputError(f"{place} holds no image that can be read.", f"Allowed are {FORMATS}.")
     return found
 
@@ -81,7 +82,3 @@ def _enter(place: Path, found: Found, seen: set[Path]) -> list[Path]:
         found.skipped += skipped
         waiting += [p for p in below if p not in skipped]
     return folders
-
-
-def _holds(place: Path, store: CaseStore) -> bool:
-    return store.folder.resolve().is_relative_to(place.resolve())
