@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medcontext.cli.console import Console, session
-from medcontext.cli.learning import METHOD, LearningOptions, Network, Size, with_learning_options
+from medcontext.cli.learning import METHOD, LearningOptions, Network, with_learning_options
 from medcontext.cli.learning_run import detach, listener
 from medcontext.cli.options import SizeName
 
@@ -23,12 +23,17 @@ def train(
     *,
     options: LearningOptions,
     network: Network = None,
-    size: Size = SizeName.SMALL,
+    size: Annotated[
+        SizeName | None,
+        typer.Option(
+            help="Size of the network: small by default.", rich_help_panel=METHOD, show_default=False
+        ),
+    ] = None,
     init_from: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Start from this model's weights.",
+            help="Start from the weights of this model or encoder.",
             rich_help_panel=METHOD,
             show_default=False,
         ),
@@ -40,7 +45,8 @@ def train(
     checkpoint; the same command with --resume goes on from it.
     """
     with session(options.as_json, gentle=True) as console:
-        request = options.request(network=network, size=size.value, init_from=init_from)
+        chosen = None if size is None else size.value
+        request = options.request(network=network, size=chosen, init_from=init_from)
         _begin(console, request, f"Train {options.output.name}" if options.detach else None)
 
 
@@ -50,13 +56,15 @@ def finetune(
     options: LearningOptions,
     model: Annotated[
         str,
-        typer.Option("--init-from", "-m", metavar="MODEL", help="Model to start from: its id or its folder."),
+        typer.Option(
+            "--init-from", "-m", metavar="MODEL", help="Model or encoder to start from: its id or its folder."
+        ),
     ],
 ) -> None:
     """Teach a model from a few annotated scans of your own, for ten minutes unless told otherwise.
 
     Network and preprocessing are those of the model. Structures it does not know yet may be among the labels; those
-    that only it knows are kept, see --keep.
+    that only it knows are kept, see --keep. Of an encoder only the network is taken over.
     """
     with session(options.as_json, gentle=True) as console:
         request = options.request(init_from=model)
@@ -89,6 +97,8 @@ def _run(console: Console, request: TrainRequest) -> None:
 
 def _tell(console: Console, trained: TrainResult) -> None:
     """The ``result`` event: where the model is, where it came from and what held-out cases say."""
+    from medcontext.workflows.encoder_start import read_transfer
+
     card, verdict = trained.card, trained.verdict
     facts = {} if verdict is None else verdict.to_json()
     told = ("word", "sentence", "cases", "difference", "low", "high")
@@ -96,6 +106,7 @@ def _tell(console: Console, trained: TrainResult) -> None:
         model=str(trained.folder.absolute()),
         model_id=card.id,
         parent=None if card.parent is None else card.parent.model_dump(),
+        transfer=read_transfer(trained.folder),
         verdict={name: facts.get(name, "" if name in ("word", "sentence") else None) for name in told},
         picture=None if verdict is None or verdict.picture is None else str(verdict.picture.absolute()),
     )

@@ -83,11 +83,10 @@ def tap_channels(network: SegmentationNetwork) -> tuple[int, ...]:
 def compare(network: SegmentationNetwork, state: Mapping[str, Tensor]) -> TransferReport:
     """What of some weights fits the encoder of a network, which stays as it is."""
     mine = encoder_state(network)
-    unfit = [(name, _unfit(value, mine.get(name))) for name, value in state.items()]
-    matched = tuple(name for name, reason in unfit if not reason)
+    reasons = {name: _unfit(value, mine.get(name)) for name, value in state.items()}
     return TransferReport(
-        matched,
-        tuple((name, reason) for name, reason in unfit if reason),
+        tuple(name for name in mine if reasons.get(name) == ""),
+        tuple((name, reason) for name, reason in reasons.items() if reason),
         tuple(name for name in mine if name not in state),
         len(mine),
     )

@@ -16,6 +16,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.library import read_card
 from medcontext.plan import Plan
+from medcontext.workflows.encoder_start import check_encoder_start
 from medcontext.workflows.leave_one_out import cases_to_leave_out
 from medcontext.workflows.pretrain_request import PretrainRequest
 from medcontext.workflows.request import TrainRequest
@@ -159,3 +160,5 @@ def _check_parent(request: TrainRequest, store: CaseStore, parent: ModelCard) ->
             f"{request.init_from} takes {len(channels)} channel(s) ({names}); the data have {len(store.channels)}.",
             "Choose another model to start from, or train from scratch.",
         )
+    if parent.kind == "encoder":
+        check_encoder_start(request, parent)

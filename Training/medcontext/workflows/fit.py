@@ -22,10 +22,11 @@ from medcontext.engine.run import Outcome, Run
 from medcontext.engine.segmentation import Segmentation
 from medcontext.errors import InputError
 from medcontext.events import Reporter
-from medcontext.library import LoadedModel, load_model, save_model
+from medcontext.library import LoadedEncoder, LoadedModel, save_model
 from medcontext.plan import Plan
 from medcontext.workflows.beforehand import method_config
 from medcontext.workflows.begun import CASES_FILE, Begun
+from medcontext.workflows.encoder_start import Origin, open_origin, take_over
 from medcontext.workflows.heads import inherit
 from medcontext.workflows.heir import Heir
 from medcontext.workflows.inheritance import Inheritance
@@ -65,7 +66,7 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
         split = choose_cases(request, store, preparing)
     else:
         split = begun.split(store, request.exclude, preparing)
-    parent = None if request.init_from is None else load_model(request.init_from)
+    parent = None if request.init_from is None else open_origin(request.init_from)
     with main_process_first(device):
         reads = resume or not is_main_process()
         plan, inheritance, data, begun = _begin(
@@ -74,9 +75,12 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
     config = method_config(request, inheritance.ready)
     torch.manual_seed(request.seed)
     network = networks.build(plan.network, len(plan.channels), plan.classes)
-    if parent is not None:
+    token = None
+    if isinstance(parent, LoadedModel):
         inherit(network, parent.networks[0], inheritance.rows)
-    token = parent.masked_network.token if parent is not None and parent.masked_network is not None else None
+        token = None if parent.masked_network is None else parent.masked_network.token
+    elif isinstance(parent, LoadedEncoder) and not resume:
+        take_over(network, parent, run_folder, reporter)
     engine: EngineConfig = config.engine  # type: ignore[attr-defined]
     precision = choose_precision(device, request.precision)
     outcome = run_loop(
@@ -118,7 +122,7 @@ def _begin(
     split: Split,
     begun: Begun | None,
     device: Device,
-    parent: LoadedModel | None,
+    parent: Origin | None,
     folder: Path,
     reads: bool,
     reporter: Reporter,

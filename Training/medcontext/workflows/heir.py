@@ -14,6 +14,7 @@ from medcontext.events import Reporter
 from medcontext.labels import LabelSet
 from medcontext.library import LoadedModel
 from medcontext.plan import Plan
+from medcontext.workflows.encoder_start import Origin
 from medcontext.workflows.inheritance import Inheritance, decide, from_scratch
 from medcontext.workflows.parents_answer import Parent, converted
 from medcontext.workflows.request import PreparedData, TrainRequest
@@ -39,7 +40,7 @@ class Heir:
     plan: Plan
     data: PreparedData
     device: Device
-    parent: LoadedModel | None
+    parent: Origin | None
     reporter: Reporter
 
     def decided(self, path: Path, reads: bool) -> Inheritance:
@@ -54,7 +55,8 @@ class Heir:
         """
         if self.parent is not None and reads:
             return Inheritance.read(path, self.parent.sha256)
-        learnt = learnt_labels(self.request, self.labels, self.split, self.parent is not None)
+        whole = isinstance(self.parent, LoadedModel)
+        learnt = learnt_labels(self.request, self.labels, self.split, whole)
         if self.parent is None:
             return from_scratch(self.labels, learnt)
         inheritance = self._from_parent(self.parent, learnt)
@@ -62,8 +64,11 @@ class Heir:
         inheritance.write(path, self.parent.sha256)
         return inheritance
 
-    def _from_parent(self, parent: LoadedModel, learnt: tuple[int, ...]) -> Inheritance:
+    def _from_parent(self, parent: Origin, learnt: tuple[int, ...]) -> Inheritance:
         labels = self.labels
+        if not isinstance(parent, LoadedModel):
+            told = f"Starting from the encoder '{parent.card.title}'; every structure is learnt anew."
+            return replace(from_scratch(labels, learnt), told=told)
         if not teaches(parent.card):
             told = f"The network of '{parent.card.title}' is taken over; every structure starts anew."
             return replace(from_scratch(labels, learnt), told=told)
@@ -75,7 +80,7 @@ class Heir:
         data = self.data
         if not inheritance.kept and inheritance.labels == self.labels:
             return data
-        if self.parent is not None and inheritance.kept:
+        if isinstance(self.parent, LoadedModel) and inheritance.kept:
             labelled = self._ask(self.parent).teach(data.labelled, inheritance)
         else:
             labelled = [converted(case, inheritance) for case in data.labelled]

@@ -21,6 +21,7 @@ from medcontext.events import Event, Reporter
 from medcontext.io.atomic import replacing
 from medcontext.labels import LabelSet
 from medcontext.workflows.comparison import CaseComparison, Side, labels_to_score, score_cases
+from medcontext.workflows.encoder_start import model_to_compare
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.verdict import Verdict, conclude, was_seen
 
@@ -117,9 +118,8 @@ def _add_score(
     record: dict[str, Any], case: Case, store: CaseStore, request: TrainRequest, reporter: Reporter
 ) -> None:
     """Score the model without the case, and the parent where it does not know the case either."""
-    names: list[str | Path] = [request.output]
-    if request.init_from is not None:
-        names.append(request.init_from)
+    parent = model_to_compare(request)
+    names: list[str | Path] = [request.output, *([parent] if parent is not None else [])]
     sides = [Side(name, store, request.device, request.precision, reporter.silent()) for name in names]
     labels, compared = labels_to_score(sides)
     record |= {"labels": [label.name for label in labels], "compared": compared}
@@ -127,6 +127,8 @@ def _add_score(
     if compared and was_seen(store, case, sides[1].card.seen):
         reporter.warning(f"The parent learnt from case {case.id}: there it is not compared with.")
         compared = False
+    if parent is None and was_seen(store, case, sides[0].card.training.inherited_hashes):
+        reporter.warning(f"The encoder saw case {case.id} without its labels: the score there may flatter.")
     rows = score_cases(store, [case], labels, sides[: 1 + compared], reporter.silent())
     record["by_case"] += [vars(row) for row in rows]
 

@@ -26,12 +26,12 @@ class TrainRequest:
         output: model folder to make; the run's log, curve and checkpoint lie in its ``training`` folder.
         method: registered method.
         network: registered network; the parent's when ``init_from`` is given and this is None.
-        size: class of network width.
+        size: class of network width and patch volume, small when None.
         preset: saved configuration of the method.
         config: JSON or YAML file with changes to the preset; unknown keys are errors.
         plan: plan file made by ``medcontext plan``; made from the data when None.
         settings: ``key=value`` changes of the method's configuration; ``plan.key=value`` changes the plan.
-        init_from: parent model, by library id or folder.
+        init_from: parent model or encoder, by library id or folder.
         unlabelled: folder of scans without labels, or a case store whose test cases are left out.
         shots: number of labels to use; all when None.
         minutes: time budget; or
@@ -56,7 +56,7 @@ class TrainRequest:
     output: Path
     method: str = "medcontext"
     network: str | None = None
-    size: Literal["small", "medium", "large"] = "small"
+    size: Literal["small", "medium", "large"] | None = None
     preset: str = "default"
     config: Path | None = None
     plan: Path | None = None

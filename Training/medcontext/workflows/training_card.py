@@ -25,9 +25,9 @@ from medcontext.data.store import CaseStore
 from medcontext.engine.run import Outcome
 from medcontext.engine.validation import helped_by_largest_component
 from medcontext.errors import InputError
-from medcontext.library import LoadedModel
 from medcontext.plan import Plan
 from medcontext.workflows.begun import Begun
+from medcontext.workflows.encoder_start import Origin
 from medcontext.workflows.inheritance import Inheritance
 from medcontext.workflows.request import PreparedData, TrainRequest
 
@@ -44,7 +44,7 @@ def make_card(
     config: StrictModel,
     data: PreparedData,
     outcome: Outcome,
-    parent: LoadedModel | None,
+    parent: Origin | None,
     inheritance: Inheritance,
 ) -> ModelCard:
     """The card of a trained model: everything needed to use it and where it comes from."""
@@ -92,14 +92,14 @@ def make_card(
     )
 
 
-def _title(store: CaseStore, inheritance: Inheritance, parent: LoadedModel | None) -> str:
+def _title(store: CaseStore, inheritance: Inheritance, parent: Origin | None) -> str:
     """The data set, what was learnt from it, and from which model it started."""
     labels = list(inheritance.labels)[: len(inheritance.learnt)]
     title = f"{store.name}: {', '.join(label.name for label in labels)}"
     return title if parent is None else f"{title} (from {parent.card.id})"
 
 
-def _cleaned_by_parent(parent: LoadedModel | None, inheritance: Inheritance) -> list[int]:
+def _cleaned_by_parent(parent: Origin | None, inheritance: Inheritance) -> list[int]:
     """Label values of what is kept of which the parent keeps only the largest piece."""
     if parent is None:
         return []

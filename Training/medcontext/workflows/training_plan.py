@@ -41,7 +41,7 @@ def plan_for_data(
         plan = make_plan(
             store,
             parent.network.name if parent is not None else request.network or "dynunet",
-            size=request.size,
+            size=request.size or "small",
             device_name=str(device.torch_device),
             cases=[*split.train, *split.validation, *split.unlabelled],
             wishes=_wishes(parent) if parent is not None else None,
@@ -101,7 +101,9 @@ def _warn_of_other_modality(
 
 
 def _wishes(parent: ModelCard) -> Wishes:
-    """Batch and steps are planned for the parent's network and patch."""
+    """Batch and steps are planned for the parent's network and patch; of an encoder only the network counts."""
+    if parent.kind == "encoder":
+        return Wishes(network_kwargs=parent.network.kwargs)
     spec = parent.input
     return Wishes(
         channels=spec.channels,
@@ -112,13 +114,16 @@ def _wishes(parent: ModelCard) -> Wishes:
 
 
 def _like_parent(plan: Plan, card: ModelCard) -> Plan:
-    """Preprocessing and architecture of the parent, labels and batch of the data."""
+    """Preprocessing and architecture of the parent, labels and batch of the data; of an encoder the architecture."""
+    network = NetworkSpec(name=card.network.name, kwargs=card.network.kwargs)
+    if card.kind == "encoder":
+        return plan.model_copy(update={"network": network})
     changes: dict[str, Any] = {
         "channels": card.input.channels,
         "spacing": card.input.spacing,
         "orientation": card.input.orientation,
         "patch_size": card.input.patch_size,
         "resample": card.inference.resample,
-        "network": NetworkSpec(name=card.network.name, kwargs=card.network.kwargs),
+        "network": network,
     }
     return plan.model_copy(update=changes)

@@ -12,6 +12,7 @@ from medcontext.engine.asking import patient
 from medcontext.errors import CancelledError, MedContextError
 from medcontext.events import Reporter
 from medcontext.library import load_model, update_card
+from medcontext.workflows.encoder_start import model_to_compare
 from medcontext.workflows.leave_one_out import Train, leave_one_out
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.verdict import Verdict, judge
@@ -68,13 +69,14 @@ def judged(
 
 
 def _parent_folder(request: TrainRequest, card: ModelCard, reporter: Reporter) -> Path | None:
-    """The folder of the parent; None where there is none, or where its name means another model by now."""
-    if request.init_from is None or card.parent is None:
+    """The folder of the parent; None where nothing can be compared, or where its name means another model by now."""
+    model = model_to_compare(request)
+    if model is None or card.parent is None:
         return None
-    parent = load_model(request.init_from)
+    parent = load_model(model)
     if parent.sha256 == card.parent.sha256:
         return parent.folder
-    reporter.warning(f"{request.init_from} is no longer the model that the new one came from.")
+    reporter.warning(f"{model} is no longer the model that the new one came from.")
     return None
 
 
