@@ -30,6 +30,8 @@ PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
 CROPS = 9
 """Scans of the batch: fewer do not tell what is usual."""
+PRETRAINING_MINUTES = 4.0
+"""Long enough to see in the curve that something is learnt."""
 
 
 def dark_palette() -> QtGui.QPalette:
@@ -56,14 +58,14 @@ def dark_palette() -> QtGui.QPalette:
     return palette
 
 
-def grab(widget: Any, path: Path) -> None:
-    """The whole panel, as high as it wants to be at :data:`WIDTH` pixels."""
+def grab(widget: Any, path: Path, part: Any = None) -> None:
+    """The whole panel, or a part of it, as high as it wants to be at :data:`WIDTH` pixels."""
     panel = widget.parent
     layout = panel.layout()
     for _pass in range(3):  # wrapped texts know their height only once their width is known
         panel.resize(WIDTH, max(layout.heightForWidth(WIDTH), layout.sizeHint().height()))
         slicer_qt.slicer.app.processEvents()
-    panel.grab().save(str(path))
+    (part or panel).grab().save(str(path))
     print(path)
 
 
@@ -107,15 +109,22 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
+    parser.add_argument("--minutes", type=float, default=PRETRAINING_MINUTES, help="of pre-training")
     arguments = parser.parse_args()
     os.environ["MEDCONTEXT_HOME"] = tempfile.mkdtemp(prefix="screenshots_")
     app = slicer_qt.start()
     app.setStyle("Fusion")
-    take(arguments.output, app)
+    take(arguments.output, app, arguments.minutes)
 
 
-def take(folder: Path, app: Any) -> None:
-    """Click through the panel and take the pictures on the way."""
+def take(folder: Path, app: Any, minutes: float) -> None:
+    """Click through the panel and take the pictures on the way.
+
+    Args:
+        folder: for the pictures.
+        app: ``slicer.app``, with Qt.
+        minutes: how long an encoder learns.
+    """
     from harness.panel import MODULE, loadSample, runToEnd
     from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE
 
@@ -139,6 +148,7 @@ def take(folder: Path, app: Any) -> None:
         views(volume, folder / "certainty.png", segmentation.GetNodeReference(CERTAINTY_REFERENCE))
         widget.ui.reviewSection.collapsed = True
         takeLearn(folder, widget, volume)
+        takePretrain(folder, widget, minutes)
         widget.ui.learnSection.collapsed = True
         takeBatch(folder, widget)
     finally:
@@ -161,6 +171,23 @@ def takeLearn(folder: Path, widget: Any, volume: Any) -> None:
     dialog = AddCaseDialog(cases.store(), [volume], paintedSegmentation(volume))
     waitUntil(lambda: not dialog.reading)
     grabDialog(dialog.dialog, folder / "add_case.png")
+
+
+def takePretrain(folder: Path, widget: Any, minutes: float) -> None:
+    """An encoder that has learnt from the case store, and what it can tell."""
+    from harness.panel import waitUntil
+
+    part, section = widget.learn.pretrain, widget.ui.pretrainSection
+    widget.settings.device = "cpu"
+    widget.settings.pretrainingMinutes = f"{minutes:g}"
+    part.refresh()
+    section.collapsed = False
+    part.ui.startButton.click()
+    waitUntil(
+        lambda: part.job is not None and not part.job.active and not part._timer.active, 60 * minutes + 600
+    )
+    grab(widget, folder / "panel_pretrain.png", section)
+    section.collapsed = True
 
 
 def takeBatch(folder: Path, widget: Any) -> None:

@@ -60,6 +60,7 @@ class CardSummary:
         parent_sha256: hash of that model's weights.
         case_hashes: hashes of the images that it learnt from with labels: of their files, and of their voxel values.
         verdict: "better", "worse" or "undecided" than its parent on held-out cases; empty where nobody looked.
+        network: name of its network.
     """
 
     folder: Path
@@ -87,6 +88,7 @@ class CardSummary:
     parent_sha256: str = ""
     case_hashes: tuple[str, ...] = ()
     verdict: str = ""
+    network: str = ""
 
 
 def user_models() -> Path:
@@ -141,6 +143,7 @@ def read_summary(folder: Path) -> CardSummary:
         parent_sha256=_text(parent.get("sha256")),
         case_hashes=_texts(training, "case_hashes") + _texts(training, "voxel_hashes"),
         verdict=_text(_object(_object(training.get("metrics")).get("verdict")).get("word")),
+        network=_text(_object(data.get("network")).get("name")),
     )
 
 

@@ -12,6 +12,7 @@ from MedContextSegmentLib.Run.RunProgress import timeText
 def stageTitle(stage: str | None) -> str:
     """The name of a stage of a training; the stage itself where it has none."""
     titles = {
+        "look at scans": _("Looking at the scans"),
         "plan": _("Planning"),
         "prepare": _("Preparing the scans"),
         "time": _("Measuring how fast it is"),

@@ -36,10 +36,10 @@ def signalLook() -> Look:
     """How the signals are drawn: what a signal must beat is a broken line of its colour."""
     titles = {
         POSITION: _("Position found"),
-        CHANCE: _("Position, by chance"),
+        CHANCE: _("by chance"),
         PREDICTION: _("Prediction loss"),
-        CONSTANT: _("Prediction loss, best constant"),
-        REBUILDING: _("Error of what is hidden"),
-        MEAN: _("Error of the mean"),
+        CONSTANT: _("of the best constant"),
+        REBUILDING: _("Error where hidden"),
+        MEAN: _("of the mean"),
     }
     return Look(titles=titles, colors=COLORS, references=frozenset((CHANCE, CONSTANT, MEAN)))

@@ -145,7 +145,8 @@ class PretrainOptions:
                 "Only {count} scan(s): little can be learnt, and none is set aside to see whether it is."
             )
             return text.format(count=count)
-        return _("{count} scans of the case store are learnt from, held-out cases never.").format(count=count)
+        text = _("{count} scans of the case store are learnt from; held-out and test cases are not.")
+        return text.format(count=count)
 
     def _suggestName(self) -> None:
         """A name that follows the scans until a person types another one."""

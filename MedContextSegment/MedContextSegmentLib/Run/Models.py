@@ -120,6 +120,7 @@ def encoderToolTip(card: CardSummary) -> str:
             ),
         ),
         (_("Method"), card.method),
+        (_("Network"), card.network),
         (_("Input"), ", ".join(channelTitle(card, index) for index in range(len(card.channels)))),
         (_("License"), card.license),
         (_("Version"), modelKey(card)),

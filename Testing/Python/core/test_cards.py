@@ -61,6 +61,7 @@ def test_a_summary_says_what_a_list_shows(library: Path) -> None:
         ("anterior", "posterior"), ("T1", "FLAIR"), ("MRI", "MRI")
     )  # fmt: skip
     assert (card.license, card.shots, card.method, card.problem) == ("CC0-1.0", 12, "medcontext", None)
+    assert card.network == "dynunet"
     assert not card.bundled
 
 

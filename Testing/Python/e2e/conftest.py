@@ -1,4 +1,4 @@
-"""What runs on several machines need: dask's own processes, and scans to work on."""
+"""Slicer, opened and closed; and what runs on several machines need: dask's own processes, and scans to work on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,40 @@ def six_scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, scan in enumerate(sorted(SAMPLES.glob("*.nii.gz"))[:6]):
         shutil.copy(scan, folder / f"scan_{index}.nii.gz")
     return folder
+
+
+@pytest.fixture
+def slicer_window(own_home: Path) -> Iterator[Callable[..., Any]]:
+    """Opens Slicer with the module, closing it first where it is open: gives the panel. Ends all jobs afterwards."""
+    from harness import application, dialogs, packaging, slicer_qt
+    from harness.panel import MODULE
+    from harness.programs import endJobs
+
+    slicer_qt.start()
+    slicer_qt.errors.clear()
+    dialogs.reset()
+    packaging.reset()
+    opened: list[Any] = []
+
+    def reopen() -> Any:
+        while opened:
+            slicer_qt.unload(opened.pop())
+            application.reset()
+        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
+        opened.append(panel)
+        panel.warmUp.begin = lambda _model: None
+        for part in (panel.control, panel.learn.fineTune, panel.learn.pretrain):
+            part.ignoredSeconds = 0.0  # tests click faster than people
+        panel.ui.learnSection.collapsed = False
+        panel.settings.device = "cpu"
+        return panel
+
+    yield reopen
+    for panel in opened:
+        slicer_qt.unload(panel)
+    endJobs(own_home)
+    application.reset()
+    import qt
+
+    qt.QSettings().clear()
+    assert not slicer_qt.errors, "\n".join(slicer_qt.errors)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +23,6 @@ DEADLINE = 600.0
 """Generous: nothing here is about time, and a busy machine is several times slower."""
 CASES = ("hippocampus_011", "hippocampus_067")
 UNSEEN = "hippocampus_394"
-
-
-@pytest.fixture
-def slicer_window(own_home: Path) -> Iterator[Callable[..., Any]]:
-    """Opens Slicer with the module, closing it first where it is open: gives the panel. Ends all jobs afterwards."""
-    from harness import application, dialogs, packaging, slicer_qt
-    from harness.panel import MODULE
-    from harness.programs import endJobs
-
-    slicer_qt.start()
-    slicer_qt.errors.clear()
-    dialogs.reset()
-    packaging.reset()
-    opened: list[Any] = []
-
-    def reopen() -> Any:
-        while opened:
-            slicer_qt.unload(opened.pop())
-            application.reset()
-        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
-        opened.append(panel)
-        panel.warmUp.begin = lambda _model: None
-        panel.control.ignoredSeconds = panel.learn.fineTune.ignoredSeconds = 0.0
-        panel.ui.learnSection.collapsed = False
-        panel.settings.device = "cpu"
-        return panel
-
-    yield reopen
-    for panel in opened:
-        slicer_qt.unload(panel)
-    endJobs(own_home)
-    application.reset()
-    import qt
-
-    qt.QSettings().clear()
-    assert not slicer_qt.errors, "\n".join(slicer_qt.errors)
 
 
 def load(name: str) -> Any:

@@ -127,7 +127,7 @@ def test_it_says_of_how_many_scans_and_when_they_are_few(opened: Any) -> None:
 
     useStore(opened, scans(9))
     assert "9 scans" in text(ui(opened).scanCountLabel)
-    assert "held-out cases never" in text(ui(opened).scanCountLabel)
+    assert "held-out and test cases are not" in text(ui(opened).scanCountLabel)
     useStore(opened, scans(3))
     assert "Only 3 scan(s)" in text(ui(opened).scanCountLabel)
     assert ui(opened).startButton.enabled
@@ -233,8 +233,8 @@ def test_it_runs_as_the_job_that_was_shown_with_its_curve_and_picture(opened: An
     chart = part(opened).view.curve.curve.chart
     lines = [chart.GetNthPlotSeriesNode(row) for row in range(chart.GetNumberOfPlotSeriesNodes())]
     assert [line.GetName() for line in lines] == [
-        *("Loss: position", "Loss: negative", "Position found", "Position, by chance"),
-        *("Prediction loss", "Prediction loss, best constant"),
+        *("Loss: position", "Loss: negative", "Position found", "by chance"),
+        *("Prediction loss", "of the best constant"),
     ]
     broken = [line.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash for line in lines]
     assert broken == [False, False, False, True, False, True]

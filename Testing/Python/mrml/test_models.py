@@ -74,6 +74,7 @@ def test_encoders_have_a_list_of_their_own_and_say_what_they_are(own_home: Path)
     assert "Scans &lt;2024&gt;" in told
     assert "without labels" in told
     assert "voco" in told
+    assert "Network: dynunet" in told
 
 
 def test_a_broken_copy_does_not_hide_a_whole_one(own_home: Path) -> None:

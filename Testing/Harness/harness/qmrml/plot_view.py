@@ -140,31 +140,40 @@ def _draw_line(
     node: Any,
     points: list[tuple[float, float]],
 ) -> None:
-    pen = QtGui.QPen(QtGui.QColor.fromRgbF(*node.GetColor()))
-    pen.setWidthF(node.GetLineWidth())
-    painter.setPen(pen)
-    before = None
-    for step, value in points:
-        place = None
+    painter.setPen(_pen(node))
+    half = node.GetMarkerSize() / 2
+    marked = node.GetMarkerStyle() != slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone
+    piece: list[
+        Any
+    ] = []  # between missing values; in one go, or the breaks of a broken line would begin anew
+    for step, value in [*points, (math.nan, math.nan)]:
         if math.isfinite(step) and math.isfinite(value):
             place = QtCore.QPointF(
                 area.left() + (step - x[0]) / (x[1] - x[0]) * area.width(),
                 area.bottom() - (value - y[0]) / (y[1] - y[0]) * area.height(),
             )
-            if before is not None:
-                painter.drawLine(before, place)
-            if node.GetMarkerStyle() != slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone:
-                half = node.GetMarkerSize() / 2
+            piece.append(place)
+            if marked:
                 painter.drawEllipse(place, half, half)
-        before = place
+        else:
+            painter.drawPolyline(piece)
+            piece = []
+
+
+def _pen(node: Any) -> Any:
+    pen = QtGui.QPen(QtGui.QColor.fromRgbF(*node.GetColor()))
+    pen.setWidthF(node.GetLineWidth())
+    if node.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash:
+        pen.setDashPattern([3, 2])
+    return pen
 
 
 def _draw_legend(painter: Any, area: Any, nodes: list[Any]) -> None:
     for row, node in enumerate(nodes):
         top = area.top() + 4 + 13 * row
-        painter.setPen(QtGui.QPen(QtGui.QColor.fromRgbF(*node.GetColor()), 2))
+        painter.setPen(_pen(node))
         painter.drawLine(
-            QtCore.QPointF(area.right() - 14, top + 6), QtCore.QPointF(area.right() - 4, top + 6)
+            QtCore.QPointF(area.right() - 16, top + 6), QtCore.QPointF(area.right() - 2, top + 6)
         )
         painter.setPen(QtGui.QColor(60, 60, 60))
         flags = QtCore.Qt.AlignmentFlag.AlignRight | QtCore.Qt.AlignmentFlag.AlignVCenter

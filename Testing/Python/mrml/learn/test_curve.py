@@ -156,7 +156,7 @@ def test_what_must_be_beaten_is_a_broken_line_beside_it(curve: Any) -> None:
         scores.add(step, {"position_accuracy": 0.2 + step / 100, "chance": 1 / 9})
     curve.update(losses, scores, signalLook())
     found, chance = (curve.chart.GetNthPlotSeriesNode(index) for index in range(2))
-    assert (found.GetName(), chance.GetName()) == ("Position found", "Position, by chance")
+    assert (found.GetName(), chance.GetName()) == ("Position found", "by chance")
     kinds = slicer.vtkMRMLPlotSeriesNode
     assert (found.GetLineStyle(), chance.GetLineStyle()) == (kinds.LineStyleSolid, kinds.LineStyleDash)
     assert found.GetColor() == chance.GetColor()
