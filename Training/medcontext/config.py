@@ -125,4 +125,8 @@ def _describe(entry: Any, known: Iterable[str]) -> str:
         return f"there is no field '{where}' (given: {str(entry.get('input'))[:80]}{allowed})"
     if entry["type"] == "missing":
         return f"the field '{where}' is missing"
+    if (
+        entry["type"] == "value_error" and not entry["loc"]
+    ):  # settings that do not go together; all were given
+        return str(entry["ctx"]["error"])
     return f"{where}: {entry['msg']} (given: {str(entry.get('input'))[:80]})"

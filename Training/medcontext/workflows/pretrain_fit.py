@@ -60,6 +60,12 @@ class _Begun:
     chosen: Chosen
     apart: frozenset[str]
 
+    def write(self, folder: Path) -> None:
+        """Keep plan and scans for a run that goes on, and for other processes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.plan.write(folder / PLAN_FILE)
+        self.chosen.write(folder / SCANS_FILE)
+
 
 def fit(
     request: PretrainRequest, found: Scans | None, reporter: Reporter, control: Callable[[], str | None]
@@ -89,6 +95,9 @@ def fit(
     parent = None if request.init_from is None else load_encoder_folder(request.init_from)
     with main_process_first(device):
         begun = _begin(request, config, found, device, resume, obedient(reporter, control))
+        network = _network(request, begun.plan, parent, reporter)
+        if is_main_process() and not resume:
+            begun.write(folder)
     task = _task(request, config, begun, reporter)
     reporter.info(_described(begun, config))
     precision = choose_precision(device, request.precision)
@@ -96,7 +105,7 @@ def fit(
         Run(
             folder=folder,
             task=task,
-            network=_network(request, begun.plan, parent, reporter),
+            network=network,
             method=task.method,
             config=config.engine,
             device=device,
@@ -155,9 +164,6 @@ def _begin(
     start, device_name = start_of(request), str(device.torch_device)
     plan = plan_pretraining(request, config, start, found.scans, found.channels, device_name, reporter)
     chosen = choose_scans(found.scans, recipe_of(plan, config), found.apart, reporter)
-    folder.mkdir(parents=True, exist_ok=True)
-    plan.write(folder / PLAN_FILE)
-    chosen.write(folder / SCANS_FILE)
     return _Begun(plan, chosen, found.apart)
 
 
@@ -193,10 +199,10 @@ def _described(begun: _Begun, config: PretextConfig) -> str:
     """What is learnt from what, in a sentence."""
     plan, chosen = begun.plan, begun.chosen
     spacing = " x ".join(f"{mm:.3g}" for mm in plan.spacing)
-    apart = f", {len(chosen.watched)} more are held out" if chosen.held_out else ""
+    apart = f" and judged on {len(chosen.watched)} others" if chosen.held_out else ""
     return (
-        f"{plan.network.name} on {len(chosen.learnt)} scans{apart}; each step takes {config.crops_of_a_scan} crops of "
-        f"{text(plan.patch_size)} voxels of {spacing} mm (K x J x I) from {plan.batch_size} scans."
+        f"{plan.network.name} learns from {len(chosen.learnt)} scans{apart}; each step takes {config.crops_of_a_scan} "
+        f"crops of {text(plan.patch_size)} voxels of {spacing} mm (K x J x I) from each of {plan.batch_size} scans."
     )
 
 
