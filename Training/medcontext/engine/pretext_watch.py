@@ -67,6 +67,7 @@ class PretextWatch:
         self._pace = Pace(VALIDATION_SHARE)
         self._look: Look | None = None
         self._warned: set[str] = set()
+        self._last: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -85,7 +86,9 @@ class PretextWatch:
         seconds: float,
         share_done: float | None,  # noqa: ARG002
     ) -> None:
-        """Judge what was learnt, note it, draw the picture. A request to stop ends it early."""
+        """Judge what was learnt, note it, draw the picture; once a step. A request to stop ends it early."""
+        if step == self._last:  # the last step was due, and the run ends with a look
+            return
         began = ready = time.monotonic()
         try:
             if self._look is None:
@@ -96,6 +99,7 @@ class PretextWatch:
             return
         finally:
             self._pace.looked(seconds, time.monotonic() - ready, once=ready - began)
+        self._last = step
         log.signals(step, sight.signals)
         for sentence in sight.warnings:
             if sentence not in self._warned:

@@ -12,7 +12,7 @@ from medcontext.methods.mae.targets import (
     cell_statistics,
     error_of_hidden,
     image_of,
-    mean_of_seen,
+    statistics_of_seen,
     target_of,
 )
 
@@ -42,12 +42,18 @@ def test_only_hidden_voxels_count(hidden: torch.Tensor) -> None:
 
 def test_the_guess_is_the_mean_of_what_is_seen_of_each_crop_and_channel(hidden: torch.Tensor) -> None:
     target = random(2, 3, 4, 6, 8)
-    guess = mean_of_seen(target, hidden)
+    guess, deviation = statistics_of_seen(target, hidden)
     for crop in range(2):
         for channel in range(3):
             seen = target[crop, channel][~hidden[crop]]
             assert guess[crop, channel].item() == pytest.approx(seen.mean().item(), abs=1e-6)
-    assert torch.allclose(mean_of_seen(target.masked_fill(hidden.unsqueeze(1), 99), hidden), guess)
+            assert deviation[crop, channel].item() == pytest.approx(seen.std(correction=0).item(), abs=1e-5)
+    for mine, other in zip(
+        (guess, deviation),
+        statistics_of_seen(target.masked_fill(hidden.unsqueeze(1), 99), hidden),
+        strict=True,
+    ):
+        assert torch.equal(mine, other)
 
 
 def test_statistics_of_cells_that_do_not_divide_the_crop() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from medcontext.engine.encoder_student import freeze_decoder
 from medcontext.masking.network import MaskedNetwork
 from medcontext.methods.mae.head import RebuildingHead
+from medcontext.methods.mae.targets import statistics_of_seen
 from medcontext.networks import SegmentationNetwork
 from medcontext.networks.encoder import tap_channels
 from medcontext.plan import Size
@@ -24,10 +25,13 @@ class MaskedAutoencoder(nn.Module):
     Args:
         network: only its encoder runs and learns.
         width: channels of the head.
+        relative: the head speaks in deviations from the mean of what is seen, which instance norm, the first thing in
+            many networks, takes away from the features.
     """
 
-    def __init__(self, network: SegmentationNetwork, width: int) -> None:
+    def __init__(self, network: SegmentationNetwork, width: int, relative: bool) -> None:
         super().__init__()
+        self.relative = relative
         tokens = max(network.mask_points().cell) > 1
         self.masked = MaskedNetwork(network, "token" if tokens else "input")
         self.head = RebuildingHead(tap_channels(network), width, network.in_channels)
@@ -47,4 +51,8 @@ class MaskedAutoencoder(nn.Module):
         """
         seen = image.masked_fill(hidden.unsqueeze(1), 0)
         features = self.masked.encode(seen, hidden)
-        return self.head(features, cast(Size, tuple(image.shape[2:])))
+        rebuilt: Tensor = self.head(features, cast(Size, tuple(image.shape[2:])))
+        if not self.relative:
+            return rebuilt
+        mean, deviation = statistics_of_seen(image, hidden)
+        return mean + deviation * rebuilt

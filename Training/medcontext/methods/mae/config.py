@@ -27,7 +27,7 @@ class MaeConfig(PretextConfig):
     engine: EngineConfig = EngineConfig(
         optimiser=OptimiserConfig(learning_rate=1e-3, weight_decay=0.01, warmup=0.05), augment=light_changes()
     )
-    crops: PositiveInt = 4
+    crops: PositiveInt = 2
     """Crops of each scan in a step."""
     mask: MaskConfig = MaskConfig(ratio=0.6, geometry="random", cell=8)
     """What is hidden. Cells grow to whole tokens where the network looks at tokens, such as 16 voxels for UNETR."""

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from medcontext.plan import Size
 
+FIRST_WEIGHTS = 0.01
+"""Deviation of the last layer's first weights: what is said at first is close to nothing, not six times as wrong."""
+
 
 class RebuildingHead(nn.Module):
     """Brings all features to one width, adds them up from the coarsest to the finest, and looks at the sum once.
@@ -25,9 +28,10 @@ class RebuildingHead(nn.Module):
     def __init__(self, channels: Sequence[int], width: int, out: int) -> None:
         super().__init__()
         self.narrow = nn.ModuleList(nn.Conv3d(count, width, 1) for count in channels)
-        self.last = nn.Sequential(
-            nn.Conv3d(width, width, 3, padding=1), nn.LeakyReLU(0.01), nn.Conv3d(width, out, 1)
-        )
+        last = nn.Conv3d(width, out, 1)
+        nn.init.normal_(last.weight, std=FIRST_WEIGHTS)
+        nn.init.zeros_(cast(Tensor, last.bias))
+        self.last = nn.Sequential(nn.Conv3d(width, width, 3, padding=1), nn.LeakyReLU(0.01), last)
 
     def forward(self, features: Sequence[Tensor], size: Size) -> Tensor:
         """Voxels ``(B, out, *size)`` from features ``(B, c, k, j, i)``, finest first."""

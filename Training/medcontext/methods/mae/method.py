@@ -49,7 +49,8 @@ class Mae:
                 "Take smaller cells (--set mask.cell=4) or larger crops (--set crop_size=64).",
             )
         self.config, self._plan = self.config.model_copy(update={"mask": mask}), plan
-        student = MaskedAutoencoder(network, self.config.width).to(next(network.parameters()).device)
+        student = MaskedAutoencoder(network, self.config.width, relative=not self.config.normalise_cells)
+        student.to(next(network.parameters()).device)
         self._averaged = AveragedNetwork(student)
         return student
 

@@ -9,7 +9,7 @@ from medcontext.methods.mae.config import MaeConfig
 from medcontext.plan import Size
 
 EPSILON = 1e-6
-"""Added to the variance of a cell (He et al., CVPR 2022)."""
+"""Added to variances (He et al., CVPR 2022)."""
 
 
 def target_of(image: Tensor, config: MaeConfig) -> Tensor:
@@ -45,19 +45,22 @@ def error_of_hidden(rebuilt: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
     return (square * hidden).sum() / hidden.sum()
 
 
-def mean_of_seen(target: Tensor, hidden: Tensor) -> Tensor:
-    """The best guess without looking closely: the mean of what is seen of each crop and channel.
+def statistics_of_seen(image: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of what is seen of each crop and channel.
 
     Args:
-        target: ``(B, C, K, J, I)``.
+        image: ``(B, C, K, J, I)``.
         hidden: bool ``(B, K, J, I)``; False somewhere in each crop.
 
     Returns:
-        ``(B, C, 1, 1, 1)``.
+        Two tensors ``(B, C, 1, 1, 1)``.
     """
     seen = ~hidden.unsqueeze(1)
     axes = (2, 3, 4)
-    return (target * seen).sum(axes, keepdim=True) / seen.sum(axes, keepdim=True)
+    count = seen.sum(axes, keepdim=True)
+    mean = (image * seen).sum(axes, keepdim=True) / count
+    variance = ((image - mean).square() * seen).sum(axes, keepdim=True) / count
+    return mean, (variance + EPSILON).sqrt()
 
 
 def cell_statistics(image: Tensor, cell: Size) -> tuple[Tensor, Tensor]:
