@@ -58,3 +58,38 @@ def test_a_log_that_was_cut_or_edited_is_read_as_far_as_it_can_be(tmp_path: Path
     (tmp_path / "log.jsonl").write_text(lines + damage)
     assert [record["step"] for record in TrainingLog(tmp_path, Reporter(), 2).records] == [0, 1]
     assert (tmp_path / "log.jsonl").read_text() == lines
+
+
+SIGNALS = {"position_accuracy": 0.5, "chance": 1 / 9, "prediction_loss": 0.2, "best_constant": 0.357}
+
+
+def test_signals_are_lines_of_the_log_and_events_and_stay_when_a_run_goes_on(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    log = TrainingLog(tmp_path, Reporter(events.append), 0)
+    for step in range(3):
+        log.step(step, {"a": torch.tensor(1.0)})
+    log.signals(3, {**SIGNALS, "effective_rank": np.float32("nan")})
+    said = [
+        {key: event[key] for key in ("event", "step", "signals")} for event in events if "signals" in event
+    ]
+    assert said == [{"event": "metric", "step": 3, "signals": {**SIGNALS, "effective_rank": None}}]
+    assert events[-2]["step"] == 2  # what was learnt before comes before
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert records[-1] == {"step": 3, "signals": {**SIGNALS, "effective_rank": None}}
+    assert TrainingLog(tmp_path, Reporter(), 3).records == records
+    assert [r["step"] for r in TrainingLog(tmp_path, Reporter(), 2).records] == [0, 1]
+
+
+@pytest.mark.parametrize("names", [[], ["reconstruction_error", "mean_error"], [*SIGNALS, "effective_rank"]])
+def test_the_curve_shows_every_signal_beside_what_it_is_compared_to(tmp_path: Path, names: list[str]) -> None:
+    from PIL import Image
+
+    log = TrainingLog(tmp_path, Reporter(), 0)
+    for step in range(20):
+        log.step(step, {"position": torch.tensor(1 / (1 + step)), "negative": torch.tensor(0.1)})
+    if names:
+        log.signals(10, dict.fromkeys(names, 0.5))
+        log.signals(20, dict.fromkeys(names, 0.6))
+    log.finish(tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.height == (440 if not names else 682)
