@@ -186,10 +186,13 @@ def _apart_now(request: PretrainRequest, plan: Plan, chosen: Chosen, reporter: R
 
 def _task(request: PretrainRequest, config: PretextConfig, begun: _Begun, reporter: Reporter) -> PretextTask:
     recipe, chosen = recipe_of(begun.plan, config), begun.chosen
+    watched = ScanPool(chosen.watched, recipe, in_use=begun.apart, reporter=reporter)
+    watched.ready()
+    apart = watched.voxels if chosen.held_out else frozenset[str]()  # nor from copies in another format
     return PretextTask(
         plan=begun.plan,
-        pool=ScanPool(chosen.learnt, recipe, in_use=begun.apart, reporter=reporter),
-        watched=ScanPool(chosen.watched, recipe, in_use=begun.apart, reporter=reporter),
+        pool=ScanPool(chosen.learnt, recipe, in_use=begun.apart | apart, reporter=reporter),
+        watched=watched,
         held_out=chosen.held_out,
         method=methods.make_pretraining(request.method, config),
     )
