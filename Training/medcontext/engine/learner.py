@@ -35,7 +35,7 @@ class Learner:
         self._optimiser = self.accelerator.prepare(make_optimiser(self._student, run.config.optimiser))
 
     def learn(self, batch: StepBatch, step: int, course: Course) -> tuple[Mapping[str, Tensor], float]:
-        """Learn from a batch on the device; the loss terms before and the learning rate."""
+        """Learn from a batch on the device; the loss terms before, of all processes, and the learning rate."""
         run, config = self._run, self._run.config
         clock = course.clock(step)
         rate = course.rate(config.optimiser, clock)
@@ -53,6 +53,8 @@ class Learner:
         run.method.after_step(
             self.accelerator.unwrap_model(self._student), course.momentum(step, config.ema_maximum)
         )
+        if self.accelerator.num_processes > 1:
+            terms = {name: self.accelerator.reduce(term.detach(), "mean") for name, term in terms.items()}
         return terms, rate
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Two processes pre-train the encoder that one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medcontext.library import load_encoder_folder
+
+SCRIPT = Path(__file__).with_name("distributed_run.py")
+PACKAGE = Path(__file__).resolve().parents[4] / "Training"
+METHODS = ("voco", "mae")
+
+
+def start(program: list[str], scans: Path, output: Path, home: Path) -> Path:
+    environment = os.environ | {
+        "PYTHONPATH": str(PACKAGE),
+        "OMP_NUM_THREADS": "1",
+        "MEDCONTEXT_HOME": str(home),
+    }
+    arguments = [*program, str(SCRIPT), str(scans), str(output), *METHODS]
+    finished = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return output
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory, scans: Path) -> tuple[Path, Path]:
+    """Folders of what one process and what two made; torch is loaded once for both methods."""
+    home = tmp_path_factory.mktemp("home")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    one = start([sys.executable], scans, tmp_path_factory.mktemp("one"), home)
+    two = start([sys.executable, *torchrun], scans, tmp_path_factory.mktemp("two"), home)
+    return one, two
+
+
+def records(folder: Path) -> list[dict]:
+    lines = (folder / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_learn_what_one_does(encoders: tuple[Path, Path], method: str) -> None:
+    one, two = (folder / method for folder in encoders)
+    first, second = ([r["loss"] for r in records(folder) if "loss" in r] for folder in (one, two))
+    assert len(first) == 4
+    for a, b in zip(first, second, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
+    assert records(one)[-1]["signals"] == pytest.approx(records(two)[-1]["signals"], abs=1e-3)
+    mine, other = load_encoder_folder(one).state, load_encoder_folder(two).state
+    assert all(np.allclose(mine[name], other[name], atol=1e-4) for name in mine)
