@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import SimpleITK as sitk
 
 from medcontext.batch.case import BatchCase
 from medcontext.batch.voice import size_in_words
 from medcontext.card_schema import ModelCard
+from medcontext.errors import InputError
 from medcontext.io.dicom_folder import has_text_name
 
 STAGES = 5
@@ -29,7 +31,12 @@ UNPACKED = 8
 LOOKED_AT = 16
 """Cases whose headers are read to state a plan."""
 
+LEAST = 6
+"""Bytes without which no voxel can be read: two as most scanners store it, and four as float32."""
+
 _POLL_S = 0.2
+_NOT_LOOKED_AT = (ArithmeticError, OSError, RuntimeError, ValueError)
+"""What is wrong with a case whose header cannot be read is said when the case is."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class MemoryPlan:
 
     Attributes:
         budget: bytes that all cases in work may take together.
-        case: bytes that the largest case looked at takes.
+        case: bytes that the largest case looked at takes; larger ones than the budget do not count where others fit.
         at_once: cases in work at the same time at most.
     """
 
@@ -73,7 +80,9 @@ def plan_memory(
     """
     budget = int(SHARE * free if limit_gb is None else limit_gb * 1e9)
     step = max(1, len(cases) // LOOKED_AT)
-    largest = max((case_bytes(case, card) for case in cases[::step]), default=0)
+    sizes = [case_bytes(case, card) for case in cases[::step]]
+    # One that does not fit is worked on alone anyway: it is no reason to work on all others one by one.
+    largest = max((size for size in sizes if size <= budget), default=max(sizes, default=0))
     at_once = max(1, min(STAGES, budget // largest if largest else STAGES))
     return MemoryPlan(budget, largest, at_once)
 
@@ -82,13 +91,27 @@ def case_bytes(case: BatchCase, card: ModelCard) -> int:
     """Bytes that a case takes at most while it is read, computed and written, by its headers."""
     try:
         return _by_header(case, card)
-    except (
-        ArithmeticError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ):  # what is wrong with it is said when it is read
+    except _NOT_LOOKED_AT:
         return UNPACKED * _bytes_on_disk(case)
+
+
+def check_room(case: BatchCase) -> None:
+    """Refuse a case that no free memory would ever suffice for: the system would end the run in the middle of it.
+
+    Raises:
+        InputError: by its header its voxels alone take more than the main memory of this computer.
+    """
+    try:
+        voxels, _ = _extent(case)
+    except _NOT_LOOKED_AT:
+        return
+    needed, there = LEAST * voxels * len(case.paths), int(psutil.virtual_memory().total)
+    if needed > there:
+        raise InputError(
+            f"By its header the image takes at least {size_in_words(needed)} of memory; this computer has "
+            f"{size_in_words(there)}.",
+            "Look whether the file is damaged; else crop it, or work on a computer with more memory.",
+        )
 
 
 def _by_header(case: BatchCase, card: ModelCard) -> int:

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from medcontext.batch import rows
@@ -148,19 +148,29 @@ class Pipeline:
             self._over.set()
 
     def _read_all(self, cases: Sequence[BatchCase]) -> None:
-        for case in cases:
-            item = self._begin(case)
+        for item in self._in_order(cases):
             if not self._gate.enter(item.size, self._over.is_set):
                 return
             self._elsewhere.check_cancelled()
             self._outcomes.append(item.row)
             try:
-                item.given = read(case, self._model.card, self._options, item.voice)
+                item.given = read(item.case, self._model.card, self._options, item.voice)
             except Exception as error:  # one damaged scan must not end a run over thousands of others
                 self._fail(item, error)
                 continue
             self._hand_on(self._ready, item)
         self._hand_on(self._ready, None)
+
+    def _in_order(self, cases: Sequence[BatchCase]) -> Iterator[_Item]:
+        """Cases as they are read. Those beyond the plan come last: should one end the run, the others are finished."""
+        large = []
+        for case in cases:
+            item = self._begin(case)
+            if item.size <= self._memory.budget:
+                yield item
+            else:
+                large.append(item)
+        yield from large
 
     def _begin(self, case: BatchCase) -> _Item:
         voice = CaseReporter(self._elsewhere, case)
@@ -168,7 +178,7 @@ class Pipeline:
         if size > self._memory.budget:
             voice.warning(
                 f"The case takes about {size_in_words(size)} of memory, more than the planned "
-                f"{size_in_words(self._memory.budget)}: nothing else is worked on beside it."
+                f"{size_in_words(self._memory.budget)}: it comes last, and nothing else is worked on beside it."
             )
         return _Item(case, rows.running(case, self._options, self._identity), size, voice)
 

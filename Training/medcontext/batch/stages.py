@@ -18,6 +18,7 @@ from medcontext.batch import reading, rows
 from medcontext.batch.case import BatchCase
 from medcontext.batch.exports import write_outputs
 from medcontext.batch.identifiers import scrub
+from medcontext.batch.memory import check_room
 from medcontext.batch.numbers import mean_certainty, scores, voxels
 from medcontext.batch.options import BatchOptions
 from medcontext.batch.reading import read_case
@@ -84,7 +85,8 @@ def read(case: BatchCase, card: ModelCard, options: BatchOptions, reporter: Repo
     """Read a case, hash its files and bring it to the model's grid.
 
     Raises:
-        InputError: a file is missing or damaged, changes while it is read, or the image does not fit the model.
+        InputError: a file is missing or damaged, changes while it is read, or the image does not fit the model or into
+            any memory of this computer.
     """
     for remark in case.remarks:
         reporter.warning(remark)
@@ -93,6 +95,7 @@ def read(case: BatchCase, card: ModelCard, options: BatchOptions, reporter: Repo
     before = None
     with suppress(InputError):  # reading says it better
         before = rows.input_facts(case)
+    check_room(case)
     found = read_case(case, reporter, odd=options.odd)
     reporter.progress("read", 1)
     was_read = time.perf_counter()
@@ -257,10 +260,16 @@ def raise_if_all_fail(error: BaseException) -> None:
 
 
 def tell_failure(error: BaseException, case: BatchCase) -> BaseException:
-    """Write what nobody foresaw into the log, with where it happened and without identifiers."""
-    if not isinstance(error, MedContextError):
-        lines = "".join(traceback.format_exception(error))
-        logging.getLogger(__name__).error("Case %s failed:\n%s", case.id, scrub(lines, case))
+    """The error for the row. What nobody foresaw goes to the log, with where it happened and without identifiers."""
+    if isinstance(error, MedContextError):
+        return error
+    if ran_out_of_memory(error):
+        return ResourceError(
+            "Memory ran out, even with nothing beside this case and one window at a time.",
+            "Close other programs, give a region of interest, or work on a computer with more memory.",
+        )
+    lines = "".join(traceback.format_exception(error))
+    logging.getLogger(__name__).error("Case %s failed:\n%s", case.id, scrub(lines, case))
     return error
 
 

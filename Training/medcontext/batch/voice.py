@@ -75,7 +75,7 @@ class CaseReporter(Reporter):
 
 def size_in_words(count: float) -> str:
     """Bytes as people say them: 740 bytes, 3.1 MB, 12 GB."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if count >= unit:
             return f"{count / unit:.3g} {name}"
     return f"{count:.0f} bytes"

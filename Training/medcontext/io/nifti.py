@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Triple, Volume
-from medcontext.io.itk import Loaded, itk_affine, storable
+from medcontext.io.itk import DEFLATE_LIMIT, Loaded, itk_affine, storable
 from medcontext.io.packing import write_gzip
 
 _FIELDS_1 = {
@@ -39,7 +39,6 @@ _TYPES = {
 }  # fmt: skip
 _RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts millimetres to the right and anterior
 _AGREE_MM = 1e-3  # headers store float32, and ITK splits the matrix into directions and spacing
-_DEFLATE_LIMIT = 1040  # deflate shrinks at most 1032-fold: a header that claims more is damaged
 
 
 class _Header(NamedTuple):
@@ -136,7 +135,7 @@ def _read_voxels(stream: Any, header: _Header, path: Path, packed: bool) -> np.n
     channels = int(np.prod(header.sizes[3:], dtype=object))
     shape = (channels, *header.sizes[2::-1])
     claimed = int(np.prod(shape, dtype=object)) * header.dtype.itemsize
-    if claimed > path.stat().st_size * (_DEFLATE_LIMIT if packed else 1):
+    if claimed > path.stat().st_size * (DEFLATE_LIMIT if packed else 1):
         raise _damaged(path)
     array = np.empty(shape, header.dtype)
     target = array.data.cast("B")

@@ -11,8 +11,9 @@ import pytest
 
 from medcontext import io
 from medcontext.batch.case import BatchCase
-from medcontext.batch.memory import STAGES, MemoryGate, MemoryPlan, case_bytes, plan_memory
+from medcontext.batch.memory import STAGES, MemoryGate, MemoryPlan, case_bytes, check_room, plan_memory
 from medcontext.card_schema import ModelCard
+from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
 
 
@@ -78,6 +79,29 @@ def test_the_plan_says_how_many_cases_and_how_much(a_case: Callable[..., BatchCa
     assert asked.budget == 2_500_000_000
     assert "together at most 2.5 GB" in asked.sentence
     assert "up to 1 case at once" in MemoryPlan(1, 1, 1).sentence
+
+
+def test_one_case_beyond_the_plan_does_not_slow_down_the_others(
+    a_case: Callable[..., BatchCase], card: ModelCard
+) -> None:
+    small, large = a_case((20, 30, 40)), a_case((80, 90, 100))
+    size = case_bytes(small, card)
+    assert plan_memory([small, large], card, 10 * size) == MemoryPlan(6 * size, size, STAGES)
+    assert plan_memory([large], card, 10 * size).at_once == 1
+
+
+def test_a_case_larger_than_the_computer_is_refused_before_it_is_read(
+    a_case: Callable[..., BatchCase], tmp_path: Path
+) -> None:
+    check_room(a_case((20, 30, 40)))
+    check_room(BatchCase("gone", (tmp_path / "gone.nii.gz",)))
+    claims = tmp_path / "claims.mha"
+    claims.write_bytes(
+        b"ObjectType = Image\nNDims = 3\nDimSize = 99999 99999 99999\nElementType = MET_SHORT\n"
+        b"ElementDataFile = LOCAL\n"
+    )
+    with pytest.raises(InputError, match="at least 6 PB of memory"):
+        check_room(BatchCase("claims", (claims,)))
 
 
 def test_cases_enter_as_long_as_they_fit() -> None:

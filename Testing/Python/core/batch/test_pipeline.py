@@ -125,14 +125,30 @@ def test_a_case_that_ran_out_of_memory_is_tried_again_alone(
     assert rows["scan_1"]["time"] == max(row["time"] for row in rows.values())
 
 
+def test_cases_beyond_the_plan_come_last(
+    run: Run, tmp_path: Path, write_scans: Scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scans(tmp_path / "in", 1, shape=(60, 60, 60))
+    (tmp_path / "in" / "scan_0.nii.gz").rename(tmp_path / "in" / "a_large_one.nii.gz")
+    order: list[str] = []
+    wrap(monkeypatch, "read", lambda case: order.append(case.id))
+    assert run(3, memory_limit_gb=0.005).done == 4
+    assert order == ["scan_0", "scan_1", "scan_2", "a_large_one"]
+    warned = read_rows(tmp_path / "out")["a_large_one"]["warnings"]
+    assert any("it comes last, and nothing else is worked on beside it" in text for text in warned)
+
+
+@pytest.mark.parametrize(
+    "error", [ResourceError("Memory ran out with 3 classes.", "Close other programs."), MemoryError("1 GB")]
+)
 def test_a_case_for_which_memory_never_suffices_fails_alone(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     honest = stages.read
 
     def read(case: Any, *rest: Any) -> Any:
         if case.id == "scan_1":
-            raise ResourceError("Memory ran out with 3 classes.", "Close other programs.")
+            raise error
         return honest(case, *rest)
 
     monkeypatch.setattr(stages, "read", read)
@@ -141,6 +157,8 @@ def test_a_case_for_which_memory_never_suffices_fails_alone(
     assert (summary.done, summary.failed) == (2, 1)
     row = read_rows(tmp_path / "out")["scan_1"]
     assert row["error"]["kind"] == "resources"
+    assert row["error"]["message"].startswith("Memory ran out")
+    assert "Close other programs" in row["error"]["hint"]
     assert stages.LESS_MEMORY in row["warnings"]
 
 

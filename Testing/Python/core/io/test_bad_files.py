@@ -72,6 +72,33 @@ def test_packed_text_with_the_name_of_an_image(tmp_path: Path) -> None:
     assert "not a NIfTI file" in refused(path)
 
 
+NRRD = (
+    "NRRD0004\ntype: float\ndimension: 3\nspace: left-posterior-superior\nsizes: 99999 99999 99999\n"
+    "space directions: (1,0,0) (0,1,0) (0,0,1)\nkinds: domain domain domain\nendian: little\n"
+    "encoding: {}\nspace origin: (0,0,0)\n\n"
+)
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nCompressedData = {}\nDimSize = 99999 99999 99999\n"
+    "ElementType = MET_FLOAT\nElementDataFile = LOCAL\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("raw.nrrd", NRRD.format("raw")),
+        ("packed.nrrd", NRRD.format("gzip")),
+        ("raw.mha", META.format("False")),
+        ("packed.mha", META.format("True")),
+    ],
+)
+def test_a_header_that_claims_more_than_its_file_can_hold_costs_no_memory(
+    tmp_path: Path, name: str, header: str
+) -> None:
+    (tmp_path / name).write_bytes(header.encode() + gzip.compress(bytes(1000)))
+    assert "truncated, damaged" in refused(tmp_path / name)
+
+
 def test_missing(good: Path) -> None:
     good.unlink()
     assert "does not exist" in refused(good)
