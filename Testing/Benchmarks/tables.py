@@ -216,6 +216,29 @@ def batch_many_table() -> str:
     return "\n".join([f"| {facts['cases']} cases | |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
 
 
+def batch_cluster_table() -> str:
+    """Two workers beside one on the same cores, and what killing workers cost."""
+    speed, killed = read("batch_cluster_speed"), read("batch_cluster_kills")
+    seconds = speed["median_seconds"]
+    both = seconds["two workers, one thread each"]
+    lines = [
+        f"| {speed['cases']} cases on {speed['conditions']['cores']} cores | seconds | beside two workers |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {name} | {value:.1f} | {value / both:.2f} |" for name, value in seconds.items()]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"| {killed['cases']} cases on two workers | |",
+            "|---|---|",
+            f"| runs with a worker killed at a random instant | {len(killed['runs'])} |",
+            f"| workers killed | {killed['kills']} |",
+            f"| cases lost | {killed['lost_cases']} |",
+        ]
+    )
+
+
 def learn_speed_table() -> str:
     """How long Learn makes a person wait."""
     rows = read("learn_speed")["seconds"]
@@ -242,6 +265,7 @@ TABLES = {
     "suggest": suggest_table,
     "batch_speed": batch_speed_table,
     "batch_many": batch_many_table,
+    "batch_cluster": batch_cluster_table,
     "draws": draws_table,
     "finetune": finetune_table,
     "learn_speed": learn_speed_table,
