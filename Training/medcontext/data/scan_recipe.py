@@ -48,13 +48,14 @@ class Recipe:
 
     def key(self) -> str:
         """Everything that changes an array; names do not."""
-        channels = [(channel.modality, channel.intensity.model_dump_json()) for channel in self.channels]
+        channels = [channel.intensity.model_dump_json() for channel in self.channels]
         sizes = (self.spacing, self.orientation, self.region, self.fewest, self.foreground, self.resize)
         return repr((channels, sizes, self.resample.separate_z))
 
     def odd(self, image: Volume) -> str:
-        """What makes an image unlikely for the modality of a channel; else empty."""
-        return odd_values(image, [(channel.name, channel.modality) for channel in self.channels])
+        """Why an image does not suit a channel that is scaled as CT; else empty. Others may be of any modality."""
+        kinds = ["CT" if channel.intensity.kind == "ct" else "" for channel in self.channels]
+        return odd_values(image, [(c.name, kind) for c, kind in zip(self.channels, kinds, strict=True)])
 
     def apply(self, image: Volume) -> tuple[np.ndarray, bool]:
         """Prepare a scan.

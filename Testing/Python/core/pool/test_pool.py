@@ -210,15 +210,18 @@ def test_nothing_is_learnt_from_a_copy_of_what_is_watched(folder: Path, scan: Sc
     assert pool.ready() == [0]
 
 
-def test_what_is_unlikely_for_the_modality_is_told(folder: Path, pool_of: Pools, heard: Listener) -> None:
+def test_what_does_not_look_like_ct_is_told_where_it_is_scaled_as_ct(
+    folder: Path, pool_of: Pools, heard: Listener
+) -> None:
     reporter, said = heard
-    ct = Channel(
-        name="CT", modality="CT", intensity=Intensity(kind="ct", low=-900, high=900, mean=0, std=300)
-    )
-    pool = pool_of(folder / "s0.nii.gz", channels=(ct,), reporter=reporter)
-    pool.ready()
-    pool.tell()
-    assert "1 scans may be of another kind: s0 (Channel CT does not look like a CT" in said[0][1]
+    ct = Intensity(kind="ct", low=-900, high=900, mean=0, std=300)
+    for intensity in (Intensity(), ct):
+        channel = Channel(name="image", modality="CT", intensity=intensity)
+        pool = pool_of(folder / "s0.nii.gz", channels=(channel,), reporter=reporter)
+        pool.ready()
+        pool.tell()
+    assert len(said) == 1
+    assert "1 scans may be of another kind: s0 (Channel image does not look like a CT" in said[0][1]
 
 
 def test_values_that_half_precision_cannot_hold_are_refused_not_stored_as_infinite(
