@@ -82,15 +82,16 @@ def _draw_scores(records: Records, axes: Axes) -> None:
 
 
 def _draw_signal(records: Records, name: str, axes: Axes) -> None:
-    for shown, style in ((name, "o-"), (REFERENCES.get(name), "--")):
-        if shown is None:
-            continue
-        steps, values = _points([r for r in records if "signals" in r], "signals", shown)
-        color = "C0" if shown == name else "0.4"
-        axes.plot(steps, values, style, markersize=3, linewidth=1.2, color=color)
-    axes.set(xlabel="step", ylim=(0, None))
-    dashed = f"\n(dashed: {_words(REFERENCES[name])})" if name in REFERENCES else "\n"
-    axes.set_title(f"{_words(name)}{dashed}", fontsize=9)
+    looks = [r for r in records if "signals" in r]
+    steps, values = _points(looks, "signals", name)
+    axes.plot(steps, values, "o-", markersize=3, linewidth=1.2)
+    highest, title = max(values, default=0.0), f"{_words(name)}\n"
+    if name in REFERENCES:
+        steps, values = _points(looks, "signals", REFERENCES[name])
+        axes.plot(steps, values, "--", linewidth=1.2, color="0.4")
+        highest, title = max([highest, *values]), f"{title}(dashed: {_words(REFERENCES[name])})"
+    axes.set(xlabel="step", ylim=(0, 1.1 * highest if highest > 0 else None))
+    axes.set_title(title, fontsize=9)
     axes.tick_params(labelsize=8)
 
 
