@@ -1,79 +1,93 @@
-"""From scans without labels to a model, through the panel: the real commands in their own processes, on real crops."""
+"""From scans without labels to a segmentation: pre-training killed and restarted, training from it, segmenting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from harness.missing import missing_for_gui
+import medcontext
+from medcontext import jobs
+from medcontext.io import read_labelmap, read_volume
 
-MISSING = missing_for_gui()
-pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
+SAMPLE = Path(medcontext.__file__).parent / "resources" / "samples" / "hippocampus"
+CPU = ["--device", "cpu", "--precision", "fp32"]
+FEW = ["--set", "projector.hidden=16", "--set", "projector.out=16", "--set", "random_crops=2"]
+UNSEEN = SAMPLE / "images" / "hippocampus_394.nii.gz"
 
-MINUTES = 0.05
-"""So short that the least number of steps is done."""
-DEADLINE = 600.0
-"""Generous: nothing here is about time, and a busy machine is several times slower."""
-
-
-def text(label: Any) -> str:
-    return str(label.text).replace("\u200b", "")
+Run = Callable[..., dict[str, Any]]
 
 
-def waitForResult(part: Any) -> None:
-    from harness.panel import waitUntil
+@pytest.fixture
+def medcontext_command(own_home: Path) -> Iterator[Run]:
+    """Runs the command in a process of its own and gives its last event; ends the jobs that it started."""
 
-    assert waitUntil(lambda: not part.job.active and not part._timer.active, DEADLINE)
-    assert part.job.result is not None, text(part.ui.verdictLabel)
+    def run(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "medcontext", *map(str, arguments), "--json"],
+            env=os.environ | {"MEDCONTEXT_HOME": str(own_home), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == code, done.stderr
+        last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return last
+
+    yield run
+    for job in jobs.list_jobs():
+        if job.active:
+            jobs.kill(job.folder)
 
 
-def test_pre_train_close_slicer_reopen_and_fine_tune_from_the_encoder(
-    slicer_window: Callable[..., Any], own_home: Path
-) -> None:
-    from harness.learning import SAMPLE
-    from harness.panel import waitUntil
+def wait_for(job: Path, condition: Callable[[jobs.Job], object], seconds: float = 300) -> jobs.Job:
+    end = time.monotonic() + seconds
+    while not condition(now := jobs.read(job)):
+        assert now.active, now
+        assert time.monotonic() < end, now
+        time.sleep(0.1)
+    return now
 
-    panel = slicer_window()
-    panel.settings.pretrainingMinutes = panel.settings.trainingMinutes = str(MINUTES)
-    panel.learn.cases.chooser.choose(SAMPLE)
-    panel.learn.refresh()
-    panel.ui.pretrainSection.collapsed = False
-    part = panel.learn.pretrain
-    assert part.ui.startButton.enabled, text(part.ui.trainingStatusLabel)
-    part.ui.startButton.click()
-    output = part.job.task.output
-    assert waitUntil(lambda: (output / "training").exists() or not part.job.active, DEADLINE)
 
-    panel = slicer_window()
-    part = panel.learn.pretrain
-    assert part.job is not None
-    waitForResult(part)
-    told = text(part.ui.verdictLabel)
-    assert "finds the place of a crop" in told
-    assert "held-out" in told
-    assert "is ready" in told
-    assert {"position_accuracy", "chance", "prediction_loss", "best_constant"} <= set(part.job.scores.names)
-    assert {value for _step, value in part.job.scores.values("chance")} == {1 / 9}
-    assert part.ui.previewLabel.visible
-    encoder = part.job.result.card
-    assert (encoder.kind, encoder.labels, encoder.folder) == (
-        "encoder",
-        (),
-        own_home / "models" / output.name,
-    )
-    assert encoder.title not in [
-        panel.ui.modelSelector.itemText(k) for k in range(panel.ui.modelSelector.count)
-    ]
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX matter")
+def test_pretrain_train_segment(tmp_path: Path, medcontext_command: Run) -> None:
+    encoder, model = tmp_path / "encoder", tmp_path / "model"
+    kept = encoder / "training" / "checkpoint.pt"
+    often = ["--set", "engine.checkpoint_seconds=0.1"]
+    command = ["pretrain", "--data", SAMPLE / "images", "-o", encoder, "--steps", 30, *CPU, *FEW, *often]
+    job = Path(medcontext_command(*command, "--detach")["folder"])
+    running = wait_for(job, lambda job: kept.exists() and (job.step or 0) >= 3)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    assert wait_for(job, lambda job: not job.active).state == "lost"
+    assert not (encoder / "model.json").exists()
+    medcontext_command("jobs", "restart", job.name)
+    done = wait_for(job, lambda job: not job.active)
+    assert done.state == "finished", done.message
+    assert done.result is not None
+    assert done.result["signals"]["chance"] == pytest.approx(1 / 9)
+    assert "held-out scan" in done.result["sentence"]
+    assert json.loads((encoder / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 30
 
-    part.ui.resultButton.click()
-    fineTune = panel.learn.fineTune
-    assert fineTune.options.parent == encoder
-    fineTune.ui.startButton.click()
-    waitForResult(fineTune)
-    model = panel.learn.context.chosenModel()
-    assert model == fineTune.job.result.card
-    assert (model.parent_id, model.network) == (encoder.id, encoder.network)
-    assert model.labels == ("Anterior", "Posterior")
+    refused = medcontext_command("segment", UNSEEN, "-m", encoder, "-o", tmp_path / "none", *CPU, code=2)
+    assert "encoder" in refused["message"]
+    other = ["train", "--data", SAMPLE, "-o", model, "--init-from", encoder]
+    assert "dynunet" in medcontext_command(*other, "--network", "unetr", code=2)["message"]
+
+    trained = medcontext_command(*other, "--method", "supervised", "--steps", 5, *CPU)
+    assert trained["parent"]["id"] == "encoder"
+    medcontext_command("segment", UNSEEN, "-m", model, "-o", tmp_path / "out", *CPU)
+    result = next((tmp_path / "out").glob("*.nii.gz"))
+    labels, image = read_labelmap(result), read_volume(UNSEEN)
+    assert labels.shape == image.shape
+    assert np.isin(labels.array, (0, 1, 2)).all()
