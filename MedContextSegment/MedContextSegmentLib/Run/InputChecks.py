@@ -238,5 +238,7 @@ def _spacingFindings(geometry: Geometry, card: CardSummary) -> list[Finding]:
     if all(a / SPACING_FACTOR <= s <= b * SPACING_FACTOR for s, a, b in limits):
         return []
     text = _("The image has a spacing of {spacing} mm, the model was trained on {low} to {high} mm.")
+    if sizesText(low) == sizesText(high):
+        text = _("The image has a spacing of {spacing} mm, the model was trained on {low} mm.")
     sizes = {"spacing": sizesText(spacing), "low": sizesText(low), "high": sizesText(high)}
     return [Finding(WARNING, text.format(**sizes), _("Look closely at the result."))]

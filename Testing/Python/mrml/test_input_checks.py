@@ -127,9 +127,7 @@ def test_errors_are_the_ones_the_worker_would_raise() -> None:
 
 def test_unusual_spacing_and_a_small_image_are_warned_of() -> None:
     texts = [finding.text for finding in check([makeVolume((12, 18, 12), 3.0)], CARD)]
-    assert texts == [
-        "The image has a spacing of 3 x 3 x 3 mm, the model was trained on 1 x 1 x 1 to 1 x 1 x 1 mm."
-    ]
+    assert texts == ["The image has a spacing of 3 x 3 x 3 mm, the model was trained on 1 x 1 x 1 mm."]
     (finding,) = check([makeVolume((10, 50, 35))], CARD)
     assert (finding.severity, finding.text) == (
         "warning",

@@ -57,8 +57,8 @@ def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Repor
         s < a / SPACING_FACTOR or s > b * SPACING_FACTOR for s, a, b in zip(spacing, low, high, strict=True)
     ):
         reporter.warning(
-            f"The image has a spacing of {_sizes(spacing)} mm, the model was trained on {_sizes(low)} to "
-            f"{_sizes(high)} mm: look closely at the result."
+            f"The image has a spacing of {_sizes(spacing)} mm, the model was trained on {_span(low, high)} mm: look closely "
+            "at the result."
         )
 
 
@@ -110,3 +110,8 @@ def check_prepared(array: np.ndarray) -> None:
 def _sizes(values: Sequence[float]) -> str:
     """Numbers along ``(K, J, I)`` as people write them: the first image axis first."""
     return " x ".join(f"{value:.3g}" for value in reversed(values))
+
+
+def _span(low: Sequence[float], high: Sequence[float]) -> str:
+    """From one size to another; said once where they are the same."""
+    return " to ".join(dict.fromkeys([_sizes(low), _sizes(high)]))
