@@ -125,6 +125,15 @@ def test_header_that_claims_more_than_the_file_can_hold(tmp_path: Path) -> None:
     assert "damaged" in refused(path)
 
 
+@pytest.mark.parametrize("offset", [np.nan, np.inf, -1e30])
+def test_header_that_does_not_say_where_the_voxels_begin(tmp_path: Path, offset: float) -> None:
+    path = tmp_path / "a.nii"
+    io.write_volume(path, Volume(np.ones((1, 4, 4, 4), np.uint8), Geometry.from_spacing((4, 4, 4))))
+    content = path.read_bytes()
+    path.write_bytes(content[:108] + np.float32(offset).tobytes() + content[112:])
+    assert "damaged" in refused(path)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_voxels_that_are_no_numbers(tmp_path: Path, ending: str, value: float) -> None:

@@ -11,6 +11,7 @@ import pytest
 from medcontext import io
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
+from medcontext.io.names import sources_of
 
 
 def image(path: Path) -> None:
@@ -68,3 +69,12 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
         io.find_images(tmp_path)
     with pytest.raises(InputError, match="not a folder"):
         io.find_images(tmp_path / "none")
+
+
+def test_folders_of_labels_beside_the_images_are_passed_over(tmp_path: Path) -> None:
+    for place in ("imagesTr", "labelsTr", "Masks"):
+        (tmp_path / place).mkdir()
+        image(tmp_path / place / "a.nii.gz")
+    found, left_out = sources_of([tmp_path])
+    assert [source.paths for source in found] == [(tmp_path / "imagesTr" / "a.nii.gz",)]
+    assert left_out == []
