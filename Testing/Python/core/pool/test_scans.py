@@ -50,9 +50,12 @@ def test_scans_in_folders_and_those_below_are_found_and_hidden_ones_are_not(
     assert ids(pooled_scans([folder])) == ["a", "s0", "s0_2", "s1", "s2", "s3", "s4", "s5"]
 
 
-def test_a_dicom_series_is_its_folder(folder: Path, shared_data: Path) -> None:
-    found = pooled_scans([folder, shared_data / "dicom_oddities"], channels=1)
-    assert any(len(s.paths) == 1 and s.paths[0].is_dir() for s in found.scans if "s0" not in s.id)
+def test_a_dicom_series_is_its_folder(folder: Path, shared_data: Path, recipe: Callable[..., Recipe]) -> None:
+    shutil.copytree(shared_data / "dicom_oddities" / "mr_hippocrop_study1", folder / "p1" / "mr")
+    found = pooled_scans([folder])
+    series = [scan for scan in found.scans if scan.paths == (folder / "p1" / "mr",)]
+    assert [scan.id for scan in series] == ["p1_mr"]
+    assert ScanPool(series, recipe()).ready() == [0]
 
 
 def test_labels_beside_the_images_are_never_scans(
