@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 
 from medcontext.data.apart import free_cases, scored_cases, voxels_of
@@ -23,6 +24,8 @@ from medcontext.io.names import ImageSource, unique
 
 ABOVE = 3
 """Folders above a given one in which a case store is looked for that it may belong to."""
+UNKNOWN = "unknown"
+"""Modality, and name, of a channel of which nobody says more."""
 _LOOK = 1 << 16
 """Bytes in the middle of a file by which copies are suspected."""
 
@@ -65,7 +68,7 @@ class Scans:
 
     Attributes:
         scans: what may be learnt from.
-        channels: as (name, modality): of the first case store, else one of unknown modality.
+        channels: as (name, modality): of the first case store, else of unknown modality.
         apart: hashes of the voxels of images that are kept for scoring or excluded; copies of them may lie anywhere.
     """
 
@@ -105,11 +108,12 @@ def pooled_scans(
             f"Every scan of {_named(places)} is kept for scoring or excluded.", "Add other scans."
         )
     if channels is None:
-        _check_channels(scans, reporter)
+        channels = _common_channels(scans, reporter)
     apart = voxels_of([*scored, *(scan.case for scan in excluded)])
     for store in found.stores:
         apart |= store.kept_apart
-    names = [channel for store in found.stores[:1] for channel in store.channels] or channels_from([], {})
+    names = [channel for store in found.stores[:1] for channel in store.channels]
+    names = names or channels_from([], {str(number): UNKNOWN for number in range(channels)})
     return Scans(tuple(_without_copies(scans, reporter)), tuple(names), apart)
 
 
@@ -164,8 +168,12 @@ def _split_off(scans: Sequence[Scan], exclude: Collection[str]) -> tuple[list[Sc
     return [s for s in scans if not chosen[s.id]], [s for s in scans if chosen[s.id]]
 
 
-def _check_channels(scans: Sequence[Scan], reporter: Reporter) -> None:
-    """Refuse scans of different numbers of channels, as far as headers tell; a broken file is left out later."""
+def _common_channels(scans: Sequence[Scan], reporter: Reporter) -> int:
+    """Number of channels of all scans, as far as headers tell; a broken file is left out later.
+
+    Raises:
+        InputError: they differ.
+    """
     first: tuple[int, Scan] | None = None
     for number, scan in enumerate(scans):
         reporter.check_cancelled()
@@ -182,23 +190,15 @@ def _check_channels(scans: Sequence[Scan], reporter: Reporter) -> None:
                 "Leave one of them out with --exclude, or give folders of one kind.",
             )
     reporter.progress("look at scans", 1.0)
+    return 1 if first is None else first[0]
 
 
 def _without_copies(scans: Sequence[Scan], reporter: Reporter) -> list[Scan]:
-    """The scans without those whose files are copies of others before them."""
-    suspects: dict[str, list[Scan]] = {}
-    for scan in scans:
-        with suppress(InputError, OSError):  # preparing it says so
-            suspects.setdefault(_glimpse(scan.paths), []).append(scan)
-    copies = set()
-    for alike in suspects.values():
-        seen = set[str]()
-        for scan in alike if len(alike) > 1 else []:
-            reporter.check_cancelled()
-            with suppress(InputError):
-                content = scan.content_hash()
-                copies |= {scan.id} if content in seen else set()
-                seen.add(content)
+    """The scans without those whose files are copies of others before them: whole files are read of suspects only."""
+    groups = [list(scans)]
+    for look in (_sizes, _glimpse, Scan.content_hash):
+        groups = [alike for group in groups for alike in _alike(group, look, reporter)]
+    copies = {scan.id for group in groups for scan in group[1:]}
     if copies:
         reporter.info(
             f"{len(copies)} scans are copies of others and were left out: {shortened(sorted(copies), 4)}."
@@ -206,16 +206,26 @@ def _without_copies(scans: Sequence[Scan], reporter: Reporter) -> list[Scan]:
     return [scan for scan in scans if scan.id not in copies]
 
 
-def _glimpse(paths: Sequence[Path]) -> str:
-    """What is equal for copies: sizes, and what is written in the middle of one file."""
-    files = [file for path in paths for file in files_of(path)]
-    sizes = [file.stat().st_size for file in files]
-    if not all(sizes):
-        return str(paths)  # empty files are broken, not copies
-    middle = len(files) // 2
-    with files[middle].open("rb") as stream:
-        stream.seek(sizes[middle] // 2)
-        return f"{sorted(sizes)}{hashlib.sha256(stream.read(_LOOK)).hexdigest()}"
+def _alike(scans: Iterable[Scan], look: Callable[[Scan], str], reporter: Reporter) -> list[list[Scan]]:
+    """The scans that look the same as others, together with them."""
+    groups: dict[str, list[Scan]] = {}
+    for scan in scans:
+        reporter.check_cancelled()
+        with suppress(InputError, OSError):  # preparing it says so
+            groups.setdefault(look(scan), []).append(scan)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _sizes(scan: Scan) -> str:
+    sizes = [file.stat().st_size for path in scan.paths for file in files_of(path)]
+    return str(sorted(sizes)) if all(sizes) else scan.id  # empty files are broken, not copies
+
+
+def _glimpse(scan: Scan) -> str:
+    files = [file for path in scan.paths for file in files_of(path)]
+    with files[len(files) // 2].open("rb") as stream:
+        stream.seek(stream.seek(0, SEEK_END) // 2)
+        return hashlib.sha256(stream.read(_LOOK)).hexdigest()
 
 
 def _memory() -> Path:

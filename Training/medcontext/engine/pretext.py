@@ -104,7 +104,7 @@ class PretextBatches(Generic[B]):
                 self.waiting.waited_s += given - asked
                 self._pool.tell_first()
                 count = clock_at(step, total, stages, self._seed).stage.unlabelled
-                until = min(total, step + 1 + -(-SCANS_AHEAD // count))
+                until = min(total, step + 1 + -(-SCANS_AHEAD // len(self._shard.samples(count))))
                 for later in range(max(read, step + 1), until if self._pool.unread else 0):
                     readers.submit(self._volumes, later, count)
                 read = until
