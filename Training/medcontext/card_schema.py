@@ -11,8 +11,6 @@ from medcontext.labels import LabelSet
 from medcontext.plan import Channel, NetworkSpec, ResamplePlan, Size, Spacing
 
 SCHEMA_VERSION = 1
-IMPORTED = "imported"
-"""Method of an encoder that other software trained: nothing is known of its images but the number of channels."""
 
 
 class InputRange(StrictModel):

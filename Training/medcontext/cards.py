@@ -20,6 +20,8 @@ from medcontext.labels import default_color
 
 MODEL_FILE = "model.json"
 TRAINING_FOLDER = "training"
+IMPORTED = "imported"
+"""Method of an encoder that other software trained: of its images only the number of channels is known."""
 READABLE_SCHEMA = 1
 """Newest ``schema_version`` of model.json that this program reads, as in ``card_schema``."""
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medcontext.cards import IMPORTED
 from medcontext.cli.console import session
 from medcontext.cli.options import Json
 from medcontext.errors import InputError
 
+if TYPE_CHECKING:
+    from medcontext.card_schema import ModelCard
+
 app = typer.Typer(help="See, check, bring in, hand on and remove models.", no_args_is_help=True)
+
+SEGMENTATION = "segmentation"
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Id in the library, or a folder.")]
 
@@ -36,7 +42,7 @@ def list_models(as_json: Json = False) -> None:
                 card.id,
                 card.version,
                 card.title,
-                ", ".join(card.labels),
+                ", ".join(card.labels) if card.kind == SEGMENTATION else f"({card.kind})",
                 _where(card.bundled),
                 card.problem or "",
             )
@@ -51,7 +57,8 @@ def list_models(as_json: Json = False) -> None:
         console.result(
             models=[
                 {"id": card.id, "version": card.version, "title": card.title, "labels": list(card.labels)}
-                | {"folder": str(card.folder), "bundled": card.bundled, "problem": card.problem}
+                | {"kind": card.kind, "folder": str(card.folder)}
+                | {"bundled": card.bundled, "problem": card.problem}
                 for card in cards
             ]
         )
@@ -70,21 +77,36 @@ def show(model: ModelName, as_json: Json = False) -> None:
 
         folder = resolve(model)
         card = read_card(folder)
-        rows = [
-            ("Title", card.title),
-            ("Id", f"{card.id} {card.version}"),
-            ("Folder", folder.absolute()),
-            ("Images", ", ".join(f"{c.name} ({c.modality})" for c in card.input.channels)),
-            ("Spacing", " x ".join(f"{s:.3g}" for s in card.input.spacing) + " mm"),
-            ("Field of view", _extent(card.input.range.field_of_view)),
-            ("Labels", ", ".join(f"{label.value} {label.name}" for label in card.label_set)),
-            ("Network", card.network.name),
-            ("Method", card.method),
-            ("Learnt from", f"{card.training.shots} annotated, {card.training.unlabelled} other scans"),
-            ("Licence", card.license),
-        ]
-        console.table(["", ""], rows)
+        console.table(["", ""], _facts(card, folder))
         console.result(folder=str(folder.absolute()), card=card.model_dump(mode="json"))
+
+
+def _facts(card: ModelCard, folder: Path) -> list[tuple[str, object]]:
+    """What ``show`` says of a model; of an encoder that other software trained nobody knows the images."""
+    spec, record = card.input, card.training
+    images: list[tuple[str, object]] = [
+        ("Images", ", ".join(f"{c.name} ({c.modality})" for c in spec.channels)),
+        ("Spacing", " x ".join(f"{s:.3g}" for s in spec.spacing) + " mm"),
+        ("Field of view", _extent(spec.range.field_of_view)),
+    ]
+    learnt = ("Learnt from", f"{record.shots} annotated, {record.unlabelled} other scans")
+    if card.kind == SEGMENTATION:
+        finds = ("Labels", ", ".join(f"{label.value} {label.name}" for label in card.label_set))
+    else:
+        finds = ("Kind", f"{card.kind}: segments nothing by itself")
+    if card.method == IMPORTED:
+        images, learnt = images[:1], ("From", ", ".join(f"{k}: {v}" for k, v in record.config.items()))
+    return [
+        ("Title", card.title),
+        ("Id", f"{card.id} {card.version}"),
+        ("Folder", folder.absolute()),
+        *images,
+        finds,
+        ("Network", card.network.name),
+        ("Method", card.method),
+        learnt,
+        ("Licence", card.license),
+    ]
 
 
 def _extent(limits: tuple[tuple[float, ...], tuple[float, ...]]) -> str:
@@ -109,15 +131,37 @@ def verify(model: ModelName, as_json: Json = False) -> None:
 
 @app.command("import")
 def import_model(
-    archive: Annotated[Path, typer.Argument(help="A model as .zip, or its folder.")], as_json: Json = False
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A model as .zip or as its folder; or Swin UNETR weights of VoCo or MONAI, as a file.",
+        ),
+    ],
+    model_id: Annotated[
+        str | None, typer.Option("--id", help="Id in the library.", show_default=False)
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title in lists.", show_default=False)] = None,
+    as_json: Json = False,
 ) -> None:
-    """Bring a model into the library."""
-    with session(as_json) as console:
-        from medcontext.library import import_archive
+    """Bring a model into the library, or weights of another program as an encoder to start from.
 
-        folder = import_archive(archive)
-        console.say(f"Imported as {folder.name}")
-        console.result(id=folder.name, folder=str(folder.absolute()))
+    What it is, its content says. Nothing in it is executed.
+    """
+    with session(as_json) as console:
+        from medcontext.library import import_model as bring
+        from medcontext.library import read_card
+
+        imported = bring(source, model_id, title)
+        folder, report = imported.folder, imported.report
+        card = read_card(folder)
+        if report is not None:
+            console.say(report.sentence(source.name))
+        console.say(f"Imported as {card.id}")
+        if card.kind == "encoder":
+            console.say(f"Start from it: medcontext train --init-from {card.id} --data STORE -o MODEL")
+        transfer = None if report is None else report.to_json()
+        console.result(id=card.id, kind=card.kind, folder=str(folder.absolute()), transfer=transfer)
 
 
 @app.command()

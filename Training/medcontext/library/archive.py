@@ -39,12 +39,13 @@ _STORED = (".safetensors", ".png")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
-def import_archive(source: Path, id: str | None = None) -> Path:
+def import_archive(source: Path, id: str | None = None, title: str | None = None) -> Path:
     """Bring a model (a zip, or a folder) into the user's library; it appears there only when all is well.
 
     Args:
         source: a zip made by :func:`export_archive` or by hand, or a model folder.
         id: the library id to give it; its own when None.
+        title: the title to give it; its own when None.
 
     Returns:
         Its folder in the library. A model that is there already (same id, version and weights) is left alone.
@@ -67,10 +68,11 @@ def import_archive(source: Path, id: str | None = None) -> Path:
                 raise InputError(
                     f"{source} was not imported: {finding.message.replace(str(folder), source.name)}"
                 )
-        if id is not None:
-            card = ModelCard.parse(read_card(folder).model_dump(mode="json") | {"id": id}, "The id")
+        names = {key: value for key, value in (("id", id), ("title", title)) if value is not None}
+        if names:
+            card = ModelCard.parse(read_card(folder).model_dump(mode="json") | names, "The id or title")
             write_file(folder / MODEL_FILE, card_json(card))
-        return _place(folder, read_card(folder))
+        return place_in_library(folder, read_card(folder))
 
 
 def export_archive(model: str | Path, path: Path, *, replace: bool = False) -> Path:
@@ -203,8 +205,15 @@ def _is_system_file(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
 
 
-def _place(folder: Path, card: ModelCard) -> Path:
-    """Move a checked model into the library, beside other versions of the same id."""
+def place_in_library(folder: Path, card: ModelCard) -> Path:
+    """Move a checked model into the user's library, beside other versions of the same id.
+
+    Returns:
+        Its folder there. A model that is there already (same id, version and weights) is left alone.
+
+    Raises:
+        InputError: another model has this id and version.
+    """
     same = [c for c in list_cards() if (c.id, c.version, c.bundled) == (card.id, card.version, False)]
     for other in same:
         if other.problem is None and read_card(other.folder).weights == card.weights:

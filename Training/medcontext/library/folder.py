@@ -57,6 +57,12 @@ def checked_name(name: str) -> PurePosixPath:
     return path
 
 
+def identifier(name: str) -> str:
+    """A library id made from the name of a file or folder."""
+    text = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")
+    return text[:64] or "model"
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     digest = hashlib.sha256()

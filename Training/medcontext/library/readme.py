@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medcontext.card_schema import IMPORTED, ModelCard
+from medcontext.card_schema import ModelCard
+from medcontext.cards import IMPORTED
 from medcontext.labels import Label
 from medcontext.library.read import weights_files
 

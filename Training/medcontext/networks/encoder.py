@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from medcontext.errors import InputError
 from medcontext.networks.base import SegmentationNetwork
+
+NAMED = 3
+"""So many tensors are named in a sentence."""
 
 LEAST_SHARE = 0.5
 """An encoder of which less fits is of another network: what is left of it is no start."""
@@ -37,6 +40,16 @@ class TransferReport:
     def share(self) -> float:
         """Share of the network's encoder that fits, 0..1, counted in tensors."""
         return len(self.matched) / self.tensors
+
+    def sentence(self, source: str) -> str:
+        """What fits and what does not, for a person; ``source`` is what the weights are called."""
+        parts = [f"{len(self.matched)} of {self.tensors} tensors of the encoder come from {source}"]
+        if self.missing:
+            parts.append(f"{len(self.missing)} are not in it and start anew ({_some(self.missing)})")
+        if self.unmatched:
+            named = [f"{name}: {reason}" for name, reason in self.unmatched]
+            parts.append(f"{len(self.unmatched)} in it do not fit ({_some(named)})")
+        return "; ".join(parts) + "."
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -115,6 +128,10 @@ def load_encoder(
         )
     network.load_state_dict({name: state[name] for name in report.matched}, strict=False)
     return report
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _unfit(given: Tensor, mine: Tensor | None) -> str:

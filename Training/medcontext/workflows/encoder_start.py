@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,6 @@ Origin = LoadedModel | LoadedEncoder
 
 TRANSFER_FILE = "transfer.json"
 """In the folder ``training`` of a model: which tensors it took over from its encoder."""
-
-NAMED = 3
-"""So many tensors are named at the terminal; all are in the file."""
 
 
 def is_encoder(model: str | Path) -> bool:
@@ -101,19 +97,9 @@ def take_over(
     facts = {"encoder": encoder.card.id, "sha256": encoder.sha256} | report.to_json()
     with replacing(folder / TRANSFER_FILE) as scratch:
         scratch.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    reporter.info(told(report, encoder.card.title), transfer=facts)
+    told = report.sentence(f"'{encoder.card.title}'")
+    reporter.info(f"{told} The decoder starts anew.", transfer=facts)
     return report
-
-
-def told(report: TransferReport, title: str) -> str:
-    """What was taken over, for a person."""
-    parts = [f"{len(report.matched)} of {report.tensors} tensors of the encoder come from '{title}'"]
-    if report.missing:
-        parts.append(f"{len(report.missing)} are not in it and start anew ({_some(report.missing)})")
-    if report.unmatched:
-        named = [f"{name}: {reason}" for name, reason in report.unmatched]
-        parts.append(f"{len(report.unmatched)} in it do not fit ({_some(named)})")
-    return "; ".join(parts) + ". The decoder starts anew."
 
 
 def read_transfer(model: Path) -> dict[str, Any] | None:
@@ -127,7 +113,3 @@ def read_transfer(model: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return facts
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -10,9 +10,10 @@ from medcontext.config import StrictModel
 from medcontext.data.pool import ScanPool
 from medcontext.engine.run import Outcome
 from medcontext.library import LoadedEncoder
+from medcontext.library.folder import identifier
 from medcontext.plan import Plan
 from medcontext.workflows.pretrain_request import PretrainRequest
-from medcontext.workflows.training_card import UNSPECIFIED, identifier, software
+from medcontext.workflows.training_card import UNSPECIFIED, software
 
 
 def encoder_card(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from medcontext.data.store import CaseStore
 from medcontext.engine.run import Outcome
 from medcontext.engine.validation import helped_by_largest_component
 from medcontext.errors import InputError
+from medcontext.library.folder import identifier
 from medcontext.plan import Plan
 from medcontext.workflows.begun import Begun
 from medcontext.workflows.encoder_start import Origin
@@ -135,12 +135,6 @@ def _unlabelled_hashes(data: PreparedData, begun: Begun, outcome: Outcome) -> li
     hashes = [text for case in data.unlabelled for text in (case.content_hash, case.voxels)]
     hashes += [text for case in begun.unlabelled for text in (case.image, case.voxels)]
     return sorted({*hashes} - {""})
-
-
-def identifier(name: str) -> str:
-    """A library id made from a folder name."""
-    text = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")
-    return text[:64] or "model"
 
 
 def software() -> dict[str, str]:
