@@ -57,8 +57,8 @@ def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Repor
         s < a / SPACING_FACTOR or s > b * SPACING_FACTOR for s, a, b in zip(spacing, low, high, strict=True)
     ):
         reporter.warning(
-            f"The image has a spacing of {_sizes(spacing)} mm, the model was trained on {_span(low, high)} mm: look closely "
-            "at the result."
+            f"The image has a spacing of {_sizes(spacing)} mm, the model was trained on {_span(low, high)} mm: look "
+            "closely at the result."
         )
 
 
