@@ -159,7 +159,10 @@ Network = Annotated[
         show_default=False,
     ),
 ]
-Size = Annotated[SizeName, typer.Option(help="Size of the network.", rich_help_panel=METHOD)]
+Size = Annotated[
+    SizeName | None,
+    typer.Option(help="Size of the network: small by default.", rich_help_panel=METHOD, show_default=False),
+]
 Title = Annotated[str, typer.Option(help="Title of the model in lists.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 Detach = Annotated[

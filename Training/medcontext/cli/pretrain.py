@@ -25,7 +25,7 @@ from medcontext.cli.learning import (
     UntilStopped,
 )
 from medcontext.cli.learning_run import detach, listener
-from medcontext.cli.options import Device, Json, Precision, PrecisionName, Seed, SizeName
+from medcontext.cli.options import Device, Json, Precision, PrecisionName, Seed
 
 if TYPE_CHECKING:
     from medcontext.workflows.pretrain_request import PretrainRequest, PretrainResult
@@ -74,7 +74,7 @@ def pretrain(
         ),
     ] = PretrainingName.VOCO,
     network: Network = None,
-    size: Size = SizeName.SMALL,
+    size: Size = None,
     plan_file: Annotated[
         Path | None,
         typer.Option(
@@ -125,7 +125,7 @@ def pretrain(
             output=output,
             method=method.value,
             network=network,
-            size=size.value,
+            size=None if size is None else size.value,
             preset=preset.value,
             config=config,
             plan=plan_file,

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medcontext.cli.console import Console, session
-from medcontext.cli.learning import METHOD, LearningOptions, Network, with_learning_options
+from medcontext.cli.learning import METHOD, LearningOptions, Network, Size, with_learning_options
 from medcontext.cli.learning_run import detach, listener
-from medcontext.cli.options import SizeName
 
 if TYPE_CHECKING:
     from medcontext.workflows.request import TrainRequest
@@ -23,12 +22,7 @@ def train(
     *,
     options: LearningOptions,
     network: Network = None,
-    size: Annotated[
-        SizeName | None,
-        typer.Option(
-            help="Size of the network: small by default.", rich_help_panel=METHOD, show_default=False
-        ),
-    ] = None,
+    size: Size = None,
     init_from: Annotated[
         str | None,
         typer.Option(

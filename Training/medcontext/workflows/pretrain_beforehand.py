@@ -31,5 +31,4 @@ def check_pretraining(request: PretrainRequest, reporter: Reporter | None = None
         return None
     if check_output(request):
         return None
-    start = start_of(request)
-    return pooled_scans(request.data, request.exclude, reporter, len(start.channels) or None)
+    return pooled_scans(request.data, request.exclude, reporter, start_of(request).inputs)

@@ -221,9 +221,7 @@ def _network(
     network = networks.build(plan.network, len(plan.channels), plan.classes)
     if parent is not None:
         report = load_encoder(network, parent.state, parent.source)
-        reporter.info(
-            f"{len(report.matched)} of {report.tensors} tensors of the encoder are taken over from {parent.source}."
-        )
+        reporter.info(report.sentence(parent.source), transfer=report.to_json())
     return network
 
 

@@ -26,7 +26,7 @@ from medcontext.engine.planner import (
 )
 from medcontext.engine.pretext_config import PretextConfig
 from medcontext.engine.ranks import process_count
-from medcontext.engine.room import PATCH_VOXELS, Room, physical_patch
+from medcontext.engine.room import PATCH_VOXELS, Room, SizeClass, physical_patch
 from medcontext.errors import ResourceError
 from medcontext.events import Reporter
 from medcontext.networks.sizes import text
@@ -36,6 +36,7 @@ from medcontext.workflows.pretrain_start import Start
 from medcontext.workflows.training_plan import with_settings
 
 NETWORK = "dynunet"
+SIZE: SizeClass = "small"
 """Where nobody names one."""
 CROP_VOXELS = {"cpu": 32**3, "accelerator": 64**3}
 """Largest crop where a step needs many of each scan: 64^3 as published; a CPU takes an eighth of that."""
@@ -74,7 +75,9 @@ def plan_pretraining(
     memory = MEMORY_SHARE * memory_at_hand(device_name)
     network = start.network or _network(request, facts, spacing, len(inputs), memory, device_name)
     crop = (
-        config.crop or start.crop or _crop(config, network, facts, spacing, _kind(device_name), request.size)
+        config.crop
+        or start.crop
+        or _crop(config, network, facts, spacing, _kind(device_name), request.size or SIZE)
     )
     networks.check_patch(network.name, network.kwargs, crop)
     volumes = _volumes(config, network, len(inputs), crop, memory, _kind(device_name))
@@ -147,7 +150,7 @@ def _network(
 ) -> NetworkSpec:
     """The network that a training on such scans would get, which is what the encoder is for."""
     name = request.network or NETWORK
-    room = Room(name, request.size, spacing, channels, 2, memory, device_name)
+    room = Room(name, request.size or SIZE, spacing, channels, 2, memory, device_name)
     return NetworkSpec(name=name, kwargs=room.choose_patch(facts, None, None)[1])
 
 
@@ -157,7 +160,7 @@ def _crop(
     facts: Fingerprint,
     spacing: Spacing,
     kind: str,
-    size: str,
+    size: SizeClass,
 ) -> Size:
     """As large as scans, device and network let it be: side by side, the crops of a grid fill the median scan."""
     grid = config.region((1, 1, 1)) if config.cell_size is None else (1, 1, 1)

@@ -21,7 +21,7 @@ class PretrainRequest:
             ``training``.
         method: registered method of pre-training.
         network: registered network; that of ``plan`` or ``init_from`` where one is given and this is None.
-        size: class of network width and of crops.
+        size: class of network width, small when None; ``plan`` and ``init_from`` have their own.
         preset: saved configuration of the method.
         config: JSON or YAML file with changes to the preset; unknown keys are errors.
         plan: plan whose network, spacing and channels are used: a file made by ``medcontext plan``, or a model by
@@ -46,7 +46,7 @@ class PretrainRequest:
     output: Path
     method: str = "voco"
     network: str | None = None
-    size: Literal["small", "medium", "large"] = "small"
+    size: Literal["small", "medium", "large"] | None = None
     preset: str = "default"
     config: Path | None = None
     plan: Path | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medcontext.card_schema import ModelCard
-from medcontext.cards import resolve
+from medcontext.cards import IMPORTED, resolve
 from medcontext.errors import InputError
 from medcontext.library.folder import PLAN_FILE
 from medcontext.library.read import read_card, read_plan
@@ -20,13 +20,15 @@ class Start:
 
     Attributes:
         network: with its keyword arguments.
-        channels: names and normalisation.
+        inputs: number of channels.
+        channels: their names and normalisation.
         spacing: mm along (K, J, I).
         crop: voxels of a crop, of the encoder to go on from.
         encoder: card of that encoder.
     """
 
     network: NetworkSpec | None = None
+    inputs: int | None = None
     channels: tuple[Channel, ...] = ()
     spacing: Spacing | None = None
     crop: Size | None = None
@@ -47,6 +49,9 @@ def start_of(request: PretrainRequest) -> Start:
     ):
         if name and request.network not in (None, name):
             raise InputError(f"{source} is of a {name}, not a {request.network}.", "Leave --network out.")
+    if request.size is not None and (plan is not None or card is not None):
+        named = request.init_from if plan is None else request.plan
+        raise InputError(f"The network of {named} has its own size.", "Leave --size out.")
     if plan is not None and card is not None and plan.network.name != card.network.name:
         raise InputError(
             f"{request.init_from} is of a {card.network.name}, the plan of {request.plan} of a "
@@ -54,11 +59,13 @@ def start_of(request: PretrainRequest) -> Start:
             "Leave --plan or --init-from out.",
         )
     if plan is not None:
-        return Start(plan.network, tuple(plan.channels), plan.spacing, None, card)
-    if card is not None:
-        spec = card.input
-        return Start(card.network, tuple(spec.channels), spec.spacing, spec.patch_size, card)
-    return Start(network=None)
+        return Start(plan.network, len(plan.channels), tuple(plan.channels), plan.spacing, None, card)
+    if card is None:
+        return Start()
+    spec = card.input
+    if card.method == IMPORTED:  # nobody knows what images it saw
+        return Start(card.network, len(spec.channels), encoder=card)
+    return Start(card.network, len(spec.channels), tuple(spec.channels), spec.spacing, spec.patch_size, card)
 
 
 def read_given_plan(path: Path) -> Plan:

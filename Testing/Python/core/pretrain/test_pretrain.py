@@ -84,6 +84,17 @@ def test_masked_volumes_go_through_the_same_door(
     assert "rebuilds what is hidden on 1 held-out scan" in done.result.sentence
 
 
+def test_scans_of_several_channels_need_no_data_set(
+    tmp_path: Path, scan: Scan, ran, request_of: Request
+) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for seed in range(3):
+        write_volume(folder / f"{seed}.nii.gz", scan(seed, channels=2))
+    card = ran(request_of(folder, tmp_path / "encoder", steps=1)).result.card
+    assert len(card.input.channels) == 2
+
+
 def test_a_store_gives_what_is_not_scored_and_no_copy_of_what_is(
     tmp_path: Path, scan: Scan, ran, request_of: Request
 ) -> None:

@@ -39,6 +39,7 @@ AT_ONCE = {
     "pretrain --data scans -o new --preset repo --set crop_size=128 --set cell=128": "more than resize_volume",
     "pretrain --data scans -o new --plan nowhere": "nowhere is neither a plan nor a model",
     "pretrain --data scans -o new --plan hippocampus --network unetr": "is of a dynunet, not a unetr",
+    "pretrain --data scans -o new --plan hippocampus --size large": "has its own size",
     "pretrain --data scans -o new --init-from hippocampus": "goes on from an encoder",
     "pretrain --data scans -o new --init-from nothing": "There is no model 'nothing'",
     "pretrain --data scans -o new --init-from encoder --network unetr": "is of a dynunet, not a unetr",
