@@ -30,7 +30,7 @@ PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
 CROPS = 9
 """Scans of the batch: fewer do not tell what is usual."""
-PRETRAINING_MINUTES = 4.0
+PRETRAINING_MINUTES = 15.0
 """Long enough to see in the curve that something is learnt."""
 
 
@@ -109,7 +109,9 @@ def main() -> None:
     """Take all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "pictures")
-    parser.add_argument("--minutes", type=float, default=PRETRAINING_MINUTES, help="of pre-training")
+    parser.add_argument(
+        "--minutes", type=float, default=PRETRAINING_MINUTES, help="of pre-training; 0 leaves its picture out"
+    )
     arguments = parser.parse_args()
     os.environ["MEDCONTEXT_HOME"] = tempfile.mkdtemp(prefix="screenshots_")
     app = slicer_qt.start()
@@ -123,7 +125,7 @@ def take(folder: Path, app: Any, minutes: float) -> None:
     Args:
         folder: for the pictures.
         app: ``slicer.app``, with Qt.
-        minutes: how long an encoder learns.
+        minutes: how long an encoder learns; 0 leaves its picture out.
     """
     from harness.panel import MODULE, loadSample, runToEnd
     from MedContextSegmentLib.Scene.Certainty import CERTAINTY_REFERENCE
@@ -148,7 +150,8 @@ def take(folder: Path, app: Any, minutes: float) -> None:
         views(volume, folder / "certainty.png", segmentation.GetNodeReference(CERTAINTY_REFERENCE))
         widget.ui.reviewSection.collapsed = True
         takeLearn(folder, widget, volume)
-        takePretrain(folder, widget, minutes)
+        if minutes:
+            takePretrain(folder, widget, minutes)
         widget.ui.learnSection.collapsed = True
         takeBatch(folder, widget)
     finally:

@@ -22,7 +22,6 @@ PICTURES = (
     "panel_segment_dark.png",
     "panel_review.png",
     "panel_learn.png",
-    "panel_pretrain.png",
     "add_case.png",
     "panel_batch.png",
     "panel_review_queue.png",
@@ -36,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("pictures")
-    command = [sys.executable, str(SCRIPT), "--output", str(folder), "--minutes", "0.05"]
+    command = [sys.executable, str(SCRIPT), "--output", str(folder), "--minutes", "0"]
     environment = {**os.environ, "HOME": str(folder)}
     finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert finished.returncode == 0, finished.stderr[-2000:]
