@@ -25,8 +25,10 @@ class MaeConfig(PretextConfig):
     """
 
     engine: EngineConfig = EngineConfig(
-        optimiser=OptimiserConfig(learning_rate=1e-3, weight_decay=0.01, warmup=0.05), augment=light_changes()
+        optimiser=OptimiserConfig(learning_rate=3e-3, weight_decay=0.01, warmup=0.05), augment=light_changes()
     )
+    """After 150 steps on eleven scans hidden voxels of three others had 0.51 of the mean's error at a learning rate of
+    3e-3, 0.57 at 1e-3 (dynunet)."""
     crops: PositiveInt = 2
     """Crops of each scan in a step."""
     mask: MaskConfig = MaskConfig(ratio=0.6, geometry="random", cell=8)
