@@ -43,16 +43,13 @@ def read_checkpoint(path: Path) -> Any:
     Raises:
         InputError: it is no such file, is damaged, or holds more than that. Nothing of it is executed.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     form = _form(path)
     try:
-        if form == "safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return _torch_load(path, mapped=form == "zip")
-    except InputError:
-        raise
-    except Exception as error:  # safetensors has errors of its own
+        return load_file(path) if form == "safetensors" else _torch_load(path, mapped=form == "zip")
+    except (*_BROKEN, SafetensorError) as error:
         raise _refusal(path, error) from error
 
 

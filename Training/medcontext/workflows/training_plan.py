@@ -48,7 +48,9 @@ def plan_for_data(
             reporter=reporter,
         )
     if parent is not None:
-        plan = _like_parent(plan, parent)
+        planned, plan = plan, _like_parent(plan, parent)
+        if request.plan is not None and plan.network != planned.network:
+            reporter.info(f"The network is that of {request.init_from}, not that of {request.plan}.")
     return with_settings(plan, request)
 
 

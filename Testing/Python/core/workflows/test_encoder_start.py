@@ -230,6 +230,20 @@ def test_a_plan_for_another_network_is_refused(
         train(request_of(a_store, tmp_path / "model", an_encoder, plan=tmp_path / "plan.json"))
 
 
+def test_a_plan_gives_all_but_the_network(
+    tmp_path: Path, a_store: Path, a_model: Path, an_encoder: Path
+) -> None:
+    plan = load_model(a_model).plan()
+    assert plan is not None
+    wide = NetworkSpec(name="dynunet", kwargs=plan.network.kwargs | {"filters": [32, 64, 64]})
+    given = plan.model_copy(update={"network": wide, "spacing": (2.5, 2.0, 2.0)})
+    (tmp_path / "plan.json").write_text(given.model_dump_json(), encoding="utf-8")
+    trained, events = run(request_of(a_store, tmp_path / "model", an_encoder, plan=tmp_path / "plan.json"))
+    assert trained.card.network == read_card(an_encoder).network
+    assert trained.card.input.spacing == (2.5, 2.0, 2.0)
+    assert any("not that of" in event.get("message", "") for event in events)
+
+
 def test_an_encoder_for_another_number_of_channels_is_refused(
     tmp_path: Path, a_store: Path, a_model: Path
 ) -> None:
