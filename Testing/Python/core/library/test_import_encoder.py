@@ -198,7 +198,7 @@ def test_of_student_and_teacher_the_student_is_taken_and_that_is_said(
     name = "swinViT.patch_embed.proj.bias"
     assert torch.equal(encoder.state[f"backbone.{name}"], swin.state_dict()[name])
     assert "Form: student.swinViT.patch_embed.proj.weight" in (imported.folder / "README.md").read_text()
-    assert "the first was taken" in encoder.card.training.config["Notes"]
+    assert "left out: teacher.swinViT" in encoder.card.training.config["Notes"]
 
 
 def test_the_card_says_no_more_than_the_file(tmp_path: Path, swin: SwinUNETR) -> None:

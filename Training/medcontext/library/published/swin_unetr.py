@@ -71,7 +71,8 @@ def recognise(tensors: Mapping[str, Tensor]) -> Published | None:
     root = _TRANSFORMER.sub("", front)
     names = {name: ours for name in tensors if (ours := _renamed(name, front, root))}
     shapes = {ours.removeprefix("backbone."): tuple(tensors[name].shape) for name, ours in names.items()}
-    notes = [f"Of {', '.join(map(_form, fronts))} the first was taken."] if len(fronts) > 1 else []
+    others = ", ".join(map(_form, fronts[1:]))
+    notes = [f"The file holds another network, which was left out: {others}."] if others else []
     in_channels, features = _embedding(shapes)
     kwargs = {"feature_size": features, **_stages(shapes, features)}
     kwargs["use_v2"] = any(name.startswith("swinViT.layers1c.") for name in shapes)
