@@ -100,25 +100,7 @@ def fit(
             begun.write(folder)
     task = _task(request, config, begun, reporter)
     reporter.info(_described(begun, config))
-    precision = choose_precision(device, request.precision)
-    outcome = run_loop(
-        Run(
-            folder=folder,
-            task=task,
-            network=network,
-            method=task.method,
-            config=config.engine,
-            device=device,
-            precision=precision,
-            seed=request.seed,
-            steps=request.steps if request.has_end_of_its_own else begun.plan.steps,
-            minutes=request.minutes,
-            resume=resume,
-            control=control,
-            until_stopped=request.until_stopped,
-        ),
-        reporter,
-    )
+    outcome = run_loop(_run(request, config, task, network, device, resume, control), reporter)
     task.pool.tell()
     reporter.info(task.waiting.sentence)
     metrics = _metrics(folder, begun.chosen, task.pool)
@@ -198,11 +180,37 @@ def _task(request: PretrainRequest, config: PretextConfig, begun: _Begun, report
     )
 
 
+def _run(
+    request: PretrainRequest,
+    config: PretextConfig,
+    task: PretextTask,
+    network: SegmentationNetwork,
+    device: Device,
+    resume: bool,
+    control: Callable[[], str | None],
+) -> Run:
+    return Run(
+        folder=request.output / "training",
+        task=task,
+        network=network,
+        method=task.method,
+        config=config.engine,
+        device=device,
+        precision=choose_precision(device, request.precision),
+        seed=request.seed,
+        steps=request.steps if request.has_end_of_its_own else task.plan.steps,
+        minutes=request.minutes,
+        resume=resume,
+        control=control,
+        until_stopped=request.until_stopped,
+    )
+
+
 def _described(begun: _Begun, config: PretextConfig) -> str:
     """What is learnt from what, in a sentence."""
     plan, chosen = begun.plan, begun.chosen
     spacing = " x ".join(f"{mm:.3g}" for mm in plan.spacing)
-    apart = f" and judged on {len(chosen.watched)} others" if chosen.held_out else ""
+    apart = f" ({len(chosen.watched)} held out)" if chosen.held_out else ""
     return (
         f"{plan.network.name} learns from {len(chosen.learnt)} scans{apart}; each step takes {config.crops_of_a_scan} "
         f"crops of {text(plan.patch_size)} voxels of {spacing} mm (K x J x I) from each of {plan.batch_size} scans."
