@@ -14,8 +14,9 @@ from medcontext.data.adding import NewCase
 from medcontext.data.hashing import files_hash
 from medcontext.data.reading import voxel_hash
 from medcontext.data.store import CaseStore
+from medcontext.engine.keeping import sole_writer
 from medcontext.engine.planner import Wishes, make_plan
-from medcontext.errors import CancelledError
+from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Volume
 from medcontext.io import read_image, write_volume
@@ -224,3 +225,11 @@ def test_a_request_to_stop_keeps_what_was_learnt(tmp_path: Path, scans: Path, re
     result = pretrain(request, Reporter(events.append), control)
     assert result.card.training.steps >= 2
     assert load_encoder_folder(result.folder).state
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, scans: Path, request_of: Request) -> None:
+    with (
+        sole_writer(tmp_path / "encoder" / "training"),
+        pytest.raises(InputError, match="Another training writes to"),
+    ):
+        pretrain(request_of(scans, tmp_path / "encoder"))
