@@ -24,10 +24,10 @@ def cut_box(array: np.ndarray, start: Size, size: Size, fill: float, dtype: Any)
     """
     lead, shape = array.shape[:-3], array.shape[-3:]
     box = np.full((*lead, *size), fill, dtype)
-    source = tuple(slice(max(0, s), min(n, s + w)) for s, w, n in zip(start, size, shape, strict=True))
+    source = [slice(max(0, s), min(n, s + w)) for s, w, n in zip(start, size, shape, strict=True)]
     if all(r.start < r.stop for r in source):
-        target = tuple(slice(r.start - s, r.stop - s) for r, s in zip(source, start, strict=True))
-        box[(..., *target)] = array[(..., *source)]
+        k, j, i = (slice(r.start - s, r.stop - s) for r, s in zip(source, start, strict=True))
+        box[..., k, j, i] = array[..., source[0], source[1], source[2]]
     return box
 
 
