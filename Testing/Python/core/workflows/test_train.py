@@ -126,7 +126,7 @@ def test_the_unused_labelled_scans_of_the_store_can_be_learnt_from_without_label
         ({"exclude": ["ball_0", "ball_9"]}, "no case 'ball_9'"),
         ({"exclude": ["ball_0", "ball_1", "ball_2"]}, "no labelled training case"),
         ({"shots": 40}, "40"),
-        ({"method": "magic"}, "There is no method 'magic'"),
+        ({"method": "magic"}, "not 'magic'"),
         ({"network": "dinunet"}, "dynunet"),
         ({"preset": "best"}, "has no preset 'best'"),
         ({"init_from": "no_such_model"}, "no_such_model"),
