@@ -15,13 +15,19 @@ from medcontext.io import read_image
 
 
 def free_cases(store: CaseStore) -> list[Case]:
-    """Cases of a store whose images may be learnt from: neither test nor held out."""
-    return [case for case in store.cases if case.split != "test" and not case.held_out]
+    """Cases of a store whose images may be learnt from: neither test nor held out, nor of a patient who has such."""
+    apart = {case.id for case in scored_cases(store)}
+    return [case for case in store.cases if case.id not in apart]
 
 
 def scored_cases(store: CaseStore) -> list[Case]:
     """The others."""
-    return [case for case in store.cases if case.split == "test" or case.held_out]
+    patients = {case.group for case in store.cases if _scores(case)} - {""}
+    return [case for case in store.cases if _scores(case) or case.group in patients]
+
+
+def _scores(case: Case) -> bool:
+    return case.split == "test" or case.held_out
 
 
 def voxels_of(cases: Iterable[Case]) -> frozenset[str]:

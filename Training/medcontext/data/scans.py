@@ -130,7 +130,9 @@ def _of_places(found: Found, scored: Iterable[Case], reporter: Reporter) -> list
         else:
             kept.setdefault(place, source)
     if apart:
-        reporter.info(f"{apart} scans are test or held-out cases of a data set and were left out.")
+        reporter.info(
+            f"{apart} scans are test or held-out cases of a data set, or of their patients, and were left out."
+        )
     if found.skipped:
         reporter.info(
             f"{len(found.skipped)} folders hold labels or test images by their names and were left out: "

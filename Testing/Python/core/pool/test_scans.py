@@ -75,7 +75,10 @@ def test_of_a_store_neither_test_nor_held_out_cases_are_taken(store: CaseStore, 
     found = pooled_scans([store.folder], reporter=reporter)
     assert ids(found) == ["train0", "train1"]
     assert found.channels == (("T1", "MRI"),)
-    assert ("info", "2 scans are test or held-out cases of a data set and were left out.") in said
+    assert (
+        "info",
+        "2 scans are test or held-out cases of a data set, or of their patients, and were left out.",
+    ) in said
 
 
 def test_a_store_in_a_folder_is_a_store_and_a_stores_folder_of_images_keeps_its_rules(

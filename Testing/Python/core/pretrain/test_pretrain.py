@@ -105,16 +105,17 @@ def test_a_store_gives_what_is_not_scored_and_no_copy_of_what_is(
     for seed in range(6):
         image = scan(seed)
         labels = Volume(np.ones(image.array.shape, np.uint8), image.geometry) if seed < 3 else None
-        store.add_case(NewCase([image], labels, case_id=f"case_{seed}", held_out=seed == 0))
+        patient = "Ann" if seed < 2 else f"patient {seed}"  # of one patient one scan is held out
+        store.add_case(NewCase([image], labels, case_id=f"case_{seed}", held_out=seed == 0, group=patient))
     others = tmp_path / "others"
     others.mkdir()
     write_volume(others / "copy.nrrd", scan(0))  # of what is held out, in another file format
     write_volume(others / "new.nii.gz", scan(50))
     done = ran(request_of((store.folder, others), tmp_path / "encoder", steps=4))
-    assert "1 scans are test or held-out" in done.told("info")
+    assert "2 scans are test or held-out" in done.told("info")
     assert "copy of an image that is kept for scoring" in done.told("warning")
-    held_out = store.case("case_0")
-    assert not {held_out.voxels, files_hash([others / "copy.nrrd"])} & done.result.card.seen
+    apart = {store.case(name).voxels for name in ("case_0", "case_1")}
+    assert not {*apart, files_hash([others / "copy.nrrd"])} & done.result.card.seen
     assert [(c.name, c.modality) for c in done.result.card.input.channels] == [("T1", "MRI")]
     assert "copy" in done.result.card.training.metrics["scans_left_out"]
 
