@@ -22,7 +22,7 @@ from medcontext.engine.loop import train as run_loop
 from medcontext.engine.pretext_config import PretextConfig
 from medcontext.engine.pretext_task import PretextTask
 from medcontext.engine.processes import main_process_first
-from medcontext.engine.ranks import is_main_process
+from medcontext.engine.ranks import is_main_process, process_count
 from medcontext.engine.run import Outcome, Run
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -101,6 +101,8 @@ def fit(
     task = _task(request, config, begun, reporter)
     reporter.info(_described(begun, config))
     outcome = run_loop(_run(request, config, task, network, device, resume, control), reporter)
+    if process_count() > 1 and outcome.steps * task.plan.batch_size >= len(task.pool):
+        task.pool.ready()  # what other processes could not use is known to them alone
     task.pool.tell()
     reporter.info(task.waiting.sentence)
     metrics = _metrics(folder, begun.chosen, task.pool)

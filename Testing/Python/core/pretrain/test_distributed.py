@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,10 @@ def start(program: list[str], scans: Path, output: Path, home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory: pytest.TempPathFactory, scans: Path) -> tuple[Path, Path]:
-    """Folders of what one process and what two made; torch is loaded once for both methods."""
+    """Folders of what one process and what two made of six scans and a broken one; torch is loaded once for both
+    methods."""
+    scans = Path(shutil.copytree(scans, tmp_path_factory.mktemp("with_broken") / "scans"))
+    (scans / "broken.nii.gz").write_bytes(b"no image")
     home = tmp_path_factory.mktemp("home")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     one = start([sys.executable], scans, tmp_path_factory.mktemp("one"), home)
@@ -56,5 +60,8 @@ def test_two_processes_learn_what_one_does(encoders: tuple[Path, Path], method: 
     for a, b in zip(first, second, strict=True):
         assert a == pytest.approx(b, abs=1e-4)
     assert records(one)[-1]["signals"] == pytest.approx(records(two)[-1]["signals"], abs=1e-3)
+    cards = [load_encoder_folder(folder).card.training for folder in (one, two)]
+    assert set(cards[1].metrics["scans_left_out"]) == {"broken"}
+    assert cards[0].unlabelled_hashes == cards[1].unlabelled_hashes
     mine, other = load_encoder_folder(one).state, load_encoder_folder(two).state
     assert all(np.allclose(mine[name], other[name], atol=1e-4) for name in mine)
