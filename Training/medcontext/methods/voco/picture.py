@@ -80,5 +80,10 @@ def _where(axes: Any, answer: Answer, layout: Layout, axis: int, hanging: Hangin
         cells = hanging.upright(position // layout.cell[a])
         axes.contour(cells, np.arange(layout.grid[a] - 1) + 0.5, colors="deepskyblue", linewidths=0.5)
         inside &= (position >= answer.place[a]) & (position < answer.place[a] + layout.cell[a])
-    axes.contour(hanging.upright(inside), [0.5], colors="yellow", linewidths=1.5)
+    height, width = plane.shape
+    around = np.pad(hanging.upright(inside), 1)  # an outline along the border needs something outside
+    axes.contour(
+        np.arange(-1, width + 1), np.arange(-1, height + 1), around, [0.5], colors="yellow", linewidths=1.5
+    )
+    axes.set(xlim=(-1, width), ylim=(height, -1))
     return plane

@@ -18,7 +18,7 @@ from medcontext.methods.voco.picture import Answer, draw
 from medcontext.methods.voco.signals import best_constant, effective_rank, position_accuracy, prediction_loss
 from medcontext.plan import Plan
 
-CROPS = 16
+CROPS = 8
 """Random crops of each grid that is looked at."""
 GRIDS = 8
 """Grids that are looked at, at least; scans have several where there are fewer."""
