@@ -76,3 +76,12 @@ def test_being_looked_at_does_not_change_a_run(
     often = train(run_of(tmp_path / "often", "repo"), Reporter()).network.state_dict()
     assert len(records(tmp_path / "often", "signals")) > len(records(tmp_path / "plain", "signals"))
     assert all(torch.equal(plain[key], often[key]) for key in plain)
+
+
+def test_mixed_precision_gives_nearly_the_same_losses(tmp_path: Path, run_of: Callable[..., Run]) -> None:
+    """Losses themselves are computed in full precision: 1 - |y - l| near 0 has no room in 8 bits."""
+    for precision in ("fp32", "bf16"):
+        train(run_of(tmp_path / precision, steps=2, precision=precision), Reporter())
+    full, half = (records(tmp_path / name, "loss") for name in ("fp32", "bf16"))
+    assert half[0] == pytest.approx(full[0], abs=0.1)
+    assert half[0] != full[0]

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from medcontext import networks
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.errors import InputError
 from medcontext.methods.voco.config import ProjectorConfig
 from medcontext.methods.voco.projector import NARROW, BatchNorm, Projector
 from medcontext.networks import registry
-from medcontext.networks.encoder import encoder_names, tap_channels
+from medcontext.networks.encoder import encoder_names, encoder_state, load_encoder, tap_channels
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -87,3 +88,22 @@ def test_a_run_of_another_kind_of_device_is_refused_in_a_sentence(built):
         InputError, match=r"begun on another kind of device, where projector\.hidden .* are 2048"
     ):
         built("default", "projector.hidden=auto", "projector.out=auto").student.load_state_dict(wide)
+
+
+@pytest.mark.parametrize("name", ["dynunet", "swin_unetr", "unetr"])
+def test_what_learnt_is_what_moves_into_another_network(name, built, plan_of):
+    """All of the encoder matches, nothing else is taken, and it then computes the same."""
+    small = built(plan=plan_of(name, (8, 8, 8)))
+    state = {f"network.{key}": value for key, value in encoder_state(small.network).items()}
+    learning = {key for key, parameter in small.student.named_parameters() if parameter.requires_grad}
+    assert {key for key in learning if key.startswith("network.")} <= set(state)
+    other = networks.build(small.plan.network, 1, 5)
+    whole = {key.removeprefix("network."): value for key, value in small.student.state_dict().items()}
+    report = load_encoder(other, whole, "a run")
+    assert len(report.matched) == len(state) == report.tensors
+    assert {key for key, _ in report.unmatched} == set(whole) - {
+        key.removeprefix("network.") for key in state
+    }
+    crops = torch.randn(2, 1, *small.plan.patch_size)
+    for mine, moved in zip(small.network.eval().encode(crops), other.eval().encode(crops), strict=True):
+        assert torch.equal(mine, moved)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from medcontext.config import StrictModel
+from medcontext.engine.config import EngineConfig, OptimiserConfig
 from medcontext.engine.pretext_config import PretextConfig
 from medcontext.plan import Size
 
@@ -45,6 +46,11 @@ class ProjectorConfig(StrictModel):
 class VoCoConfig(PretextConfig):
     """Settings of VoCo; the defaults are the authors' newer method without its mistakes (preset teacher)."""
 
+    engine: EngineConfig = EngineConfig(
+        optimiser=OptimiserConfig(learning_rate=2e-3, weight_decay=0.01, warmup=0.05)
+    )
+    """After 300 steps on 168 scans (dynunet, small) places in 16 others were found in 62 % of the cases at a learning
+    rate of 2e-3, 48 % at 1e-3, 57 % at 3e-3 and 23 % at 3e-4; prediction loss 0.22, 0.24, 0.26 and 0.35."""
     grid: Triple = (1, 3, 3)
     """Base crops along (K, J, I); they touch and do not overlap."""
     cell: PositiveInt | Triple | None = None
@@ -88,7 +94,8 @@ class VoCoConfig(PretextConfig):
     w_regularisation: float = Field(default=1.0, ge=0)
     """Weight of the similarity between base crops."""
     w_inter: float = Field(default=0.0, ge=0)
-    """Weight of agreeing with the teacher on the similarity to another scan's base crops."""
+    """Weight of agreeing with the teacher on the similarity to the next scan's base crops; a process that has one scan
+    a step compares it with itself, as the authors' code does."""
     eps: float = Field(default=1e-6, gt=0)
     """Added inside logarithms and to what is divided by."""
 

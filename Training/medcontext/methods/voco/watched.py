@@ -27,7 +27,8 @@ SHOWN = 6
 SEED = 1
 """Of the crops: the same at every look of every run."""
 COLLAPSED = 2.0
-"""Effective rank below which embeddings are all alike."""
+"""Effective rank below which embeddings are all alike: 1.0 in an untrained projector with layer norm; with batch norm
+it was above 50 from the first step on."""
 
 
 class Watched:
