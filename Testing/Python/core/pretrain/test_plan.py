@@ -59,8 +59,8 @@ def test_a_crop_to_be_rebuilt_is_as_large_as_a_patch_to_be_segmented(crops: Path
     assert np.prod(plan_of(crops, method="mae").patch_size) > 4 * np.prod(plan_of(crops).patch_size)
 
 
-@pytest.mark.parametrize("name", networks.names())
-def test_every_network_gets_a_crop_that_it_takes(crops: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["segresnet", "swin_unetr", "unetr"])  # pool, need 64, need one size
+def test_a_network_gets_a_crop_that_it_takes(crops: Path, name: str) -> None:
     plan = plan_of(crops, network=name)
     assert plan.network.name == name
     networks.check_patch(name, plan.network.kwargs, plan.patch_size)

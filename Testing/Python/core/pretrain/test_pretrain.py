@@ -187,24 +187,17 @@ def stopped(tmp_path: Path, scans: Path, request_of: Request) -> PretrainRequest
     return request_of(tmp_path / "scans", tmp_path / "encoder", steps=6, resume=True)
 
 
-def test_a_stopped_run_goes_on_to_the_encoder_it_would_have_become(
-    tmp_path: Path, stopped: PretrainRequest, ran, request_of: Request
+def test_a_stopped_run_goes_on_with_its_scans_to_the_encoder_it_would_have_become(
+    tmp_path: Path, stopped: PretrainRequest, scans: Path, scan: Scan, ran, request_of: Request
 ) -> None:
-    whole = ran(request_of(tmp_path / "scans", tmp_path / "whole", steps=6)).result
-    resumed = ran(stopped).result
-    assert resumed.card.training.steps == 6
-    first, second = (load_encoder_folder(result.folder).state for result in (whole, resumed))
-    assert all(np.allclose(first[name], second[name], atol=1e-6) for name in first)
-    assert not (resumed.folder / "training" / "checkpoint.pt").exists()
-
-
-def test_a_run_goes_on_with_the_scans_that_it_began_with(
-    tmp_path: Path, stopped: PretrainRequest, scan: Scan, ran
-) -> None:
+    whole = ran(request_of(scans, tmp_path / "whole", steps=6)).result
     write_volume(tmp_path / "scans" / "later.nii.gz", scan(90))
     done = ran(stopped)
     assert "not used by it: later." in done.told("info")
-    assert done.result.card.training.unlabelled == 5
+    assert (done.result.card.training.steps, done.result.card.training.unlabelled) == (6, 5)
+    first, second = (load_encoder_folder(result.folder).state for result in (whole, done.result))
+    assert all(np.allclose(first[name], second[name], atol=1e-6) for name in first)
+    assert not (done.result.folder / "training" / "checkpoint.pt").exists()
 
 
 def test_what_is_done_is_not_done_again(encoder, ran, scans: Path, request_of: Request) -> None:
