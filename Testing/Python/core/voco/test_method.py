@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from medcontext import networks
 from medcontext.config import StrictModel
 from medcontext.errors import InputError
 from medcontext.methods import (
@@ -16,6 +17,7 @@ from medcontext.methods import (
     pretraining_names,
 )
 from medcontext.methods.voco.config import VoCoConfig
+from medcontext.methods.voco.method import VoCo
 
 
 def weights(module) -> dict[str, torch.Tensor]:
@@ -39,6 +41,16 @@ def test_the_teacher_begins_as_the_students_copy_and_in_the_repository_on_its_ow
     mine, other = weights(repo.student), weights(repo.teacher)
     differ = [name for name in mine if mine[name].dim() > 1 and not torch.allclose(mine[name], other[name])]
     assert len(differ) == len([name for name in mine if mine[name].dim() > 1])
+
+
+@pytest.mark.parametrize("teacher", ["copy", "projector"])
+@pytest.mark.parametrize("from_student", ["true", "false"])
+def test_the_teacher_is_on_the_device_of_the_network(plan_of, teacher, from_student):
+    plan = plan_of()
+    network = networks.build(plan.network, 1, plan.classes).to("meta")
+    method = VoCo(VoCoConfig().updated([f"teacher={teacher}", f"teacher_from_student={from_student}"]))
+    method.build(network, plan)
+    assert {value.device.type for value in method.state_dict()["teacher"].values()} == {"meta"}
 
 
 def test_the_teacher_has_no_gradient_and_follows_by_its_momentum(built):

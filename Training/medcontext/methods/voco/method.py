@@ -66,10 +66,11 @@ class VoCo:
         whole = self.config.teacher == "copy"
         if self.config.teacher_from_student:
             return student if whole else student.projector
+        device = next(network.parameters()).device
         if whole:
             other = networks.build(plan.network, network.in_channels, network.classes)
-            return Student(other.to(next(network.parameters()).device), self.config)
-        return Projector(student.features, self.config.projector, student.width)
+            return Student(other.to(device), self.config)
+        return Projector(student.features, self.config.projector, student.width).to(device)
 
     def stages(self, batch_size: int, unlabelled_cases: int, total: int) -> list[Stage]:  # noqa: ARG002
         return [Stage("voco", 1.0, 1.0, labelled=0, unlabelled=batch_size)]
