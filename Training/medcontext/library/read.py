@@ -184,7 +184,7 @@ def check_segments(card: ModelCard) -> None:
         return
     hint = "Choose another with 'medcontext model list'."
     if card.kind == "encoder":
-        hint = f"Train a model from it with 'medcontext train --init-from {card.id}'."
+        hint = "Train a model from it with 'medcontext train --init-from ENCODER'."
     raise InputError(f"'{card.title}' is of the kind '{card.kind}' and cannot segment by itself.", hint)
 
 
