@@ -280,4 +280,4 @@ def test_no_door_segments_with_an_encoder(a_store: Path, an_encoder: Path, door:
     with pytest.raises(InputError) as refused:
         DOORS[door](an_encoder, a_store)
     assert refused.value.message == "'Scans' is of the kind 'encoder' and cannot segment by itself."
-    assert "medcontext train --init-from ENCODER" in refused.value.hint  # its id is none where it lies elsewhere
+    assert "medcontext train --init-from ENCODER" in refused.value.hint
