@@ -13,6 +13,7 @@ from medcontext.engine.optimiser import make_optimiser
 from medcontext.engine.processes import make_accelerator
 from medcontext.engine.run import Run
 from medcontext.engine.task import StepBatch
+from medcontext.errors import InputError
 
 
 class Learner:
@@ -68,8 +69,18 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`state_dict`."""
-        self.accelerator.unwrap_model(self._student).load_state_dict(state["student"])
+        """Restore :meth:`state_dict`.
+
+        Raises:
+            InputError: it is of other layers.
+        """
+        try:
+            self.accelerator.unwrap_model(self._student).load_state_dict(state["student"])
+        except RuntimeError as error:
+            raise InputError(
+                "The checkpoint was made with other settings: its layers are not those of this run.",
+                "Use the same data and options, or start anew.",
+            ) from error
         self._optimiser.load_state_dict(state["optimiser"])
         if self.accelerator.scaler and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])

@@ -15,7 +15,7 @@ from medcontext.engine.config import CHECKPOINT
 from medcontext.engine.loop import train
 from medcontext.engine.run import Run
 from medcontext.engine.watch import PICTURE
-from medcontext.errors import CancelledError
+from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 from medcontext.plan import Plan
 
@@ -65,6 +65,12 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     resumed = train(run_of(tmp_path / "parts", name, resume=True), Reporter()).network.state_dict()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     assert records(tmp_path / "parts", "loss") == records(tmp_path / "whole", "loss")
+
+
+def test_a_run_does_not_go_on_with_other_layers(tmp_path: Path, run_of: Callable[..., Run]) -> None:
+    train(run_of(tmp_path, steps=1), Reporter())
+    with pytest.raises(InputError, match="made with other settings: its layers are not those of this run"):
+        train(run_of(tmp_path, settings=("projector.layers=2",), steps=1, resume=True), Reporter())
 
 
 def test_being_looked_at_does_not_change_a_run(

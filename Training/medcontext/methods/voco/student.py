@@ -73,9 +73,9 @@ class Student(nn.Module):
         for name, value in self.projector.state_dict(prefix="projector.").items():
             if name in state_dict and state_dict[name].shape != value.shape:
                 raise InputError(
-                    "The run was begun on another kind of device, where projector.hidden and projector.out are "
-                    f"{WIDE if value.shape[0] == NARROW else NARROW}.",
-                    "Continue it there, or give these numbers by --set.",
+                    f"The run was begun with a projector of {len(state_dict[name])} numbers, on another kind of "
+                    "device or with other settings.",
+                    "Continue it there, or give projector.hidden and projector.out by --set.",
                 )
         return super().load_state_dict(state_dict, strict, assign)
 
