@@ -6,6 +6,7 @@ Unknown keys are errors; nothing read from a file is ever executed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medcontext.errors import InputError
+
+_KIND = re.compile(r"constrained-\w+|(tuple|literal|list)\[.*\]|int|float|str")
+"""What pydantic names among the parts of a place where a field takes several kinds of value."""
 
 
 class StrictModel(BaseModel):
@@ -119,7 +123,8 @@ def read_data(path: Path) -> Any:
 
 def _describe(entry: Any, known: Iterable[str]) -> str:
     """One thing that is wrong, where ``known`` are the outermost fields."""
-    where = ".".join(str(part) for part in entry["loc"]) or "content"
+    parts = [str(part) for part in entry["loc"] if not _KIND.fullmatch(str(part))]
+    where = ".".join(parts) or "content"
     if entry["type"] == "extra_forbidden":
         allowed = f"; allowed are {', '.join(known)}" if len(entry["loc"]) == 1 else ""
         return f"there is no field '{where}' (given: {str(entry.get('input'))[:80]}{allowed})"

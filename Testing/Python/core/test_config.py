@@ -36,6 +36,14 @@ def test_a_wrong_assignment_is_named(assignment, said):
         make_config("medcontext").updated([assignment])
 
 
+@pytest.mark.parametrize("value", ["0", "wide", "[1,2]"])
+def test_where_several_kinds_of_value_are_allowed_the_setting_is_named_and_no_kind(value):
+    with pytest.raises(InputError) as refused:
+        make_config("voco").updated([f"spacing={value}"])
+    assert re.search(r"cannot be used: spacing[:.]", refused.value.message)
+    assert not re.search(r"constrained|tuple\[|spacing\.[a-z]", refused.value.message)
+
+
 def test_an_unknown_key_in_a_file_is_named(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("mask:\n  ratoi: 0.3\n")
