@@ -16,6 +16,7 @@ from pathlib import Path
 from record import SHARED, write_result
 
 from medcontext.api import Reporter, TrainRequest, evaluate, read_labelmap, train
+from medcontext.workflows.evaluate import Evaluation
 
 
 def main() -> None:
@@ -79,6 +80,15 @@ def painted_every(step: int, source: Path, target: Path) -> Path:
         entry["annotated"] = {"region": "slices", "axis": "k", "slices": list(range(step // 2, slices, step))}
     index_file.write_text(json.dumps(index), encoding="utf-8")
     return target
+
+
+def dice_by_case(scores: Evaluation) -> dict[str, float]:
+    """Mean Dice over the labels of each case."""
+    found: dict[str, list[float]] = {}
+    for score in scores.scores:
+        if score.dice is not None:
+            found.setdefault(score.case, []).append(score.dice)
+    return {case: round(sum(dice) / len(dice), 5) for case, dice in sorted(found.items())}
 
 
 def show(event: dict) -> None:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fewshot import show
+from fewshot import dice_by_case, show
 from record import RESULTS, SHARED, write_result
 
 from medcontext.api import Reporter, TrainRequest, evaluate, train
@@ -59,16 +59,12 @@ def one_run(arguments: argparse.Namespace, draw: int, others: bool, steps: int) 
         trained = train(request, Reporter(show))
         minutes = (time.monotonic() - began) / 60
         scores = evaluate(data, model=request.output)
-    by_case: dict[str, list[float]] = {}
-    for score in scores.scores:
-        if score.dice is not None:
-            by_case.setdefault(score.case, []).append(score.dice)
     return {
         "steps": steps,
         "minutes": round(minutes, 1),
         "unlabelled": trained.card.training.unlabelled,
         "dice": scores.mean_dice,
-        "cases": {case: round(sum(dice) / len(dice), 5) for case, dice in sorted(by_case.items())},
+        "cases": dice_by_case(scores),
     }
 
 
