@@ -56,9 +56,10 @@ def test_an_encoder_moves_into_a_network_of_other_classes(example: Any) -> None:
     one = example.build(seed=0).eval()
     torch.manual_seed(1)
     other = networks.build(example.name, example.in_channels, example.classes + 2, **example.kwargs).eval()
-    decoder = {n: v.clone() for n, v in other.state_dict().items() if n not in encoder_names(other)}
+    names = set(encoder_names(other))
+    decoder = {n: v.clone() for n, v in other.state_dict().items() if n not in names}
     report = load_encoder(other, encoder_state(one), "the first")
-    assert len(report.matched) == report.tensors == len(encoder_names(other))
+    assert len(report.matched) == report.tensors == len(names)
     assert (report.unmatched, report.missing, report.share) == ((), (), 1.0)
     with torch.no_grad():
         pairs = zip(one.encode(example.image()), other.encode(example.image()), strict=True)
