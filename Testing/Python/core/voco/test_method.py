@@ -16,7 +16,7 @@ from medcontext.methods import (
     preset_names,
     pretraining_names,
 )
-from medcontext.methods.voco.config import VoCoConfig
+from medcontext.methods.voco.config import CropChanges, VoCoConfig
 from medcontext.methods.voco.method import VoCo
 
 
@@ -221,9 +221,34 @@ def test_the_repository_as_published():
     assert config.region((64, 64, 64)) == config.resize_volume
     assert (config.window, config.foreground) == ((-175, 250), 0.3)
     assert (config.ema, config.teacher_from_student, config.ema_in_forward) == (0.9, False, True)
-    assert not config.symmetric_regularisation
+    assert (config.teacher, config.halves, config.prediction, config.negative) == (
+        "copy",
+        "both",
+        "split",
+        "l2",
+    )
+    assert (config.regularisation_power, config.symmetric_regularisation) == (2, False)
+    projector = config.projector
+    assert (projector.layers, projector.hidden, projector.out, projector.norm) == (3, 2048, 2048, "batch")
+    assert config.changes == CropChanges(flip=0.2, rotate=0.2, shift=0.1, shift_probability=0.1)
     optimiser = config.engine.optimiser
     assert (optimiser.learning_rate, optimiser.amsgrad, optimiser.weight_decay) == (1e-4, True, 0.01)
+    assert (optimiser.warmup, optimiser.gradient_clip) == (5000 / 250_000, 1e6)
+
+
+def test_v2_as_published():
+    config = make_config("voco", "v2")
+    assert (config.grid, config.random_crops, config.crop_size, config.cell) == ((1, 3, 3), 2, 64, None)
+    assert (config.spacing, config.resize_volume) == (1.5, None)
+    assert (config.teacher, config.halves, config.prediction) == ("projector", "student", "split")
+    assert (config.negative, config.w_inter, config.dropped_rows) == ("log", 1, 0.2)
+    assert (config.regularisation_power, config.symmetric_regularisation) == (2, False)
+    projector = config.projector
+    assert (projector.layers, projector.hidden, projector.out, projector.norm) == (2, 1024, 1024, "batch")
+    assert config.changes == CropChanges(flip=0.2, rotate=0.2, shift=0.1, shift_probability=0.5)
+    optimiser = config.engine.optimiser
+    assert (optimiser.learning_rate, optimiser.amsgrad, optimiser.weight_decay) == (1e-4, True, 0.01)
+    assert (optimiser.warmup, optimiser.gradient_clip) == (5000 / 2_000_000, 1e6)
 
 
 def test_presets_and_methods_are_known_by_name():
