@@ -32,7 +32,6 @@ FEW_STEPS = 1000
 """Fewer steps are warned about."""
 TOLD_SECONDS = 1.0
 """Longest time without a word on how far the run is, unless a step takes longer."""
-OTHERS = {"end": "other wishes for its end (--minutes, --steps or --until-stopped)"}
 
 
 def train(run: Run, reporter: Reporter) -> Outcome:
@@ -262,16 +261,10 @@ class _Session:
             text = f"{minutes:g} minutes are too short: the least is {steps} steps, about {needed:.0f} s."
         self.reporter.emit("warning" if short else "info", message=text, steps=steps)
 
-    def _state_of_run(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the stopped one; its cases may have changed."""
-        run = self.given
-        end = {"end": not run.until_stopped}
-        return {"plan": run.task.plan.hash(), "method": run.method.name, "seed": run.seed, **end}
-
     def _state(self) -> dict[str, Any]:
         return {
             "format": "medcontext-checkpoint-1",
-            **self._state_of_run(),
+            **self.given.terms,
             "step": self.step,
             "total": self.course.total,
             "seconds": self.seconds,
@@ -288,12 +281,7 @@ class _Session:
         return not self.accelerator.is_main_process or self.checkpoints.save(self._state)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for key, mine in self._state_of_run().items():
-            if state.get(key, True) != mine:
-                raise InputError(
-                    f"The checkpoint was made with {OTHERS.get(key, f'another {key}')}.",
-                    "Use the same data and options, or start anew.",
-                )
+        self.given.check_terms(state)
         self.learner.load_state_dict(state)
         self.step, self.seconds, self.costs = state["step"], state["seconds"], state["costs"]
         self.finished = state.get("finished", False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -12,8 +13,14 @@ from medcontext.devices import Device
 from medcontext.engine.config import EngineConfig
 from medcontext.engine.method import Method
 from medcontext.engine.task import Task
+from medcontext.errors import InputError
 from medcontext.masking.network import MaskToken
 from medcontext.networks import SegmentationNetwork
+
+OTHERS = {
+    "end": "other wishes for its end (--minutes, --steps or --until-stopped)",
+    "settings": "other settings (--set, --preset or --config)",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Run:
         resume: continue from the checkpoint in ``folder``.
         control: asked between steps for "stop" (keep what is there), "pause" or None.
         until_stopped: train until ``control`` says "stop"; ``steps`` and ``minutes`` are None then.
+        settings: of the method, where a run must not go on with others; else empty.
     """
 
     folder: Path
@@ -49,6 +57,27 @@ class Run:
     resume: bool = False
     control: Callable[[], str | None] = field(default=lambda: None)
     until_stopped: bool = False
+    settings: str = ""
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the stopped one; its cases may have changed."""
+        found = {"plan": self.task.plan.hash(), "method": self.method.name, "seed": self.seed}
+        found["end"] = not self.until_stopped
+        return found | ({"settings": self.settings} if self.settings else {})
+
+    def check_terms(self, state: Mapping[str, Any]) -> None:
+        """Refuse the checkpoint of a run that differs.
+
+        Raises:
+            InputError: it does.
+        """
+        for key, mine in self.terms.items():
+            if state.get(key, True) != mine:
+                raise InputError(
+                    f"The checkpoint was made with {OTHERS.get(key, f'another {key}')}.",
+                    "Use the same data and options, or start anew.",
+                )
 
 
 @dataclass(frozen=True)

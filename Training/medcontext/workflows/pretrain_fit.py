@@ -205,6 +205,7 @@ def _run(
         resume=resume,
         control=control,
         until_stopped=request.until_stopped,
+        settings=config.model_dump_json(exclude={"engine"}),
     )
 
 

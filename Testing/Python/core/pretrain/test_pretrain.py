@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,19 @@ def test_a_store_gives_what_is_not_scored_and_no_copy_of_what_is(
     assert "copy" in done.result.card.training.metrics["scans_left_out"]
 
 
+def test_nothing_is_learnt_from_a_copy_of_a_scan_that_is_watched(
+    tmp_path: Path, scans: Path, scan: Scan, encoder, ran, request_of: Request
+) -> None:
+    chosen = json.loads((encoder.result.folder / "training" / "scans.json").read_text(encoding="utf-8"))
+    (watched,) = (entry["id"] for entry in chosen["watched"])
+    shutil.copytree(scans, tmp_path / "scans")
+    write_volume(tmp_path / "scans" / "copy.nrrd", scan(int(watched.removeprefix("scan_"))))
+    card = ran(request_of(tmp_path / "scans", tmp_path / "encoder", steps=4)).result.card
+    (left_out,) = card.training.metrics["scans_left_out"]
+    assert left_out in ("copy", watched)
+    assert card.training.unlabelled == 5
+
+
 def test_a_plan_gives_network_and_spacing(
     tmp_path: Path, scan: Scan, scans: Path, ran, request_of: Request
 ) -> None:
@@ -192,6 +206,8 @@ def test_a_stopped_run_goes_on_with_its_scans_to_the_encoder_it_would_have_becom
 ) -> None:
     whole = ran(request_of(scans, tmp_path / "whole", steps=6)).result
     write_volume(tmp_path / "scans" / "later.nii.gz", scan(90))
+    with pytest.raises(InputError, match="was made with other settings"):
+        pretrain(replace(stopped, settings=(*stopped.settings, "w_negative=2")))
     done = ran(stopped)
     assert "not used by it: later." in done.told("info")
     assert (done.result.card.training.steps, done.result.card.training.unlabelled) == (6, 5)
