@@ -15,6 +15,8 @@ from record import REPOSITORY, RESULTS
 PAGES = (
     REPOSITORY / "README.md",
     REPOSITORY / "docs" / "methods" / "medcontext.md",
+    REPOSITORY / "docs" / "methods" / "voco.md",
+    REPOSITORY / "docs" / "methods" / "mae.md",
     REPOSITORY / "docs" / "slicer.md",
     REPOSITORY / "docs" / "learn.md",
     REPOSITORY / "docs" / "batch.md",
@@ -239,6 +241,50 @@ def batch_cluster_table() -> str:
     )
 
 
+def pretraining_table() -> str:
+    """What was learnt without labels, and what it bought where labels are few."""
+    signals, lines = {run["method"]: run for run in read("pretraining")["runs"]}, []
+    lines += [
+        "| pre-training | minutes | steps | scans | what it can, on 16 other scans |",
+        "|---|---|---|---|---|",
+    ]
+    for method, said in (("voco", _voco), ("mae", _mae)):
+        run = signals[method]
+        facts = f"{run['minutes']:.0f} | {run['steps']} | {run['scans']}"
+        lines.append(f"| {method} | {facts} | {said(run['signals'])} |")
+    facts = read("fewshot_pretrained")
+    starts, runs = facts["mean_dice"], facts["runs"]
+    scratch = next(iter(starts))
+    lines += [
+        "",
+        f"| {facts['shots']} labels, {runs[0]['steps']} steps, from | draws | mean Dice | beside {scratch} |",
+        "|---|---|---|---|",
+    ]
+    for start, dice in starts.items():
+        beside = facts.get(f"{start} minus {scratch}")
+        text = (
+            f"{beside['difference']:+.3f} ({beside['low']:+.3f} to {beside['high']:+.3f})" if beside else ""
+        )
+        draws = sum(run["start"] == start for run in runs)
+        lines.append(f"| {start} | {draws} | {dice:.3f} | {text} |")
+    return "\n".join(lines)
+
+
+def _voco(signals: dict[str, float]) -> str:
+    return (
+        f"finds the place of {100 * signals['position_accuracy']:.0f} % of the crops "
+        f"(chance {100 * signals['chance']:.0f} %); prediction loss {signals['prediction_loss']:.3f} "
+        f"(best constant {signals['best_constant']:.3f})"
+    )
+
+
+def _mae(signals: dict[str, float]) -> str:
+    return (
+        f"squared error of hidden voxels {signals['reconstruction_error']:.3f} "
+        f"({signals['mean_error']:.3f} for the mean of what is seen)"
+    )
+
+
 def learn_speed_table() -> str:
     """How long Learn makes a person wait."""
     rows = read("learn_speed")["seconds"]
@@ -268,6 +314,7 @@ TABLES = {
     "batch_cluster": batch_cluster_table,
     "draws": draws_table,
     "finetune": finetune_table,
+    "pretraining": pretraining_table,
     "learn_speed": learn_speed_table,
     "dice": dice_table,
     "certainty": certainty_table,
