@@ -31,7 +31,7 @@ Run = Callable[..., dict[str, Any]]
 def medcontext_command(own_home: Path) -> Iterator[Run]:
     """Runs the command in a process of its own and gives its last event; ends the jobs that it started."""
 
-    def run(*arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    def run(*arguments: str | Path) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-m", "medcontext", *map(str, arguments), "--json"],
             env=os.environ | {"MEDCONTEXT_HOME": str(own_home), "OMP_NUM_THREADS": "1"},
@@ -39,7 +39,7 @@ def medcontext_command(own_home: Path) -> Iterator[Run]:
             text=True,
             timeout=600,
         )
-        assert done.returncode == code, done.stderr
+        assert done.returncode == 0, done.stderr
         last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return last
 
@@ -64,7 +64,7 @@ def test_pretrain_train_segment(tmp_path: Path, medcontext_command: Run) -> None
     encoder, model = tmp_path / "encoder", tmp_path / "model"
     kept = encoder / "training" / "checkpoint.pt"
     often = ["--set", "engine.checkpoint_seconds=0.1"]
-    command = ["pretrain", "--data", SAMPLE / "images", "-o", encoder, "--steps", 30, *CPU, *FEW, *often]
+    command = ["pretrain", "--data", SAMPLE / "images", "-o", encoder, "--steps", 16, *CPU, *FEW, *often]
     job = Path(medcontext_command(*command, "--detach")["folder"])
     running = wait_for(job, lambda job: kept.exists() and (job.step or 0) >= 3)
     assert running.pid is not None
@@ -77,14 +77,10 @@ def test_pretrain_train_segment(tmp_path: Path, medcontext_command: Run) -> None
     assert done.result is not None
     assert done.result["signals"]["chance"] == pytest.approx(1 / 9)
     assert "held-out scan" in done.result["sentence"]
-    assert json.loads((encoder / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 30
+    assert json.loads((encoder / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 16
 
-    refused = medcontext_command("segment", UNSEEN, "-m", encoder, "-o", tmp_path / "none", *CPU, code=2)
-    assert "encoder" in refused["message"]
-    other = ["train", "--data", SAMPLE, "-o", model, "--init-from", encoder]
-    assert "dynunet" in medcontext_command(*other, "--network", "unetr", code=2)["message"]
-
-    trained = medcontext_command(*other, "--method", "supervised", "--steps", 5, *CPU)
+    start = ["train", "--data", SAMPLE, "-o", model, "--init-from", encoder]
+    trained = medcontext_command(*start, "--method", "supervised", "--steps", 5, *CPU)
     assert trained["parent"]["id"] == "encoder"
     medcontext_command("segment", UNSEEN, "-m", model, "-o", tmp_path / "out", *CPU)
     result = next((tmp_path / "out").glob("*.nii.gz"))

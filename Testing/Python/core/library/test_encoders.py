@@ -71,7 +71,7 @@ def test_it_cannot_be_loaded_to_segment(an_encoder: Path) -> None:
     with pytest.raises(InputError) as refused:
         load_model(an_encoder)
     assert refused.value.message == "'Hips' is of the kind 'encoder' and cannot segment by itself."
-    assert "--init-from hips" in refused.value.hint
+    assert "medcontext train --init-from" in refused.value.hint
 
 
 def test_it_cannot_be_written_as_a_bundle(an_encoder: Path, tmp_path: Path) -> None:
