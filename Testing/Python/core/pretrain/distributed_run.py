@@ -1,13 +1,15 @@
 """Started by torchrun in test_distributed: pre-trains on the folder given, and leaves encoders in the other one."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from medcontext.workflows.pretrain import PretrainRequest, pretrain
 
-if __name__ == "__main__":
-    data, output = Path(sys.argv[1]), Path(sys.argv[2])
-    for method in sys.argv[3:]:
+
+def main(data: Path, output: Path, methods: Sequence[str]) -> None:
+    """Pre-train by each method on ``data``; the encoders come to lie in ``output``."""
+    for method in methods:
         mine = ("mask.cell=4",) if method == "mae" else ("projector.hidden=16", "projector.out=16")
         pretrain(
             PretrainRequest(
@@ -20,3 +22,7 @@ if __name__ == "__main__":
                 precision="fp32",
             )
         )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

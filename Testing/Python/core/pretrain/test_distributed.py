@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,30 +20,30 @@ PACKAGE = Path(__file__).resolve().parents[4] / "Training"
 METHODS = ("voco", "mae")
 
 
-def start(program: list[str], scans: Path, output: Path, home: Path) -> Path:
+def start_two(scans: Path, output: Path, home: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": str(PACKAGE),
         "OMP_NUM_THREADS": "1",
         "MEDCONTEXT_HOME": str(home),
     }
-    arguments = [*program, str(SCRIPT), str(scans), str(output), *METHODS]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [*torchrun, str(SCRIPT), str(scans), str(output), *METHODS]
     finished = subprocess.run(
         arguments, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
-    return output
 
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory: pytest.TempPathFactory, scans: Path) -> tuple[Path, Path]:
-    """Folders of what one process and what two made of six scans and a broken one; torch is loaded once for both
-    methods."""
+    """Folders of what one process, this one, and what two made of six scans and a broken one."""
     scans = Path(shutil.copytree(scans, tmp_path_factory.mktemp("with_broken") / "scans"))
     (scans / "broken.nii.gz").write_bytes(b"no image")
-    home = tmp_path_factory.mktemp("home")
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    one = start([sys.executable], scans, tmp_path_factory.mktemp("one"), home)
-    two = start([sys.executable, *torchrun], scans, tmp_path_factory.mktemp("two"), home)
+    home, one, two = (tmp_path_factory.mktemp(name) for name in ("home", "one", "two"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDCONTEXT_HOME", str(home))
+        runpy.run_path(str(SCRIPT))["main"](scans, one, METHODS)
+    start_two(scans, two, home)
     return one, two
 
 
