@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.commands import Told, toldWithoutWriting
 from medcontext.data.adding import NewCase
 from medcontext.data.store import CaseStore
 from medcontext.geometry import Geometry, Volume
@@ -66,17 +67,6 @@ WRONG = {
     "segment scan.nii.gz -m hippocampus -o new --format nrrd --format jpg": "seg.nrrd, not 'jpg'",
 }  # fmt: skip
 
-RUNNER = """
-import json, shlex, sys
-from typer.testing import CliRunner
-from medcontext.cli.app import app
-found = {}
-for line in json.load(sys.stdin):
-    done = CliRunner().invoke(app, shlex.split(line))
-    found[line] = done.exit_code, done.stderr, "torch" in sys.modules
-json.dump(found, sys.stdout)
-"""
-
 
 def _store(folder: Path, channels: int, labelled: str) -> None:
     store = CaseStore.create(
@@ -105,26 +95,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(place: Path) -> dict[str, tuple[int, str, bool]]:
+def told(place: Path) -> Told:
     """What each of the wrong commands says, and whether torch was loaded by then."""
-    before = sorted(place.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps(list(WRONG)),
-        cwd=place,
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert sorted(place.rglob("*")) == before
-    found: dict[str, tuple[int, str, bool]] = json.loads(done.stdout)
-    return found
+    return toldWithoutWriting(WRONG, place)
 
 
 @pytest.mark.parametrize("command", WRONG)
-def test_it_is_said_in_a_sentence_before_torch_is_loaded(
-    command: str, told: dict[str, tuple[int, str, bool]]
-) -> None:
+def test_it_is_said_in_a_sentence_before_torch_is_loaded(command: str, told: Told) -> None:
     code, sentence, torch_loaded = told[command]
     assert code == 2, sentence
     assert WRONG[command] in sentence

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from harness.commands import Told, toldWithoutWriting
 from medcontext.cli.app import app
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import write_volume
@@ -48,17 +47,6 @@ AT_ONCE = {
 }  # fmt: skip
 """Commands, and a part of what each is told before torch is loaded and before anything is written."""
 
-RUNNER = """
-import json, shlex, sys
-from typer.testing import CliRunner
-from medcontext.cli.app import app
-found = {}
-for line in json.load(sys.stdin):
-    done = CliRunner().invoke(app, shlex.split(line))
-    found[line] = done.exit_code, done.stderr, "torch" in sys.modules
-json.dump(found, sys.stdout)
-"""
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, scan: Scan, encoder) -> Path:
@@ -81,26 +69,13 @@ def place(tmp_path_factory: pytest.TempPathFactory, scan: Scan, encoder) -> Path
 
 
 @pytest.fixture(scope="module")
-def told(place: Path) -> dict[str, tuple[int, str, bool]]:
+def told(place: Path) -> Told:
     """What each of the commands says, and whether torch was loaded by then."""
-    before = sorted(place.rglob("*"))
-    done = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps(list(AT_ONCE)),
-        cwd=place,
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert sorted(place.rglob("*")) == before
-    found: dict[str, tuple[int, str, bool]] = json.loads(done.stdout)
-    return found
+    return toldWithoutWriting(AT_ONCE, place)
 
 
 @pytest.mark.parametrize("command", AT_ONCE)
-def test_it_is_said_in_a_sentence_before_torch_is_loaded(
-    command: str, told: dict[str, tuple[int, str, bool]]
-) -> None:
+def test_it_is_said_in_a_sentence_before_torch_is_loaded(command: str, told: Told) -> None:
     code, sentence, torch_loaded = told[command]
     assert code == 2, sentence
     assert AT_ONCE[command] in sentence
