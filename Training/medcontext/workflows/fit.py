@@ -30,6 +30,7 @@ from medcontext.workflows.encoder_start import Origin, open_origin, take_over
 from medcontext.workflows.heads import inherit
 from medcontext.workflows.heir import Heir
 from medcontext.workflows.inheritance import Inheritance
+from medcontext.workflows.pretrain_request import PretrainRequest
 from medcontext.workflows.request import PreparedData, TrainRequest, TrainResult
 from medcontext.workflows.training_card import make_card
 from medcontext.workflows.training_cases import choose_cases, prepare
@@ -52,14 +53,8 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
         TrainingDivergedError: a loss term was not finite.
     """
     run_folder = request.output / "training"
-    resume = (run_folder / CHECKPOINT).exists()
-    if request.resume and not resume:
-        reporter.info(f"There is no checkpoint in {request.output}: the training starts from the beginning.")
+    resume, device = begin_run(request, reporter)
     preparing = obedient(reporter, control)
-    device = choose_device(request.device, reporter)
-    if device.kind == "cpu":
-        tune_cpu()
-    reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
     store = CaseStore.open(request.data)
     begun = Begun.read(run_folder / CASES_FILE) if resume else None
     if begun is None:
@@ -114,6 +109,23 @@ def fit(request: TrainRequest, reporter: Reporter, control: Callable[[], str | N
         with saving_model():
             card = _save(request, card, outcome, plan, network.differences)
     return TrainResult(request.output, card, outcome.dice)
+
+
+def begin_run(request: TrainRequest | PretrainRequest, reporter: Reporter) -> tuple[bool, Device]:
+    """Whether there is a checkpoint to go on from, and what to train on.
+
+    Args:
+        request: what to do.
+        reporter: told of both.
+    """
+    resume = (request.output / "training" / CHECKPOINT).exists()
+    if request.resume and not resume:
+        reporter.info(f"There is no checkpoint in {request.output}: the training starts from the beginning.")
+    device = choose_device(request.device, reporter)
+    if device.kind == "cpu":
+        tune_cpu()
+    reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
+    return resume, device
 
 
 def _begin(

@@ -14,9 +14,8 @@ from medcontext.card_schema import ModelCard
 from medcontext.data.pool import ScanPool
 from medcontext.data.reading import shortened
 from medcontext.data.scans import Scans, pooled_scans
-from medcontext.devices import Device, choose_device, choose_precision, tune_cpu
+from medcontext.devices import Device, choose_precision
 from medcontext.engine.asking import obedient
-from medcontext.engine.config import CHECKPOINT
 from medcontext.engine.keeping import saving_model
 from medcontext.engine.loop import train as run_loop
 from medcontext.engine.pretext_config import PretextConfig
@@ -32,7 +31,7 @@ from medcontext.networks.encoder import load_encoder
 from medcontext.networks.sizes import text
 from medcontext.plan import Plan
 from medcontext.workflows.beforehand import method_config
-from medcontext.workflows.fit import PLAN_FILE, tidy
+from medcontext.workflows.fit import PLAN_FILE, begin_run, tidy
 from medcontext.workflows.pretrain_card import encoder_card
 from medcontext.workflows.pretrain_plan import plan_pretraining, recipe_of
 from medcontext.workflows.pretrain_request import PretrainRequest, PretrainResult
@@ -84,13 +83,7 @@ def fit(
         TrainingDivergedError: a loss term was not finite.
     """
     folder = request.output / "training"
-    resume = (folder / CHECKPOINT).exists()
-    if request.resume and not resume:
-        reporter.info(f"There is no checkpoint in {request.output}: the training starts from the beginning.")
-    device = choose_device(request.device, reporter)
-    if device.kind == "cpu":
-        tune_cpu()
-    reporter.info(f"Training on {device.name}: {device.reason}", device=device.name)
+    resume, device = begin_run(request, reporter)
     config = cast(PretextConfig, method_config(request))
     parent = None if request.init_from is None else load_encoder_folder(request.init_from)
     with main_process_first(device):
