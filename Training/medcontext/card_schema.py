@@ -8,7 +8,7 @@ from pydantic import Field
 
 from medcontext.config import StrictModel
 from medcontext.labels import LabelSet
-from medcontext.plan import Channel, NetworkSpec, ResamplePlan, Size, Spacing
+from medcontext.plan import Channel, NetworkSpec, Plan, ResamplePlan, Size, Spacing
 
 SCHEMA_VERSION = 1
 
@@ -31,6 +31,18 @@ class InputSpec(StrictModel):
     orientation: str
     patch_size: Size
     range: InputRange
+
+    @classmethod
+    def of(cls, plan: Plan) -> InputSpec:
+        """What a network trained by a plan takes."""
+        seen = plan.fingerprint
+        return cls(
+            channels=plan.channels,
+            spacing=plan.spacing,
+            orientation=plan.orientation,
+            patch_size=plan.patch_size,
+            range=InputRange(spacing=seen.spacing_range, field_of_view=seen.field_of_view_range),
+        )
 
 
 class Postprocess(StrictModel):

@@ -155,11 +155,13 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> 
     endJobs(own_home)
 
 
-@pytest.fixture
-def session(app: Any, trainer: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001
-    """Closes Slicer, if it is open, and opens it: gives the new panel with the case store of the sample."""
+def _sessions(begin: Callable[[Any], object]) -> Iterator[Callable[..., Any]]:
+    """Gives what closes Slicer, unless told otherwise, and opens it, and closes in the end what is open.
+
+    Args:
+        begin: what is done in each new panel.
+    """
     from harness import slicer_qt
-    from harness.learning import sampleStore, useStore
     from harness.panel import MODULE
 
     opened: list[Any] = []
@@ -172,12 +174,20 @@ def session(app: Any, trainer: Any) -> Iterator[Callable[..., Any]]:  # noqa: AR
         panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
         opened.append(panel)
         panel.warmUp.begin = lambda _model: None
-        useStore(panel, sampleStore())
+        begin(panel)
         return panel
 
     yield reopen
     for panel in opened:
         slicer_qt.unload(panel)
+
+
+@pytest.fixture
+def session(app: Any, trainer: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001
+    """Closes Slicer, if it is open, and opens it: gives the new panel with the case store of the sample."""
+    from harness.learning import sampleStore, useStore
+
+    yield from _sessions(lambda panel: useStore(panel, sampleStore()))
 
 
 @pytest.fixture
@@ -208,27 +218,14 @@ def batch_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_home: Path
 @pytest.fixture
 def batch_session(app: Any, batch_runner: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001
     """Closes Slicer, if it is open, and opens it: gives the new panel with the section Batch open."""
-    from harness import slicer_qt
-    from harness.panel import MODULE, settle
+    from harness.panel import settle
 
-    opened: list[Any] = []
-
-    def reopen(opening: bool = True) -> Any:
-        while opened:
-            slicer_qt.unload(opened.pop())
-        if not opening:
-            return None
-        panel = slicer_qt.enter(slicer_qt.load_module(MODULE))
-        opened.append(panel)
-        panel.warmUp.begin = lambda _model: None
+    def show(panel: Any) -> None:
         panel.batch.batch.ignoredSeconds = 0.0  # tests click faster than people
         panel.ui.batchSection.collapsed = False
         settle()
-        return panel
 
-    yield reopen
-    for panel in opened:
-        slicer_qt.unload(panel)
+    yield from _sessions(show)
 
 
 @pytest.fixture

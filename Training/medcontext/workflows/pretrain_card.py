@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medcontext.card_schema import InferenceSpec, InputRange, InputSpec, ModelCard, Reference, TrainingRecord
+from medcontext.card_schema import InferenceSpec, InputSpec, ModelCard, Reference, TrainingRecord
 from medcontext.config import StrictModel
 from medcontext.data.pool import ScanPool
 from medcontext.engine.run import Outcome
@@ -26,8 +26,9 @@ def encoder_card(
     parent: LoadedEncoder | None,
 ) -> ModelCard:
     """Everything that is needed to start from an encoder, and where it comes from."""
-    facts = plan.fingerprint
-    inherits_license = parent is not None and request.license == UNSPECIFIED
+    license_text = request.license
+    if parent is not None and license_text == UNSPECIFIED:
+        license_text = parent.card.license
     return ModelCard(
         id=request.model_id or identifier(request.output.name),
         title=request.title or _title(request),
@@ -35,13 +36,7 @@ def encoder_card(
         method=request.method,
         parent=None if parent is None else Reference(id=parent.card.id, sha256=parent.sha256),
         network=plan.network,
-        input=InputSpec(
-            channels=plan.channels,
-            spacing=plan.spacing,
-            orientation=plan.orientation,
-            patch_size=plan.patch_size,
-            range=InputRange(spacing=facts.spacing_range, field_of_view=facts.field_of_view_range),
-        ),
+        input=InputSpec.of(plan),
         labels=[],
         inference=InferenceSpec(resample=plan.resample, predictor="student"),
         training=TrainingRecord(
@@ -55,7 +50,7 @@ def encoder_card(
             config=config.model_dump(mode="json"),
             software=software(),
         ),
-        license=parent.card.license if parent is not None and inherits_license else request.license,
+        license=license_text,
     )
 
 

@@ -9,7 +9,6 @@ from importlib.metadata import version
 
 from medcontext.card_schema import (
     InferenceSpec,
-    InputRange,
     InputSpec,
     ModelCard,
     Postprocess,
@@ -48,7 +47,6 @@ def make_card(
     inheritance: Inheritance,
 ) -> ModelCard:
     """The card of a trained model: everything needed to use it and where it comes from."""
-    facts = plan.fingerprint
     largest = helped_by_largest_component(outcome.network, data.validation, plan)
     return ModelCard(
         id=request.model_id or identifier(request.output.name),
@@ -56,13 +54,7 @@ def make_card(
         parent=None if parent is None else Reference(id=parent.card.id, sha256=parent.sha256),
         method=request.method,
         network=plan.network,
-        input=InputSpec(
-            channels=plan.channels,
-            spacing=plan.spacing,
-            orientation=plan.orientation,
-            patch_size=plan.patch_size,
-            range=InputRange(spacing=facts.spacing_range, field_of_view=facts.field_of_view_range),
-        ),
+        input=InputSpec.of(plan),
         labels=plan.labels,
         allowed_flips=plan.allowed_flips,
         flip_pairs=plan.flip_pairs,
