@@ -23,6 +23,7 @@ HANDLERS = {
     "release": "medcontext.worker.handlers:release",
     "doctor": "medcontext.worker.handlers:doctor",
     "suggest": "medcontext.worker.suggesting:suggest",
+    "propose": "medcontext.worker.proposing:propose",
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
     "batch_case": "medcontext.worker.batch_cases:batch_case",
     "import_model": "medcontext.worker.library:import_model",
