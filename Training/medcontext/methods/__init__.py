@@ -9,6 +9,8 @@ from medcontext.errors import InputError
 from medcontext.methods.mae.config import MaeConfig
 from medcontext.methods.medcontext import presets as medcontext_presets
 from medcontext.methods.medcontext.config import MedContextConfig
+from medcontext.methods.s3net import presets as s3net_presets
+from medcontext.methods.s3net.config import S3NetConfig
 from medcontext.methods.supervised.config import SupervisedConfig
 from medcontext.methods.voco import presets as voco_presets
 from medcontext.methods.voco.config import VoCoConfig
@@ -25,8 +27,12 @@ _SEGMENTING: dict[str, type[StrictModel]] = {"medcontext": MedContextConfig, "su
 _PRETRAINING: dict[str, type[PretextConfig]] = {"mae": MaeConfig, "voco": VoCoConfig}
 """Settings load without torch, so that a wrong one is said at once."""
 
+_SINGLE_IMAGE: dict[str, type[StrictModel]] = {"s3net": S3NetConfig}
+"""Methods that learn from one image alone and leave no model."""
+
 _PRESETS: dict[str, tuple[tuple[str, ...], Callable[[str], StrictModel]]] = {
     "medcontext": (medcontext_presets.NAMES, medcontext_presets.preset),
+    "s3net": (s3net_presets.NAMES, s3net_presets.preset),
     "voco": (voco_presets.NAMES, voco_presets.preset),
 }
 """Of the methods that have more than the default: the names, and what makes one."""
@@ -104,6 +110,10 @@ def make_method(name: str, config: Any, token: MaskToken | None = None) -> Metho
         return Supervised(config)
     if name in _PRETRAINING:
         return make_pretraining(name, config)
+    if name in _SINGLE_IMAGE:
+        from medcontext.methods.s3net.method import S3NetMethod
+
+        return S3NetMethod(config)
     from medcontext.methods.medcontext.method import MedContext
 
     method = MedContext(config)
@@ -132,7 +142,7 @@ def make_pretraining(name: str, config: Any) -> PretextMethod:
 
 
 def _config_class(name: str) -> type[StrictModel]:
-    known = {**_SEGMENTING, **_PRETRAINING}
+    known = {**_SEGMENTING, **_PRETRAINING, **_SINGLE_IMAGE}
     if name not in known:
         raise InputError(f"There is no method '{name}'.", f"Known methods: {', '.join(sorted(known))}.")
     return known[name]

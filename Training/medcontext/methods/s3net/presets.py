@@ -1,0 +1,36 @@
+"""Saved configurations of S3-Net."""
+
+from __future__ import annotations
+
+from medcontext.methods.s3net.config import S3NetConfig
+
+NAMES = ("default", "repo")
+
+
+def preset(name: str) -> S3NetConfig:
+    """A saved configuration: ``default``, or ``repo``, what the published notebook computes, quirks included."""
+    return _repo() if name == "repo" else S3NetConfig()
+
+
+def _repo() -> S3NetConfig:
+    """256 x 256 pixels whatever the shape; 50 iterations, or until 3 clusters are left after the sixth.
+
+    Its order of colours (blue first) makes no difference to a network whose weights are random.
+    """
+    return S3NetConfig(
+        size=256,
+        square=True,
+        normalise="byte",
+        channels=64,
+        clusters=64,
+        blocks=2,
+        deformation="static",
+        w_self=3.5,
+        w_affine=0.2,
+        w_spatial=4.0,
+        transform="output",
+        spatial="sobel_labels",
+        most_iterations=50,
+        least_iterations=6,  # it counts from 0 and asks for at least 5
+        least_clusters=3,
+    )
