@@ -24,16 +24,20 @@ class OptimiserConfig(StrictModel):
     """Optimiser and learning-rate schedule."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    """sgd is Nesterov with momentum 0.99, nnU-Net's choice."""
+    """sgd as momentum and nesterov say; their defaults are nnU-Net's choice."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate; 3e-3 with AdamW learns from few cases where 1e-3 lost a class."""
+    momentum: float = Field(default=0.99, ge=0, lt=1)
+    """sgd: share of the last step that the next one repeats."""
+    nesterov: bool = True
+    """sgd: look ahead along the momentum (no difference where that is 0)."""
     amsgrad: bool = False
     """adamw: divide by the largest second moment so far."""
     weight_decay: float = Field(default=1e-4, ge=0)
     gradient_clip: float = Field(default=12.0, gt=0)
     """Largest norm of the gradient of all parameters."""
-    schedule: Literal["cosine", "poly"] = "cosine"
-    """cosine to zero, or (1 - progress) ** 0.9."""
+    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+    """cosine to zero, (1 - progress) ** 0.9, or the peak all the time."""
     warmup: float = Field(default=0.02, ge=0, lt=1)
     """Share of a stage with linearly rising learning rate."""
 

@@ -56,12 +56,12 @@ class Checkpoints:
     """Saves now and then: as often as wished, and less often where saving takes long.
 
     Args:
-        path: the file.
+        path: the file; None for a run that keeps none.
         every: seconds between two.
         troubles: hears of a full disk.
     """
 
-    def __init__(self, path: Path, every: float, troubles: Troubles) -> None:
+    def __init__(self, path: Path | None, every: float, troubles: Troubles) -> None:
         self._path = path
         self._every = every
         self._troubles = troubles
@@ -70,12 +70,14 @@ class Checkpoints:
     @property
     def due(self) -> bool:
         """Whether it is time for the next one."""
-        return time.monotonic() >= self._next
+        return self._path is not None and time.monotonic() >= self._next
 
     def save(self, state: Callable[[], dict[str, Any]]) -> bool:
-        """Save; whether it worked. The older checkpoint stays until the new one is complete."""
+        """Save; whether there is a checkpoint now. The older one stays until the new one is complete."""
         from medcontext.engine.checkpoint import save_checkpoint
 
+        if self._path is None:
+            return False
         began = time.monotonic()
         with self._troubles.borne("checkpoint"):
             save_checkpoint(self._path, state())

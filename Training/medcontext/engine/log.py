@@ -31,33 +31,31 @@ class TrainingLog:
     """Collects loss terms without waiting for the device, checks and writes them every few steps.
 
     Args:
-        folder: where log.jsonl goes; lines of steps beyond ``step`` (a resumed run) are dropped.
+        folder: where log.jsonl goes; lines of steps beyond ``step`` (a resumed run) are dropped. None where nothing
+            is written: in a run that keeps no records, and in all processes but the main one.
         reporter: receives metric events.
         step: first step that will be logged.
-        write: whether this process writes (the main one does).
         troubles: hears of a full disk; lines that could not be written are written later.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         reporter: Reporter,
         step: int,
-        write: bool = True,
         troubles: Troubles | None = None,
     ) -> None:
-        self.path = folder / "log.jsonl"
+        self._path = None if folder is None else folder / "log.jsonl"
         self._reporter = reporter
-        self._write = write
         self._troubles = troubles or Troubles(reporter)
         self._pending: list[tuple[int, dict[str, Tensor], dict[str, Any]]] = []
         self._flushed_at = time.monotonic()
         self._retry_at: float | None = None  # when to write the whole file anew after lines were lost
         self.records: list[dict[str, Any]] = []
-        if write:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.records = [r for r in _read(self.path) if r["step"] < step + ("loss" not in r)]
-            self._rewrite()
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self.records = [r for r in _read(self._path) if r["step"] < step + ("loss" not in r)]
+            self._rewrite(self._path)
 
     def step(self, step: int, terms: Mapping[str, Tensor], **facts: Any) -> None:
         """Note the loss terms of a step."""
@@ -82,17 +80,17 @@ class TrainingLog:
         finally:
             self._record(records)
 
-    def finish(self, curve: Path) -> None:
+    def finish(self, curve: Path | None) -> None:
         """Write what is left and draw the curve.
 
         Raises:
             TrainingDivergedError: see :meth:`flush`.
         """
         self.flush()
-        if not self._write:
+        if self._path is None or curve is None:
             return
         if self._retry_at is not None:
-            self._rewrite()
+            self._rewrite(self._path)
         with self._troubles.borne("curve"):
             draw_curve(self.records, curve)
 
@@ -109,18 +107,18 @@ class TrainingLog:
     def _record(self, records: list[dict[str, Any]]) -> None:
         for record in records:
             self._reporter.emit("metric", **record)
-        if not self._write or not records:
+        if self._path is None or not records:
             return
         self.records += records
         if self._retry_at is None:
-            with self._troubles.borne("log"), self.path.open("a", encoding="utf-8") as stream:
+            with self._troubles.borne("log"), self._path.open("a", encoding="utf-8") as stream:
                 stream.write(_lines(records))
             self._see_whether_it_worked()
         elif time.monotonic() >= self._retry_at:
-            self._rewrite()
+            self._rewrite(self._path)
 
-    def _rewrite(self) -> None:
-        with self._troubles.borne("log"), replacing(self.path) as scratch:
+    def _rewrite(self, path: Path) -> None:
+        with self._troubles.borne("log"), replacing(path) as scratch:
             scratch.write_text(_lines(self.records), encoding="utf-8")
         self._see_whether_it_worked()
 

@@ -21,7 +21,7 @@ from medcontext.engine.method import Stage
 from medcontext.engine.pace import FIRST_SECONDS, MOST_SECONDS
 from medcontext.engine.processes import from_main_process
 from medcontext.engine.run import Outcome, Run
-from medcontext.engine.task import Shard, StepBatch
+from medcontext.engine.task import Shard, StepBatch, Unwatched, Watcher
 from medcontext.engine.timing import StepTime, fitting_steps
 from medcontext.engine.watch import VALIDATION_SHARE
 from medcontext.errors import CancelledError, InputError
@@ -70,14 +70,16 @@ class _Session:
         self.troubles = Troubles(reporter)
         self.requests = Requests(run.control, reporter, self.accelerator, keeps=run.until_stopped)
         listener = reporter.stopped_by(lambda: run.control() == "stop")
-        self.watch = run.task.watcher(run.folder, listener, self.troubles)
+        self.watch: Watcher = Unwatched()
+        if run.folder is not None:
+            self.watch = run.task.watcher(run.folder, listener, self.troubles)
         self._measure()
 
     def _measure(self) -> None:
         """Begin to measure time at the present step."""
         self.stopwatch, self.step_time = Stopwatch(self.seconds), StepTime(self.seconds)
         every = self.given.config.checkpoint_seconds
-        self.checkpoints = Checkpoints(self.given.folder / CHECKPOINT, every, self.troubles)
+        self.checkpoints = Checkpoints(self.given.file(CHECKPOINT), every, self.troubles)
         self._first_step, self._first_second = self.step, self.seconds
         self._validate_at = self.seconds + FIRST_SECONDS
         self._told_at = time.monotonic()
@@ -94,25 +96,30 @@ class _Session:
 
     def run_to_end(self) -> Outcome:
         run, main = self.given, self.accelerator.is_main_process
-        if run.resume:
-            self._restore(load_checkpoint(run.folder / CHECKPOINT))
+        if run.resume and (checkpoint := run.file(CHECKPOINT)):
+            self._restore(load_checkpoint(checkpoint))
         elif run.minutes is not None:
             self._plan_steps(run.minutes)
         self._measure()
-        self.log = log = TrainingLog(run.folder, self.reporter, self.step, main, self.troubles)
+        self.log = log = TrainingLog(run.folder if main else None, self.reporter, self.step, self.troubles)
         try:
             if not self.finished and self._all_steps():
                 self._look(log)
         except (CancelledError, KeyboardInterrupt) as stop:
-            kept = "the checkpoint is kept" if self._checkpoint() else "no later checkpoint could be written"
-            of = "" if run.until_stopped else f" of {self.course.total}"
-            raise CancelledError(
-                f"Stopped at step {self.step}{of}; {kept} in {run.folder}.", "Continue with --resume."
-            ) from stop
+            raise self._stopped() from stop
         self.finished = True
         self._checkpoint()
-        log.finish(run.folder / CURVE)
+        log.finish(run.file(CURVE))
         return self._outcome()
+
+    def _stopped(self) -> CancelledError:
+        """What is said of a run that someone stops at once; it keeps what it can."""
+        run = self.given
+        where = f"Stopped at step {self.step}" + ("" if run.until_stopped else f" of {self.course.total}")
+        if run.folder is None:
+            return CancelledError(f"{where}.")
+        kept = "the checkpoint is kept" if self._checkpoint() else "no later checkpoint could be written"
+        return CancelledError(f"{where}; {kept} in {run.folder}.", "Continue with --resume.")
 
     def _outcome(self) -> Outcome:
         run = self.given
@@ -125,7 +132,7 @@ class _Session:
                 f"The {run.task.unlabelled_cases} scans without labels were not learnt from: the run of "
                 f"{self.step} steps was too short for them to join."
             )
-        if self.step < FEW_STEPS and (run.until_stopped or self.step < self.course.total):
+        if run.folder and self.step < FEW_STEPS and (run.until_stopped or self.step < self.course.total):
             self.reporter.warning(f"Stopped after {self.step} steps; {FEW_STEPS} or more are advised.")
         return Outcome(network, self.step, self.seconds / 60, self.best.dice, unlabelled, token)
 
@@ -139,6 +146,8 @@ class _Session:
                 self._one_step(batch.to(self.accelerator.device))
                 self.seconds = self.stopwatch.seconds
                 self._after_step()
+                if self.given.finished(self.step):
+                    return True
                 if self.course != course:
                     break
         return True
@@ -165,16 +174,17 @@ class _Session:
 
     def _tell(self) -> None:
         """Say how far the run is and how long it still takes."""
+        run = self.given
         self.step_time.note(self.seconds)
         share, now = self._share_done, time.monotonic()
-        if self.step % 5 and share != 1 and now - self._told_at < TOLD_SECONDS:
+        if run.folder and self.step % 5 and share != 1 and now - self._told_at < TOLD_SECONDS:
             return
         self._told_at = now
         if share is None:
-            self.reporter.progress("train", None, step=self.step)
+            self.reporter.progress(run.stage, None, step=self.step, **run.facts())
             return
-        left = self.step_time.left(self.course.total - self.step)
-        self.reporter.progress("train", share, left, step=self.step, total=self.course.total)
+        left, total = self.step_time.left(self.course.total - self.step), self.course.total
+        self.reporter.progress(run.stage, share, left, step=self.step, total=total, **run.facts())
 
     def _one_step(self, batch: StepBatch) -> None:
         terms, rate = self.learner.learn(batch, self.step, self.course)

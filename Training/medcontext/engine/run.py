@@ -15,7 +15,6 @@ from medcontext.engine.method import Method
 from medcontext.engine.task import Task
 from medcontext.errors import InputError
 from medcontext.masking.network import MaskToken
-from medcontext.networks import SegmentationNetwork
 
 OTHERS = {
     "end": "other wishes for its end (--minutes, --steps or --until-stopped)",
@@ -28,9 +27,10 @@ class Run:
     """Everything a training run needs.
 
     Attributes:
-        folder: receives log.jsonl, curve.png and the checkpoint.
+        folder: receives log.jsonl, curve.png and the checkpoint. None for a run of seconds that keeps no records: it
+            cannot be resumed, nobody watches it, each step is told, and no number of steps is too few for it.
         task: data, and how what is learnt is judged.
-        network: initialised network.
+        network: initialised network, one that ``method`` can build on.
         method: how it learns.
         config: settings of the loop.
         device: where it runs.
@@ -42,11 +42,17 @@ class Run:
         control: asked between steps for "stop" (keep what is there), "pause" or None.
         until_stopped: train until ``control`` says "stop"; ``steps`` and ``minutes`` are None then.
         settings: of the method, where a run must not go on with others; else empty.
+        finished: asked after each step, with the number of steps done, whether the run is over before its budget is.
+        stage: name under which it tells how far it is.
+        facts: what is told beside how far it is.
+
+    Raises:
+        ValueError: a run without a folder is to be resumed.
     """
 
-    folder: Path
+    folder: Path | None
     task: Task
-    network: SegmentationNetwork
+    network: nn.Module
     method: Method
     config: EngineConfig
     device: Device
@@ -58,6 +64,17 @@ class Run:
     control: Callable[[], str | None] = field(default=lambda: None)
     until_stopped: bool = False
     settings: str = ""
+    finished: Callable[[int], bool] = field(default=lambda steps: False)  # noqa: ARG005
+    stage: str = "train"
+    facts: Callable[[], Mapping[str, Any]] = field(default=dict)
+
+    def __post_init__(self) -> None:
+        if self.folder is None and self.resume:
+            raise ValueError("a run without a folder kept nothing from which it could be resumed")
+
+    def file(self, name: str) -> Path | None:
+        """A file in the folder; None for a run that keeps no records."""
+        return None if self.folder is None else self.folder / name
 
     @property
     def terms(self) -> dict[str, Any]:

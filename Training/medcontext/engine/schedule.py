@@ -21,11 +21,13 @@ def clock_at(step: int, total: int, stages: list[Stage], seed: int) -> Clock:
 
 
 def learning_rate(config: OptimiserConfig, clock: Clock) -> float:
-    """Linear warm-up, then cosine or polynomial decay, within each stage."""
+    """Linear warm-up, then cosine or polynomial decay or none, within each stage."""
     peak = config.learning_rate * clock.stage.learning_rate
     progress = clock.stage_progress
     if progress < config.warmup:
         return peak * (progress + 1 / max(1, clock.total)) / (config.warmup + 1 / max(1, clock.total))
+    if config.schedule == "constant":
+        return peak
     progress = (progress - config.warmup) / (1 - config.warmup)
     if config.schedule == "poly":
         return peak * (1 - progress) ** 0.9

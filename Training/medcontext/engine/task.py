@@ -67,6 +67,21 @@ class Watcher(Protocol):
         ...
 
 
+class Unwatched:
+    """Nobody looks."""
+
+    seconds = 0.0
+
+    def due(self, seconds: float, share_done: float | None) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+    def look(
+        self, network: nn.Module, step: int, log: TrainingLog, seconds: float, share_done: float | None
+    ) -> None:
+        """Nothing is judged."""
+
+
 class Task(Protocol):
     """Data, and judgement while it is learnt from."""
 
