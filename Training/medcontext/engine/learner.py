@@ -44,7 +44,7 @@ class Learner:
             group["lr"] = rate
         self._student.train()
         # Dropout too must not depend on where a run was resumed.
-        torch.manual_seed(hash((run.seed, step, self.accelerator.process_index)))
+        self._draw_from(hash((run.seed, step, self.accelerator.process_index)))
         with self.accelerator.autocast():
             terms = dict(run.method.loss(self._student, batch, clock))
         self._optimiser.zero_grad(set_to_none=True)
@@ -57,6 +57,11 @@ class Learner:
         if self.accelerator.num_processes > 1:
             terms = {name: self.accelerator.reduce(term.detach(), "mean") for name, term in terms.items()}
         return terms, rate
+
+    def _draw_from(self, seed: int) -> None:
+        """Seed torch; where only the CPU draws, without 0.3 ms of asking for every other kind of device."""
+        seeded = torch.default_generator if self.accelerator.device.type == "cpu" else torch
+        seeded.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes while learning."""
