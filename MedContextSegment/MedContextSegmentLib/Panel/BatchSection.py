@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
-
 from MedContextSegmentLib.Panel.BatchPanel import BatchPanel
 from MedContextSegmentLib.Panel.LearnPanel import Host, LearnPanel
+from MedContextSegmentLib.Panel.QtHelpers import loadInto
 from MedContextSegmentLib.Panel.ReviewedToStore import ReviewedToStore
 from MedContextSegmentLib.Panel.ReviewQueuePanel import ReviewQueuePanel
 
@@ -28,7 +27,7 @@ class BatchSection:
     def __init__(self, host: Host, collaborators: Any, learn: LearnPanel) -> None:
         self._host, self._entered = host, False
         install, context = collaborators.install, learn.context
-        ui = self._load("Batch", host.ui.batchPlace)
+        ui = loadInto(host.ui.batchPlace, host.resourcePath("UI/Batch.ui"))
         self.batch = BatchPanel(
             ui,
             host.logic,
@@ -37,7 +36,7 @@ class BatchSection:
             context,
             lambda: self._entered and not host.ui.batchSection.collapsed,
         )
-        ui = self._load("ReviewQueue", host.ui.reviewQueueSection)
+        ui = loadInto(host.ui.reviewQueueSection, host.resourcePath("UI/ReviewQueue.ui"))
         self.queue = ReviewQueuePanel(
             ui,
             host.logic,
@@ -79,13 +78,6 @@ class BatchSection:
         """The panel goes away; a batch goes on."""
         self.batch.stop()
         self.queue.stop()
-
-    def _load(self, file: str, place: Any) -> Any:
-        """Put the widgets of a .ui file into their place."""
-        root = slicer.util.loadUI(self._host.resourcePath(f"UI/{file}.ui"))
-        place.layout().addWidget(root)
-        root.setMRMLScene(slicer.mrmlScene)
-        return slicer.util.childWidgetVariables(root)
 
     def _storeBusyChanged(self) -> None:
         """A case store begins or ends to be changed."""

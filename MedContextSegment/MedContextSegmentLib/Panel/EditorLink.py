@@ -54,6 +54,13 @@ class EditorLink:
         self.editor.uninstallKeyboardShortcuts()
         self.editor.removeViewObservations()
 
+    def setKeys(self, active: bool) -> None:
+        """Whether the editor's shortcuts work; another tool may need the same keys for a while."""
+        if not active:
+            self.editor.uninstallKeyboardShortcuts()
+        elif slicer.util.mainWindow() is not None:
+            self.editor.installKeyboardShortcuts()
+
     def sceneCloses(self) -> None:
         """Let go of what is in the scene."""
         self.editor.setActiveEffect(None)

@@ -75,6 +75,10 @@ class LearnPanel:
             if self.context.shown() or part not in (self.cases, self.suggest):
                 part.refresh()
 
+    def enter(self) -> None:
+        """The module is shown."""
+        self.refresh()
+
     def leave(self) -> None:
         """Another module is shown."""
         self.cases.leave()

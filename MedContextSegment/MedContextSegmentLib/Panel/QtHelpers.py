@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import qt
+import slicer
 
 
 @contextlib.contextmanager
@@ -86,3 +87,16 @@ def parameterWidgets(ui: Any) -> dict[str, Any]:
     """The widgets that stand for a parameter, by the name in their property ``SlicerParameterName``."""
     named = ((widget.property("SlicerParameterName"), widget) for widget in vars(ui).values())
     return {str(name): widget for name, widget in named if name}
+
+
+def loadInto(place: Any, path: str) -> Any:
+    """Put the widgets of a .ui file into a place of the panel; returns them by name.
+
+    Args:
+        place: a widget with a layout.
+        path: of the file.
+    """
+    root = slicer.util.loadUI(path)
+    place.layout().addWidget(root)
+    root.setMRMLScene(slicer.mrmlScene)
+    return slicer.util.childWidgetVariables(root)

@@ -17,6 +17,7 @@ from medcontext.errors import InputError
 from MedContextSegmentLib.Panel.AdvancedPanel import AdvancedPanel
 from MedContextSegmentLib.Panel.BatchSection import BatchSection
 from MedContextSegmentLib.Panel.EditorLink import EditorLink
+from MedContextSegmentLib.Panel.ExploreSection import ExploreSection
 from MedContextSegmentLib.Panel.ExportPanel import ExportPanel
 from MedContextSegmentLib.Panel.LearnPanel import LearnPanel
 from MedContextSegmentLib.Panel.Lifecycle import SceneEvents
@@ -91,7 +92,9 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.redoPanel = RedoPanel(ui, self.editor, self._volume, self.update, self._with.models)
         self.exportPanel = ExportPanel(ui, self.logic, self._with.install, self._segmentation, self._volume)
         self.learn = LearnPanel(self, self._with)
+        self.explore = ExploreSection(self, self._with, self.learn)
         self.batch = BatchSection(self, self._with, self.learn)
+        self._sections = (self.learn, self.explore, self.batch)
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.redoButton.connect("clicked()", self.onRedo)
         self._scene = SceneEvents(
@@ -107,14 +110,14 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._readScene()
         self.advancedPanel.refresh()
         self.refresh()
-        self.learn.refresh()
-        self.batch.enter()
+        for section in self._sections:
+            section.enter()
 
     def exit(self) -> None:
         """Another module is shown; a run goes on."""
         self._entered = False
-        self.learn.leave()
-        self.batch.leave()
+        for section in self._sections:
+            section.leave()
         self.editor.exit()
 
     def cleanup(self) -> None:
@@ -125,6 +128,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exportPanel.stop()
         self.reviewPanel.volumes.stop()
         self.learn.stop()
+        self.explore.stop()
         self._setParameters(None)
         try:
             self.batch.stop()  # which may have to write what was changed
@@ -192,8 +196,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._reasons = reason or outcome, redoReason or (outcome if self._redone else "")
             self._showStatus()
             self.exportPanel.update()
-            self.learn.update()
-            self.batch.update()
+            for section in self._sections:
+                section.update()
         finally:
             self._updating = False
         self._warmOnce(reason)
@@ -223,8 +227,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return self.ui.segmentationSelector.currentNode()
 
     def _volume(self) -> Any:
-        nodes = self.segmentPanel.channels.nodes()
-        return nodes[0] if nodes else None
+        return next(iter(self.segmentPanel.channels.nodes()), None)
 
     def _redoRequest(self) -> SegmentRequest:
         return self.segmentPanel.redoRequest(self.redoPanel.request())
@@ -274,8 +277,8 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneStartClose(self) -> None:
         self.exportPanel.stop()
-        self.batch.sceneCloses()
-        self.learn.sceneCloses()
+        for section in reversed(self._sections):
+            section.sceneCloses()
         self._setParameters(None)
         self.editor.sceneCloses()
 

@@ -18,6 +18,26 @@ def fitRoi(roiNode: Any, volumeNode: Any) -> None:
     _place(roiNode, bounds)
 
 
+def placeRoi(roiNode: Any, volumeNode: Any, center: Sequence[float], voxels: int) -> None:
+    """Put a cube into a volume.
+
+    Args:
+        roiNode: the ROI.
+        volumeNode: no side sticks out of it.
+        center: where to put it, mm RAS, as near as the volume allows.
+        voxels: length of a side in voxels of the smallest spacing, so that no side has more.
+    """
+    bounds, limits = [0.0] * 6, [0.0] * 6
+    volumeNode.GetRASBounds(limits)
+    side = voxels * min(volumeNode.GetSpacing())
+    for axis in range(3):
+        low, high = limits[2 * axis : 2 * axis + 2]
+        half = min(side, high - low) / 2
+        middle = min(max(center[axis], low + half), high - half)
+        bounds[2 * axis : 2 * axis + 2] = [middle - half, middle + half]
+    _place(roiNode, bounds)
+
+
 def fitRoiToSegment(roiNode: Any, segmentationNode: Any, segmentId: str, marginMm: float) -> bool:
     """Put the ROI around a segment with a margin in mm; False where the segment is empty."""
     bounds = [0.0, -1.0] * 3

@@ -11,10 +11,11 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import vtk_to_numpy
 
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry
-from MedContextSegmentLib.Scene.OrientedImage import imageArray, imageBox, matrixArray, starts
+from MedContextSegmentLib.Scene.OrientedImage import boxShape, imageArray, imageBox, matrixArray, starts
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 EXCLUDE_FROM_HIERARCHY = "SubjectHierarchy.ExcludeFromTree"
@@ -57,12 +58,17 @@ class VolumeSnapshot:
         return node is not None and node.GetImageData() is not None and _stamp(node) == self.stamp
 
 
-def volumeProblem(volumeNode: Any, dims: int = 3) -> str:
+COLORS = 3
+"""Values of a colored voxel; a fourth says how opaque it is."""
+
+
+def volumeProblem(volumeNode: Any, dims: int = 3, colors: bool = False) -> str:
     """Why a volume cannot be segmented.
 
     Args:
         volumeNode: a volume node, or None.
         dims: 3 for a model that looks at volumes, 2 for one that looks at slices.
+        colors: whether colors, three or four values per voxel, are welcome too.
 
     Returns:
         One sentence; empty if the volume can be segmented.
@@ -78,7 +84,7 @@ def volumeProblem(volumeNode: Any, dims: int = 3) -> str:
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         return _("{name} is empty: it holds no voxels.").format(name=name)
     components = image.GetNumberOfScalarComponents()
-    if components != 1:
+    if components != 1 and not (colors and components in (COLORS, COLORS + 1)):
         return _("{name} has {components} values per voxel (colors or vectors): one is needed.").format(
             name=name, components=components
         )
@@ -97,7 +103,20 @@ def readVolume(volumeNode: Any) -> VolumeSnapshot:
     Raises:
         InputError: there is no volume that can be segmented, or its axes do not span a volume.
     """
-    problem = volumeProblem(volumeNode, dims=2)
+    return _read(volumeNode, colors=False)[0]
+
+
+def readChannels(volumeNode: Any) -> tuple[VolumeSnapshot, ...]:
+    """Read a scan as :func:`readVolume` does, or a picture in color: a snapshot for each of red, green and blue.
+
+    Raises:
+        InputError: as :func:`readVolume`.
+    """
+    return _read(volumeNode, colors=True)
+
+
+def _read(volumeNode: Any, colors: bool) -> tuple[VolumeSnapshot, ...]:
+    problem = volumeProblem(volumeNode, dims=2, colors=colors)
     if problem:
         raise InputError(problem, _("Choose another volume."))
     transform = volumeNode.GetParentTransformNode()
@@ -107,11 +126,11 @@ def readVolume(volumeNode: Any) -> VolumeSnapshot:
             "segmented, and the segmentation lies in world space."
         ).format(name=volumeNode.GetName(), transform=transform.GetName())
         with _hardenedCopy(volumeNode) as copy:
-            return _snapshot(volumeNode, copy, (note,))
-    return _snapshot(volumeNode, volumeNode, ())
+            return _snapshots(volumeNode, copy, (note,))
+    return _snapshots(volumeNode, volumeNode, ())
 
 
-def _snapshot(node: Any, source: Any, notes: tuple[str, ...]) -> VolumeSnapshot:
+def _snapshots(node: Any, source: Any, notes: tuple[str, ...]) -> tuple[VolumeSnapshot, ...]:
     """What is known of ``node``, with voxels and places of ``source``, the node itself or its hardened copy."""
     matrix = vtk.vtkMatrix4x4()
     source.GetIJKToRASMatrix(matrix)
@@ -123,20 +142,34 @@ def _snapshot(node: Any, source: Any, notes: tuple[str, ...]) -> VolumeSnapshot:
     if transform is not None:
         transform.GetMatrixTransformToWorld(toWorld)
     affine = RAS_TO_LPS @ matrixArray(toWorld) @ ijkToRas
-    array = imageArray(image)[:]
-    array.flags.writeable = False
-    Geometry(array.shape, affine)  # raises InputError where the axes are unusable
-    return VolumeSnapshot(
-        nodeId=node.GetID(),
-        name=node.GetName() or "",
-        array=array,
-        affine=affine,
-        ijkToRas=ijkToRas,
-        transformNodeId=transform.GetID() if transform is not None else "",
-        notes=notes,
-        hardened=source is not node,
-        stamp=_stamp(node),
+    arrays = _channels(image)
+    Geometry(arrays[0].shape, affine)  # raises InputError where the axes are unusable
+    return tuple(
+        VolumeSnapshot(
+            nodeId=node.GetID(),
+            name=node.GetName() or "",
+            array=array,
+            affine=affine,
+            ijkToRas=ijkToRas,
+            transformNodeId=transform.GetID() if transform is not None else "",
+            notes=notes,
+            hardened=source is not node,
+            stamp=_stamp(node),
+        )
+        for array in arrays
     )
+
+
+def _channels(image: Any) -> list[np.ndarray]:
+    """Read-only views ``(K, J, I)`` of the voxels, one for each color."""
+    if image.GetNumberOfScalarComponents() == 1:
+        arrays = [imageArray(image)[:]]
+    else:
+        voxels = vtk_to_numpy(image.GetPointData().GetScalars())
+        arrays = [voxels[:, color].reshape(boxShape(imageBox(image))) for color in range(COLORS)]
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
 
 
 def _stamp(node: Any) -> tuple[Any, ...]:

@@ -112,6 +112,7 @@ def stageTitle(stage: str) -> str:
         "list case": _("Listing the case"),
         "suggest": _("Looking at scans"),
         "look at scans": _("Looking at scans"),
+        "propose": _("Proposing regions"),
     }
     return titles.get(stage, stage)
 

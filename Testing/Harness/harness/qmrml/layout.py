@@ -25,6 +25,55 @@ class SliceController(QtCore.QObject):
         self._logic.SetSliceOffset(offset)
 
 
+class SliceView(QtCore.QObject):
+    """``sliceWidget(name).sliceView()``: where the pointer moves and clicks; its events are invoked by the tests.
+
+    Like Slicer's interactor style it tells the crosshair node where the pointer is.
+    """
+
+    def __init__(self, logic: Any, parent: Any) -> None:
+        super().__init__(parent)
+        self._logic = logic
+        self._interactor = vtk.vtkGenericRenderWindowInteractor()
+        self._interactor.AddObserver(vtk.vtkCommand.MouseMoveEvent, self._moved)
+        self._interactor.AddObserver(vtk.vtkCommand.LeaveEvent, self._left)
+
+    def mrmlSliceNode(self) -> Any:
+        return self._logic.GetSliceNode()
+
+    def interactor(self) -> Any:
+        return self._interactor
+
+    def point(self, ras: Any) -> None:
+        """Harness only: move the pointer over a place in the world."""
+        toXy = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), toXy)
+        x, y = toXy.MultiplyPoint((*ras, 1.0))[:2]
+        self._interactor.SetEventInformation(round(x), round(y))
+        self._interactor.InvokeEvent(vtk.vtkCommand.MouseMoveEvent)
+
+    def click(self, ras: Any) -> None:
+        """Harness only: move the pointer there and click."""
+        self.point(ras)
+        self._interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
+        self._interactor.InvokeEvent(vtk.vtkCommand.LeftButtonReleaseEvent)
+
+    def leave(self) -> None:
+        """Harness only: move the pointer out of the view."""
+        self._interactor.InvokeEvent(vtk.vtkCommand.LeaveEvent)
+
+    def _moved(self, _caller: Any, _event: str) -> None:
+        x, y = self._interactor.GetEventPosition()
+        self._crosshair().SetCursorPositionXYZ((float(x), float(y), 0.0), self.mrmlSliceNode())
+
+    def _left(self, _caller: Any, _event: str) -> None:
+        self._crosshair().SetCursorPositionInvalid()
+
+    @staticmethod
+    def _crosshair() -> Any:
+        return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+
 class SliceWidget(QtCore.QObject):
     """``layoutManager().sliceWidget(name)``."""
 
@@ -37,7 +86,9 @@ class SliceWidget(QtCore.QObject):
         node = self._logic.AddSliceNode(name)
         node.SetOrientation(orientation)
         node.SetDimensions(400, 400, 1)
+        node.SetMappedInLayout(True)
         self._controller = SliceController(self._logic, self)
+        self._view = SliceView(self._logic, self)
 
     def sliceLogic(self) -> Any:
         return self._logic
@@ -50,6 +101,9 @@ class SliceWidget(QtCore.QObject):
 
     def sliceController(self) -> Any:
         return self._controller
+
+    def sliceView(self) -> Any:
+        return self._view
 
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToAll()

@@ -15,8 +15,9 @@ BELOW = {
     "Export": {"Worker", "Scene"},
     "Run": {"Worker", "Scene", "Setup"},
     "Learn": {"Worker", "Scene", "Setup", "Run"},
+    "Explore": {"Worker", "Scene", "Setup", "Run", "Learn"},
     "Batch": {"Worker", "Scene", "Export", "Run", "Setup", "Learn"},
-    "Panel": {"Worker", "Scene", "Export", "Run", "Setup", "Learn", "Batch"},
+    "Panel": {"Worker", "Scene", "Export", "Run", "Setup", "Learn", "Explore", "Batch"},
 }
 """Which folders each folder may import from, besides itself."""
 
