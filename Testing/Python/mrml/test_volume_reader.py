@@ -293,3 +293,29 @@ def test_current_until_voxels_or_places_change(reader: Any, scene: Any) -> None:
     snapshot = reader.readVolume(node)
     scene.RemoveNode(node)
     assert not snapshot.isCurrent()
+
+
+@pytest.mark.parametrize("components", [3, 4])
+@pytest.mark.parametrize("warped", [False, True])
+def test_a_picture_in_color_is_read_as_red_green_and_blue(reader: Any, components: int, warped: bool) -> None:
+    colors = np.stack([np.arange(np.prod(SHAPE)).reshape(SHAPE) % 200 + n for n in range(components)], -1)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "picture")
+    slicer.util.updateVolumeFromArray(node, colors.astype(np.uint8))
+    if warped:
+        node.SetAndObserveTransformNodeID(add_warp(lambda p: (0 * p[0], 0 * p[1], 0 * p[2])).GetID())
+    channels = reader.readChannels(node)
+    assert [channel.hardened for channel in channels] == [warped] * 3
+    for number, channel in enumerate(channels):
+        assert not channel.array.flags.writeable
+        if not warped:
+            np.testing.assert_array_equal(channel.array, colors[..., number])
+        else:  # the warp moves nothing, and the copy may be a voxel larger on each side
+            assert (channel.array == channels[0].array + number)[channels[0].array > 0].all()
+    with pytest.raises(InputError, match="values per voxel"):
+        reader.readVolume(node)
+
+
+def test_a_gray_scan_has_one_channel(reader: Any) -> None:
+    node = add_scan()
+    (channel,) = reader.readChannels(node)
+    np.testing.assert_array_equal(channel.array, slicer.util.arrayFromVolume(node))
