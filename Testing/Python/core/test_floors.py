@@ -32,7 +32,7 @@ FLOORS = {
     },
     1: {"config", "plan", "card_schema", "devices", "io", "resample", "intensity", "voxel_counts", "data"},
     2: {"networks", "losses", "masking"},
-    3: {"engine", "inference", "metrics"},
+    3: {"engine", "inference", "metrics", "regions"},
     4: {"methods"},
     5: {"library", "workflows", "batch", "api", "cli", "worker", "__main__"},
 }
