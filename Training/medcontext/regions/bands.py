@@ -11,7 +11,7 @@ BAND_VOXELS = 2**22
 
 def bands(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice, slice]]:
     """The grid in parts along its longest axis."""
-    axis = int(np.argmax(shape))
+    axis = shape.index(max(shape))
     thick = max(1, BAND_VOXELS * shape[axis] // prod(shape))
     for start in range(0, shape[axis], thick):
         band = [slice(0, n) for n in shape]
