@@ -8,10 +8,11 @@ For example::
     api.train(api.TrainRequest(data=Path("store"), output=Path("model"), minutes=10))
 
 ``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``pretrain`` (with
-``PretrainRequest``), ``evaluate``, ``demo``, ``make_pack`` (with ``PackRequest``) and ``examine`` (the doctor) are
-whole tasks from files to files. ``CaseStore`` and ``make_plan`` look at data; ``list_models`` and ``load_model`` at
-models; ``Predictor`` applies a loaded model to a ``Volume`` in memory. What takes time has a ``Reporter`` for progress
-and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
+``PretrainRequest``), ``propose`` (with ``ProposeRequest``), ``evaluate``, ``demo``, ``make_pack`` (with
+``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look
+at data; ``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a ``Volume`` in memory,
+``propose_regions`` (with ``ProposalOptions``) needs no model. What takes time has a ``Reporter`` for progress and for
+stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
 """
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from medcontext.geometry import Geometry, Volume
     from medcontext.inference.predictor import Predictor
     from medcontext.io import read_image, read_labelmap, write_labelmap
+    from medcontext.io.pictures import read_picture
     from medcontext.library import load_model
     from medcontext.workflows.adapt import adapt
     from medcontext.workflows.demo import demo
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from medcontext.workflows.pack import PackRequest, make_pack
     from medcontext.workflows.pretrain import pretrain
     from medcontext.workflows.pretrain_request import PretrainRequest
+    from medcontext.workflows.proposal import ProposalOptions, propose_regions
+    from medcontext.workflows.propose import ProposeRequest, propose
     from medcontext.workflows.redo import redo
     from medcontext.workflows.request import TrainRequest
     from medcontext.workflows.segment import segment
@@ -53,6 +57,8 @@ _HOMES = {
     "PackRequest": "medcontext.workflows.pack",
     "Predictor": "medcontext.inference.predictor",
     "PretrainRequest": "medcontext.workflows.pretrain_request",
+    "ProposalOptions": "medcontext.workflows.proposal",
+    "ProposeRequest": "medcontext.workflows.propose",
     "Reporter": "medcontext.events",
     "TrainRequest": "medcontext.workflows.request",
     "Volume": "medcontext.geometry",
@@ -66,8 +72,11 @@ _HOMES = {
     "make_pack": "medcontext.workflows.pack",
     "make_plan": "medcontext.engine.planner",
     "pretrain": "medcontext.workflows.pretrain",
+    "propose": "medcontext.workflows.propose",
+    "propose_regions": "medcontext.workflows.proposal",
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
+    "read_picture": "medcontext.io.pictures",
     "redo": "medcontext.workflows.redo",
     "run_batch": "medcontext.batch.run",
     "segment": "medcontext.workflows.segment",
@@ -83,6 +92,8 @@ __all__ = [
     "PackRequest",
     "Predictor",
     "PretrainRequest",
+    "ProposalOptions",
+    "ProposeRequest",
     "Reporter",
     "TrainRequest",
     "Volume",
@@ -96,8 +107,11 @@ __all__ = [
     "make_pack",
     "make_plan",
     "pretrain",
+    "propose",
+    "propose_regions",
     "read_image",
     "read_labelmap",
+    "read_picture",
     "redo",
     "run_batch",
     "segment",

@@ -19,6 +19,7 @@ from medcontext.cli.next import next_case
 from medcontext.cli.pack import pack
 from medcontext.cli.plan import plan
 from medcontext.cli.pretrain import pretrain
+from medcontext.cli.propose import propose
 from medcontext.cli.segment import segment
 from medcontext.cli.train import finetune, train
 from medcontext.cli.usage import Commands
@@ -54,6 +55,7 @@ def options(
 app.command("demo", rich_help_panel=EVERY_DAY)(demo)
 app.command("segment", rich_help_panel=EVERY_DAY)(segment)
 app.command("batch", rich_help_panel=EVERY_DAY)(batch)
+app.command("propose", rich_help_panel=EVERY_DAY)(propose)
 app.command("evaluate", rich_help_panel=EVERY_DAY)(evaluate)
 app.command("train", rich_help_panel=LEARN)(train)
 app.command("finetune", rich_help_panel=LEARN)(finetune)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +10,13 @@ from pydantic import Field
 
 from medcontext.config import StrictModel
 from medcontext.events import Reporter
+from medcontext.geometry import Volume
+from medcontext.resample import join_channels
+from medcontext.worker.arrays import open_volume
 from medcontext.worker.requests import Range, VolumeSpec, WorkerRequest
+from medcontext.worker.segmenting import check_output, write_result
+from medcontext.workflows.proposal import ProposalOptions, propose_regions, settings
+from medcontext.workflows.slice_choice import Plane, cut, extent
 
 if TYPE_CHECKING:
     from medcontext.worker.handlers import Result, Services
@@ -46,11 +52,11 @@ class ProposeRequest(WorkerRequest):
     """Folder in which the array of the result is written; who asks makes and removes it."""
 
 
-def propose(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Result:
+def propose(data: Mapping[str, Any], _services: Services, reporter: Reporter) -> Result:
     """Propose regions of a slice or a box.
 
     Returns:
-        ``regions``: a ``SharedArray`` uint8 ``(K, J, I)`` of the slice or box alone; ``origin``: the index ``(k, j, i)``
+        ``regions``: a ``SharedArray`` uint8 ``(K, J, I)`` of the slice or box alone; ``origin``: index ``(k, j, i)``
         of its first voxel in the volume; ``facts``: of each region, with indices of the whole volume; ``iterations``,
         ``seconds``, ``device``, ``reduced`` (a sentence, or empty).
 
@@ -59,4 +65,30 @@ def propose(data: Mapping[str, Any], services: Services, reporter: Reporter) -> 
         CancelledError: someone asked to stop.
         ResourceError: memory or disk space ran out.
     """
-    raise NotImplementedError
+    request = ProposeRequest.parse(data, "The request 'propose'")
+    check_output(request.output)
+    options = ProposalOptions(
+        method=request.method, preset=request.preset, seed=request.seed, device=request.device
+    )
+    settings(options)
+    volume = join_channels(_channels(request, reporter), reporter)
+    plane = None if request.plane is None else Plane(request.plane.axis, request.plane.index)
+    box = request.box and tuple(slice(start, stop) for start, stop in request.box)
+    part = extent(volume.shape, plane, box, "Choose a slice or a region.")  # type: ignore[arg-type]
+    proposal = propose_regions(cut(volume, part), options, reporter)
+    origin = (part[0].start, part[1].start, part[2].start)
+    return {
+        "regions": write_result(request.output, "regions", proposal.regions, reporter).to_json(),
+        "origin": list(origin),
+        "facts": proposal.facts_from(origin),
+        "iterations": proposal.iterations,
+        "seconds": proposal.seconds,
+        "device": proposal.device,
+        "reduced": proposal.reduced,
+    }
+
+
+def _channels(request: ProposeRequest, reporter: Reporter) -> Iterator[tuple[str, Volume]]:
+    for number, spec in enumerate(request.channels, 1):
+        reporter.check_cancelled()
+        yield f"Channel {number}", open_volume(spec)

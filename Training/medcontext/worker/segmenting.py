@@ -85,7 +85,7 @@ def redo(data: Mapping[str, Any], services: Services, reporter: Reporter) -> Res
 
 def run_model(request: ModelRequest, apply: Apply, services: Services, reporter: Reporter) -> Result:
     """What all kinds share: the model, the image, the result and how long each stage took."""
-    _check_output(request.output)
+    check_output(request.output)
     began = time.perf_counter()
     model, warm = services.models.get(request.model, request.device, request.precision, reporter)
     loaded = time.perf_counter()
@@ -113,7 +113,7 @@ def run_model(request: ModelRequest, apply: Apply, services: Services, reporter:
     }
 
 
-def _check_output(folder: Path) -> None:
+def check_output(folder: Path) -> None:
     """Before minutes are spent on a result that cannot be handed over."""
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"The folder {folder} for the result does not exist or cannot be written.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from medcontext.events import Reporter
+from medcontext.errors import InputError
+from medcontext.events import Reporter, plain
 from medcontext.geometry import Triple, Volume
+from medcontext.workflows.working_copy import Clusters, WorkingCopy, is_plane
 
 if TYPE_CHECKING:
     from medcontext.methods.s3net.config import S3NetConfig
@@ -19,6 +22,8 @@ Method = Literal["s3net", "superpixels"]
 Rule = Literal["largest", "contrast", "seeds"]
 
 METHODS: tuple[Method, ...] = ("s3net", "superpixels")
+STAGE = "propose"
+"""Name under which progress is told."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +51,59 @@ class ProposalOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class Worked:
+    """What regions were looked for in; arrays and facts are those of the copy, on its grid.
+
+    Attributes:
+        copy: the image or a reduced copy.
+        clusters: int ``(K, J, I)``.
+        regions: uint8 ``(K, J, I)``.
+        facts: of each region.
+    """
+
+    copy: WorkingCopy
+    clusters: np.ndarray
+    regions: np.ndarray
+    facts: list[RegionFacts]
+
+
+@dataclass(frozen=True, eq=False)
 class Proposal:
     """The regions of an image.
 
     Attributes:
         regions: uint8 ``(K, J, I)`` on the grid of the image: 1..n, the largest first; every pixel has one.
         facts: of each region, in the order of their numbers; indices are those of the image that was given.
-        clusters: int ``(K, J, I)``, what was grouped before it was cut into connected regions; on the grid of the
-            working copy, which is the image's where ``reduced`` is empty.
+        worked: what was worked on, with the clusters before they were cut into connected regions.
         iterations: that the network learnt for; 0 without one.
         seconds: wall time.
         device: that computed.
-        reduced: a sentence where a reduced copy was worked on, else empty.
     """
 
     regions: np.ndarray
     facts: list[RegionFacts]
-    clusters: np.ndarray
+    worked: Worked
     iterations: int
     seconds: float
     device: str
-    reduced: str = ""
+
+    @property
+    def reduced(self) -> str:
+        """A sentence where a reduced copy was worked on, else empty."""
+        return self.worked.copy.reduced
+
+    def facts_from(self, origin: Triple) -> list[dict[str, Any]]:
+        """The facts as plain data, with indices of a larger image in which this one begins at ``origin`` (k, j, i)."""
+        found = []
+        for fact in self.facts:
+            moved = replace(
+                fact,
+                box=tuple((a + n, b + n) for (a, b), n in zip(fact.box, origin, strict=True)),  # type: ignore[arg-type]
+                centroid=tuple(x + n for x, n in zip(fact.centroid, origin, strict=True)),  # type: ignore[arg-type]
+                deepest=tuple(x + n for x, n in zip(fact.deepest, origin, strict=True)),  # type: ignore[arg-type]
+            )
+            found.append(plain(moved.to_json()))
+        return found
 
     def foreground(self, rule: Rule, seeds: Sequence[Triple] = ()) -> tuple[np.ndarray, str]:
         """The region, or the regions of the seeds, that a rule takes for the foreground.
@@ -82,7 +119,27 @@ class Proposal:
         Raises:
             InputError: a seed lies outside of the image, or there is none for the rule ``seeds``.
         """
-        raise NotImplementedError
+        from medcontext.regions.choosing import choose
+
+        copy, worked = self.worked.copy, self.worked
+        inside = [copy.index_in_copy(check_seed(seed, copy.whole.shape)) for seed in seeds]
+        mask, why = choose(worked.regions, worked.facts, rule, inside)
+        return copy.enlarged(mask), why
+
+
+def check_seed(seed: Triple, shape: Triple) -> Triple:
+    """The seed, where it is a voxel ``(k, j, i)`` of an image of that shape.
+
+    Raises:
+        InputError: it lies outside.
+    """
+    if not all(0 <= index < size for index, size in zip(seed, shape, strict=True)):
+        given, last = (", ".join(map(str, values)) for values in (seed, [size - 1 for size in shape]))
+        raise InputError(
+            f"The seed ({given}) lies outside of the image, whose voxels (k, j, i) are (0, 0, 0) to ({last}).",
+            "Give a point inside, counted from 0.",
+        )
+    return seed
 
 
 def propose_regions(image: Volume, options: ProposalOptions, reporter: Reporter | None = None) -> Proposal:
@@ -101,4 +158,60 @@ def propose_regions(image: Volume, options: ProposalOptions, reporter: Reporter 
         CancelledError: someone asked to stop.
         ResourceError: memory ran out.
     """
-    raise NotImplementedError
+    reporter = reporter or Reporter()
+    config = settings(options)
+    began = time.perf_counter()
+    copy = WorkingCopy.of(image)
+    if copy.reduced:
+        reporter.warning(copy.reduced)
+    # Only now: a wrong image should not cost the seconds that these take to load.
+    from medcontext.regions.extraction import regions_of
+    from medcontext.regions.statistics import facts_of
+
+    found = _clusters(copy.image, options, config, reporter)
+    reporter.check_cancelled()
+    regions = regions_of(found.array, options.least_share)
+    plane = image.shape.index(1) if is_plane(image.shape) else None
+    worked = Worked(copy, found.array, regions, facts_of(regions, copy.image, plane, found.array))
+    reporter.check_cancelled()
+    whole, facts = regions, worked.facts
+    if copy.reduced:
+        whole = copy.enlarged(regions)
+        counted = facts_of(whole, image, plane)
+        facts = [replace(fact, cluster=old.cluster) for fact, old in zip(counted, facts, strict=True)]
+    seconds = time.perf_counter() - began
+    return Proposal(whole, facts, worked, found.iterations, seconds, found.device)
+
+
+def _clusters(image: Volume, options: ProposalOptions, config: S3NetConfig, reporter: Reporter) -> Clusters:
+    """What the chosen method groups together."""
+    if options.method == "superpixels":
+        from medcontext.regions.superpixels import CLUSTERS, superpixel_clusters
+
+        reporter.progress(STAGE, 0)
+        clusters = CLUSTERS if options.clusters is None else options.clusters
+        found = superpixel_clusters(image.array, clusters, options.seed, image.spacing)
+        reporter.progress(STAGE, 1)
+        return Clusters(found, 0, "CPU")
+    from medcontext.workflows.network_clusters import network_clusters
+
+    return network_clusters(image, config, options.seed, options.device, reporter)
+
+
+def settings(options: ProposalOptions) -> S3NetConfig:
+    """The settings of S3-Net that the options ask for.
+
+    Raises:
+        InputError: there is no such method or preset, or the packages that it needs are missing.
+    """
+    from medcontext.methods import make_config
+    from medcontext.regions.superpixels import require_superpixels
+
+    if options.method not in METHODS:
+        raise InputError(
+            f"Regions cannot be proposed by '{options.method}'.", f"Allowed: {', '.join(METHODS)}."
+        )
+    if options.method == "superpixels":
+        require_superpixels()
+    config = options.config or make_config("s3net", options.preset)
+    return cast("S3NetConfig", config)
