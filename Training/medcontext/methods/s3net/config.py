@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
 
 from medcontext.config import StrictModel
 from medcontext.engine.config import EngineConfig, OptimiserConfig
@@ -52,6 +52,9 @@ class S3NetConfig(StrictModel):
     """standard: mean 0 and standard deviation 1 over all channels; byte: divided by 255 where nothing is above that
     and below zero, else stretched to 0..1."""
 
+    outliers: Share = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the values at each end of a channel that become the next one, such as those of metal."""
+
     channels: PositiveInt = 64
     """Of everything inside the network."""
     clusters: int = Field(default=64, ge=2)
@@ -91,6 +94,11 @@ class S3NetConfig(StrictModel):
     """It ends when at most this share of the voxels changed cluster in an iteration; 0: it does not end for that."""
     bn_eval: bool = False
     """The answer uses running means of batch norm, instead of the statistics of the image."""
+
+    @field_validator("deformation", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        return "off" if value is False else value  # which YAML takes for no
 
     @model_validator(mode="after")
     def _fits_together(self) -> S3NetConfig:

@@ -90,7 +90,8 @@ class S3NetMethod:
         change = draw_change(
             image, self.config.changes, generator_for(clock.seed, clock.step, 0, CHANGE_STREAM)
         )
-        _, seen = _heads(student(change.image(image)))
+        view = change.image(image)
+        seen = student.other_head(view) if isinstance(student, S3Net) else _heads(student(view))[1]
         return losses.affine(seen, change.labels(labels), change.valid)
 
     def _spatial(self, logits: Tensor, labels: Tensor, clock: Clock) -> Tensor:

@@ -30,10 +30,19 @@ def prepare(image: np.ndarray, config: S3NetConfig) -> Tensor:
         float32 ``(1, C, *smaller)``; a volume or a picture that is small enough keeps its size.
     """
     values = image.astype(np.float32)
+    if config.outliers:
+        values = cut_off(values, config.outliers)
     if config.colour == "lab" and len(values) == 3 and values.ndim == 3:
         values = lab(to_unit(values))
     values = to_unit(values) if config.normalise == "byte" else standardised(values)
     return resized(torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0), config)
+
+
+def cut_off(values: np.ndarray, share: float) -> np.ndarray:
+    """``(C, *spatial)`` without the smallest and largest values of each channel."""
+    axes = tuple(range(1, values.ndim))
+    low, high = np.quantile(values, [share, 1 - share], axis=axes, keepdims=True)
+    return np.clip(values, low, high).astype(np.float32)
 
 
 def to_unit(values: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ BRANCHES = ((3, 1), (5, 2), (7, 3))
 class DepthwiseConv(nn.Module):
     """A convolution of each channel by itself that keeps the size.
 
-    A dilated one is computed as a dense one on every d-th voxel, which is the same and on a CPU twice as fast: for 64
-    channels of 256 x 256 forward and backward took 0.29 s instead of 0.77 s (7 x 7, d = 3).
+    In 3D the kernel is a product of one in the plane (J, I) and one along K, which takes 56 multiplications for 7 voxels
+    instead of 343: forward and backward of 16 channels of 48^3 took 0.13 s instead of 0.82 s.
 
     Args:
         channels: of the input.
@@ -32,24 +32,36 @@ class DepthwiseConv(nn.Module):
     def __init__(self, channels: int, kernel: int, dilation: int, dims: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.conv = conv_of(dims)(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        self.plane = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
+        self.across: nn.Conv2d | None = None
+        if dims == 3:
+            reach, spread = (dilation * (kernel // 2), 0), (dilation, 1)
+            self.across = nn.Conv2d(
+                channels, channels, (kernel, 1), padding=reach, dilation=spread, groups=channels
+            )
 
     def forward(self, x: Tensor) -> Tensor:
-        d, (batch, channels, *sizes) = self.dilation, x.shape
+        if self.across is None:
+            return self._in_plane(x)
+        batch, channels, k, j, i = x.shape
+        planes = self._in_plane(x.transpose(1, 2).flatten(0, 1)).view(batch, k, channels, j * i)
+        return cast(Tensor, self.across(planes.transpose(1, 2))).reshape(x.shape)
+
+    def _in_plane(self, x: Tensor) -> Tensor:
+        """Of ``(B, C, J, I)``; a dilated one as a dense one of every d-th voxel, which is the same.
+
+        On a CPU that is twice as fast: for 64 channels of 256 x 256 forward and backward took 0.29 s instead of 0.77 s
+        (7 x 7, d = 3).
+        """
+        d, (batch, channels, j, i) = self.dilation, x.shape
         if d == 1:
-            return cast(Tensor, self.conv(x))
-        x = functional.pad(x, [n for size in reversed(sizes) for n in (0, -size % d)])
-        dims, parts = len(sizes), [-(-size // d) for size in sizes]
-        # (B, C, k, d, j, d, ...) -> (B, d, d, ..., C, k, j, ...): each phase of the grid is an image of its own.
-        x = x.reshape(batch, channels, *[n for part in parts for n in (part, d)])
-        inside, phases = range(2, 2 + 2 * dims, 2), range(3, 3 + 2 * dims, 2)
-        x = x.permute(0, *phases, 1, *inside).reshape(batch * d**dims, channels, *parts)
-        x = self.conv(x).reshape(batch, *[d] * dims, channels, *parts)
-        pairs = [axis for n in range(dims) for axis in (2 + dims + n, 1 + n)]
-        x = x.permute(0, 1 + dims, *pairs).reshape(batch, channels, *[part * d for part in parts])
-        for axis, size in enumerate(sizes, 2):
-            x = x.narrow(axis, 0, size)
-        return x
+            return cast(Tensor, self.plane(x))
+        x = functional.pad(x, (0, -i % d, 0, -j % d))
+        parts = (x.shape[2] // d, x.shape[3] // d)
+        x = x.view(batch, channels, parts[0], d, parts[1], d).permute(0, 3, 5, 1, 2, 4)
+        x = self.plane(x.reshape(batch * d * d, channels, *parts))
+        x = x.view(batch, d, d, channels, *parts).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(batch, channels, parts[0] * d, parts[1] * d)[:, :, :j, :i]
 
 
 class InceptionLargeKernelAttention(nn.Module):

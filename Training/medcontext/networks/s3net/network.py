@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -68,5 +68,12 @@ class S3Net(nn.Module):
             The main head, whose largest logit is a voxel's cluster, and the other that learns from it under changes of
             the image; both ``(B, clusters, *spatial)`` after batch norm.
         """
-        features = self.blocks(self.stem(x))
+        features = self._features(x)
         return self.main(features), self.aux(features)
+
+    def other_head(self, x: Tensor) -> Tensor:
+        """The second of what :meth:`forward` gives, without the time that the first takes."""
+        return cast(Tensor, self.aux(self._features(x)))
+
+    def _features(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.blocks(self.stem(x)))
