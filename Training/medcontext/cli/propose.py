@@ -165,7 +165,7 @@ def _tell(console: Console, result: ProposeResult) -> None:
     from medcontext.workflows.propose_files import region_rows
 
     looked, proposal = result.looked, result.looked.proposal
-    heading, *rows = region_rows(proposal)
+    heading, *rows = region_rows(looked)
     console.table(heading, rows[:SHOWN])
     if len(rows) > SHOWN:
         console.say(f"and {len(rows) - SHOWN} smaller ones.")
@@ -174,5 +174,6 @@ def _tell(console: Console, result: ProposeResult) -> None:
     if looked.foreground is not None:
         console.say(f"Foreground: {looked.foreground.why}")
     if looked.scores:
-        console.table(["Score", "Value"], [(name, value) for name, value in looked.scores.items()])
+        scores = [(name, value) for name, value in looked.scores.items() if isinstance(value, float)]
+        console.table(["Score", "Value"], scores)
     console.say(f"Results are in {result.files['facts'].parent.absolute()}")

@@ -20,13 +20,13 @@ from medcontext.io.names import format_of
 from medcontext.io.pictures import PICTURE_FORMATS, is_picture, read_mask, read_picture
 from medcontext.labels import IGNORE
 from medcontext.workflows.proposal import (
-    Proposal,
     ProposalOptions,
     Rule,
     check_seed,
     propose_regions,
     settings,
 )
+from medcontext.workflows.proposal_scores import scores_of
 from medcontext.workflows.propose_files import Foreground, Looked, write_results
 from medcontext.workflows.roi import Box, box_of, check_roi
 from medcontext.workflows.slice_choice import cut, extent, plane_of
@@ -122,7 +122,7 @@ def propose(request: ProposeRequest, reporter: Reporter | None = None) -> Propos
     if request.rule is not None:
         mask, why = proposal.foreground(request.rule, seeds)
         foreground = Foreground(request.rule, why, mask)
-    scores = {} if truth is None else _scores(proposal, foreground, truth, reporter)
+    scores = {} if truth is None else scores_of(proposal, foreground, truth)
     looked = Looked(request.image, image.geometry, box, part, request.options, proposal, foreground, scores)
     files = request.targets()
     return ProposeResult(files, looked, write_results(files, looked, reporter))
@@ -212,9 +212,3 @@ def _truth(request: ProposeRequest, like: Geometry, box: Box, reporter: Reporter
             "Give another slice or region, or leave out --truth.",
         )
     return found
-
-
-def _scores(
-    proposal: Proposal, foreground: Foreground | None, truth: np.ndarray, reporter: Reporter
-) -> dict[str, Any]:
-    raise NotImplementedError

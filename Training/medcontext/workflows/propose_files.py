@@ -17,7 +17,7 @@ from medcontext.events import Reporter, plain
 from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io import write_labelmap
 from medcontext.io.atomic import replacing
-from medcontext.io.pictures import write_labels_picture
+from medcontext.io.pictures import is_picture, write_labels_picture
 from medcontext.workflows.proposal import Proposal, ProposalOptions, Rule, settings
 from medcontext.workflows.roi import Box
 
@@ -138,18 +138,24 @@ def _draw(path: Path, looked: Looked, mask: np.ndarray | None) -> None:
 
     name = {"s3net": "S3-Net", "superpixels": "superpixels"}[looked.options.method]
     title = f"{looked.source.name}: {len(looked.proposal.facts)} regions by {name}"
-    draw_regions(path, looked.part, looked.proposal.regions, region_rows(looked.proposal), mask, title)
+    draw_regions(path, looked.part, looked.proposal.regions, region_rows(looked), mask, title)
 
 
-def region_rows(proposal: Proposal) -> list[tuple[str, str, str, str]]:
-    """A heading and a row for each region: number, size, share, mean."""
-    plane = proposal.facts[0].area_mm2 is not None
-    rows = [("Region", "Area (mm2)" if plane else "Volume (ml)", "Share", "Mean")]
-    for fact in proposal.facts:
-        size = fact.area_mm2 if fact.area_mm2 is not None else fact.volume_ml or 0.0
-        mean = " ".join(f"{value:.4g}" for value in fact.mean)
-        rows.append((str(fact.value), f"{size:.4g}", f"{100 * fact.share:.1f} %", mean))
+def region_rows(looked: Looked) -> list[tuple[str, str, str, str]]:
+    """A heading and a row for each region: number, size, share, mean of each channel."""
+    facts = looked.proposal.facts
+    unit = "ml" if facts[0].area_mm2 is None else "Pixels" if is_picture(looked.source) else "mm2"
+    rows = [("Region", unit, "Share", "Mean")]
+    for fact in facts:
+        size = fact.volume_ml if fact.area_mm2 is None else fact.area_mm2
+        mean = " ".join(_short(value) for value in fact.mean)
+        rows.append((str(fact.value), _short(size or 0.0), f"{100 * fact.share:.1f} %", mean))
     return rows
+
+
+def _short(value: float) -> str:
+    """Three digits or more, never as a power of ten."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _software() -> dict[str, str]:

@@ -23,8 +23,9 @@ _SHOWN = "LPS"
 _DARK, _LIGHT = "#101418", "#e8eaed"
 _VEIL, _FOREGROUND = 0.18, (255, 255, 255)
 _DPI = 120
-_INCHES, _LIST_INCHES = 5.2, 3.0
+_INCHES, _LIST_INCHES, _LEAST_INCHES = 5.2, 3.4, 3.4
 _SAMPLES = 10**6
+_LINE_POINTS = 11
 
 
 def draw_regions(
@@ -53,30 +54,41 @@ def draw_regions(
     shown = image.reorient(_SHOWN)
     turned = [Volume(a[None], image.geometry).reorient(_SHOWN).array[0] for a in (regions, mask)]
     planes = _planes(turned[1])
-    figure = Figure(
-        figsize=(2 * _INCHES + _LIST_INCHES, 0.5 + _INCHES * len(planes)),
-        facecolor=_DARK,
-        layout="constrained",
-    )
-    FigureCanvasAgg(figure)
-    widths = (_INCHES, _INCHES, _LIST_INCHES)
-    grid = figure.subplots(len(planes), 3, squeeze=False, width_ratios=widths)
-    for axes in grid[:, 2]:
-        axes.axis("off")
-    window = _window(shown)
-    for row, (axis, index) in zip(grid, planes, strict=True):
-        base = _base(shown, axis, index, window)
-        size = _size(base.shape[:2], shown.spacing, axis)
+    bases = [_base(shown, axis, index, _window(shown)) for axis, index in planes]
+    sizes = [
+        _size(base.shape[:2], shown.spacing, axis) for base, (axis, _) in zip(bases, planes, strict=True)
+    ]
+    figure, grid = _page([height for height, _ in sizes])
+    for row, (axis, index), base, size in zip(grid, planes, bases, sizes, strict=True):
         plain = _stretched(base, size)
         _show(row[0], plain)
-        cuts = [_upright(array.take(index, axis), axis) for array in turned]
-        _show(row[1], _marked(plain, *(_stretched(cut, size) for cut in cuts)))
-        _number(row[1], _stretched(cuts[0], size))
+        cuts = [_stretched(_upright(array.take(index, axis), axis), size) for array in turned]
+        _show(row[1], _marked(plain, *cuts))
+        _number(row[1], cuts[0])
     _list(grid[0, 2], rows)
     if title:
         figure.suptitle(title, color=_LIGHT, fontsize=11)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=_DPI, format="png")
+
+
+def _page(heights: Sequence[int]) -> tuple[Figure, np.ndarray]:
+    """A page with a row for each plane: two places for it, and one for the list."""
+    inches = [max(_LEAST_INCHES, _INCHES * height / SIDE) for height in heights]
+    figure = Figure(
+        figsize=(2 * _INCHES + _LIST_INCHES, 0.5 + sum(inches)), facecolor=_DARK, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(
+        len(inches),
+        3,
+        squeeze=False,
+        width_ratios=(_INCHES, _INCHES, _LIST_INCHES),
+        height_ratios=inches,
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    return figure, grid
 
 
 def _planes(foreground: np.ndarray) -> list[tuple[int, int]]:
@@ -158,9 +170,6 @@ def _outline(labels: np.ndarray) -> np.ndarray:
 
 def _show(axes: Axes, picture: np.ndarray) -> None:
     axes.imshow(picture, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _number(axes: Axes, regions: np.ndarray) -> None:
@@ -180,19 +189,26 @@ def _number(axes: Axes, regions: np.ndarray) -> None:
 
 
 def _list(axes: Axes, rows: Sequence[Sequence[str]]) -> None:
-    heading, *entries = rows
-    cells = [list(row) for row in entries[:LISTED]]
-    if len(entries) > LISTED:
-        cells.append([f"and {len(entries) - LISTED} more", *[""] * (len(heading) - 1)])
-    if not cells:
-        return
-    table = axes.table(cells, colLabels=list(heading), loc="upper center", cellLoc="right", edges="open")
-    table.auto_set_font_size(False)
-    table.set_fontsize(8)
-    for (row, column), cell in table.get_celld().items():
-        cell.get_text().set_color(_LIGHT)
-        if column == 0 and 0 < row <= min(len(entries), LISTED):
-            cell.get_text().set_color(_rgb(int(entries[row - 1][0])))
+    """The rows from the top, each in the colour of its region."""
+    shown = rows[: LISTED + 1]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in shown]
+    colors: list[str | tuple[float, float, float]] = [_LIGHT, *(_rgb(int(row[0])) for row in shown[1:])]
+    if len(rows) > len(shown):
+        lines.append(f"and {len(rows) - len(shown)} more")
+        colors.append(_LIGHT)
+    for number, (line, color) in enumerate(zip(lines, colors, strict=True)):
+        axes.annotate(
+            line,
+            (0, 1),
+            xytext=(4, -12 - _LINE_POINTS * number),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=color,
+            fontsize=7.5,
+            family="monospace",
+            annotation_clip=False,
+        )
 
 
 def _rgb(value: int) -> tuple[float, float, float]:

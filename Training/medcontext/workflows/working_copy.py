@@ -61,23 +61,17 @@ class WorkingCopy:
 
     def enlarged(self, array: np.ndarray) -> np.ndarray:
         """``(K, J, I)`` of the copy on the grid of the image, by the nearest voxel."""
-        for axis, (count, wanted) in enumerate(zip(array.shape, self.whole.shape, strict=True)):
-            if count != wanted:
-                index = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.intp)
-                array = array.take(index, axis)
-        return array
+        return _nearest(array, self.whole.shape)
 
-    def index_in_copy(self, index: Sequence[float]) -> Triple:
-        """The voxel of the copy in which a voxel ``(k, j, i)`` of the image lies."""
-        return self._moved(index, self.whole.shape, self.image.shape)
+    def shrunk(self, array: np.ndarray) -> np.ndarray:
+        """``(K, J, I)`` of the image on the grid of the copy, by the nearest voxel."""
+        return _nearest(array, self.image.shape)
 
-    def index_in_image(self, index: Sequence[float]) -> Triple:
-        """The voxel of the image in the middle of a voxel ``(k, j, i)`` of the copy."""
-        return self._moved(index, self.image.shape, self.whole.shape)
-
-    @staticmethod
-    def _moved(index: Sequence[float], source: Triple, target: Triple) -> Triple:
-        k, j, i = (int((x + 0.5) * n / m) for x, m, n in zip(index, source, target, strict=True))
+    def index_in_copy(self, index: Triple) -> Triple:
+        """The voxel ``(k, j, i)`` of the copy in which the middle of a voxel of the image lies."""
+        k, j, i = (
+            int((x + 0.5) * n / m) for x, m, n in zip(index, self.whole.shape, self.image.shape, strict=True)
+        )
         return k, j, i
 
 
@@ -108,6 +102,14 @@ def averaged(array: np.ndarray, shape: Triple) -> np.ndarray:
     """
     channels = [_averaged_channel(channel, shape) for channel in array]
     return np.stack(channels)
+
+
+def _nearest(array: np.ndarray, shape: Triple) -> np.ndarray:
+    for axis, (count, wanted) in enumerate(zip(array.shape, shape, strict=True)):
+        if count != wanted:
+            index = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.intp)
+            array = array.take(index, axis)
+    return array
 
 
 def _averaged_channel(channel: np.ndarray, shape: Triple) -> np.ndarray:
