@@ -44,17 +44,17 @@ class SliceView(QtCore.QObject):
     def interactor(self) -> Any:
         return self._interactor
 
-    def point(self, ras: Any) -> None:
-        """Harness only: move the pointer over a place in the world."""
+    def point(self, ras: Any, shift: bool = False) -> None:
+        """Harness only: move the pointer over a place in the world, with a key held down or without."""
         toXy = vtk.vtkMatrix4x4()
         vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), toXy)
         x, y = toXy.MultiplyPoint((*ras, 1.0))[:2]
-        self._interactor.SetEventInformation(round(x), round(y))
+        self._interactor.SetEventInformation(round(x), round(y), 0, int(shift))
         self._interactor.InvokeEvent(vtk.vtkCommand.MouseMoveEvent)
 
-    def click(self, ras: Any) -> None:
+    def click(self, ras: Any, shift: bool = False) -> None:
         """Harness only: move the pointer there and click."""
-        self.point(ras)
+        self.point(ras, shift)
         self._interactor.InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)
         self._interactor.InvokeEvent(vtk.vtkCommand.LeftButtonReleaseEvent)
 
