@@ -69,7 +69,10 @@ def region_clusters(regions: np.ndarray, clusters: np.ndarray) -> list[int]:
 
 
 def _pieces(clusters: np.ndarray) -> tuple[np.ndarray, int]:
-    """Connected pieces of all clusters, numbered from 0: int32 of the same shape, and how many."""
+    """Connected pieces of all clusters, numbered from 0 by their first voxel: of the same shape, and how many.
+
+    What the clusters are called then decides nothing, not even between neighbours that are equal in all else.
+    """
     names, index = np.unique(clusters, return_inverse=True)
     values = index.reshape(clusters.shape).astype(np.int32) + 1
     pieces, count = np.empty(clusters.shape, np.int32), 0
@@ -78,7 +81,9 @@ def _pieces(clusters: np.ndarray) -> tuple[np.ndarray, int]:
         found, number = ndimage.label(mine)
         pieces[box][mine] = found[mine] + (count - 1)
         count += number
-    return pieces, count
+    ranks = np.empty(count, np.int32)
+    ranks[np.argsort(np.unique(pieces, return_index=True)[1])] = np.arange(count)
+    return ranks[pieces], count
 
 
 class _Merging:
