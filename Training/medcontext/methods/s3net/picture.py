@@ -13,6 +13,8 @@ TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 """Linear sRGB to CIE XYZ (IEC 61966-2-1)."""
+LEAST = 8
+"""Voxels along an axis that are not given up for the shape."""
 TINY = 1e-30
 """Instead of zero, where something is divided by it."""
 WHITE = np.array([0.95047, 1.0, 1.08883])
@@ -86,6 +88,6 @@ def resized(image: Tensor, config: S3NetConfig) -> Tensor:
 
 
 def _fitting(sizes: torch.Size, most: int) -> list[int]:
-    """Sizes of the same shape, none above ``most``."""
+    """Sizes of the same shape, none above ``most``; a narrow image keeps some voxels across."""
     share = min(1.0, most / max(sizes))
-    return [max(1, round(share * size)) for size in sizes]
+    return [max(min(size, LEAST), round(share * size)) for size in sizes]
