@@ -15,9 +15,7 @@ from medcontext.geometry import Triple, Volume
 from medcontext.methods.s3net.config import S3NetConfig
 from medcontext.methods.s3net.method import S3NetMethod, make_network
 from medcontext.methods.s3net.picture import prepare
-from medcontext.workflows.working_copy import Clusters, averaged, is_plane
-
-STAGE = "propose"
+from medcontext.workflows.working_copy import STAGE, Clusters, averaged, is_plane
 
 _OBLONG = 1.25
 """A pixel that is so much longer than wide counts: the network then sees the slice in millimetres."""

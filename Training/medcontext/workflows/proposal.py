@@ -12,7 +12,7 @@ import numpy as np
 from medcontext.errors import InputError
 from medcontext.events import Reporter, plain
 from medcontext.geometry import Triple, Volume
-from medcontext.workflows.working_copy import Clusters, WorkingCopy, is_plane
+from medcontext.workflows.working_copy import STAGE, Clusters, WorkingCopy, is_plane
 
 if TYPE_CHECKING:
     from medcontext.methods.s3net.config import S3NetConfig
@@ -22,8 +22,8 @@ Method = Literal["s3net", "superpixels"]
 Rule = Literal["largest", "contrast", "seeds"]
 
 METHODS: tuple[Method, ...] = ("s3net", "superpixels")
-STAGE = "propose"
-"""Name under which progress is told."""
+LEAST_REGION = 16
+"""Pixels or voxels of the smallest region, however small the image: nobody picks a speck."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class ProposalOptions:
         config: of S3-Net, instead of a preset.
         seed: of all random draws; the same seed gives the same regions.
         clusters: of ``superpixels``: number of groups of colour; the best known number when None.
-        least_share: smaller regions, as a share of the image, go to the neighbour with the longest common border.
+        least_share: smaller regions, as a share of the image, go to the neighbour with the longest common border, as
+            do those of fewer than :data:`LEAST_REGION` pixels.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
     """
 
@@ -170,7 +171,7 @@ def propose_regions(image: Volume, options: ProposalOptions, reporter: Reporter 
 
     found = _clusters(copy.image, options, config, reporter)
     reporter.check_cancelled()
-    regions = regions_of(found.array, options.least_share)
+    regions = regions_of(found.array, max(options.least_share, LEAST_REGION / found.array.size))
     plane = image.shape.index(1) if is_plane(image.shape) else None
     worked = Worked(copy, found.array, regions, facts_of(regions, copy.image, plane, found.array))
     reporter.check_cancelled()

@@ -11,6 +11,8 @@ from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io.images import check_finite
 
+STAGE = "propose"
+"""Name under which progress is told."""
 LEAST_PIXELS, LEAST_VOXELS = 16, 8
 """Sides of the smallest picture and of the smallest volume in which regions can be told apart."""
 MOST_PIXELS, MOST_VOXELS = 2048, 96
