@@ -9,7 +9,7 @@ import numpy as np
 from medcontext.errors import InputError
 
 CLUSTERS = 2
-"""Two groups were best on five dermoscopic pictures: seeded Dice 0.844, with three groups 0.724."""
+"""Two groups were best on five dermoscopic pictures: seeded Dice 0.835, with three groups 0.692, with four 0.537."""
 SEGMENTS = 400
 COMPACTNESS = 10.0
 """Weight of place beside colour, where the lightness of the image reaches from 0 to 100."""
