@@ -44,8 +44,8 @@ class Console:
         self._stopped = False
         # Of several processes that torchrun started, the first one speaks; the others only report errors.
         self._silent = os.environ.get("RANK", "0") != "0"
-        self._people = RichConsole(stderr=as_json, highlight=False)
-        self._errors = RichConsole(stderr=True, highlight=False)
+        self._people = RichConsole(stderr=as_json, highlight=False, emoji=False)
+        self._errors = RichConsole(stderr=True, highlight=False, emoji=False)
         run_id = uuid.uuid4().hex[:8]
         self._sink = LenientSink(self._chosen_sink(run_id))
         self._job = JobControl.from_environment(self._sink)

@@ -68,7 +68,7 @@ def extent(shape: Triple, plane: Plane | None, box: Box | None, how: str) -> Box
         letter, size, inside = _ARRAY_AXES[plane.axis], shape[plane.axis], ranges[plane.axis]
         if not 0 <= plane.index < size:
             raise InputError(
-                f"There is no slice {letter}:{plane.index}: the image has {letter}:0 to {letter}:{size - 1}.",
+                f"There is no slice {letter}:{plane.index}; the image has {letter}:0 to {letter}:{size - 1}.",
                 "Choose one of these.",
             )
         if not inside.start <= plane.index < inside.stop:

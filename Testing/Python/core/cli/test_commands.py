@@ -16,7 +16,8 @@ from medcontext import jobs
 from medcontext.cli.app import app
 
 COMMANDS = [
-    ["segment"], ["batch"], ["train"], ["finetune"], ["evaluate"], ["next"], ["plan"], ["demo"], ["doctor"], ["pack"],
+    ["segment"], ["batch"], ["propose"], ["train"], ["finetune"], ["evaluate"], ["next"], ["plan"], ["demo"],
+    ["doctor"], ["pack"],
     ["data", "add"], ["data", "check"], ["data", "split"],
     ["model", "list"], ["model", "show"], ["model", "verify"], ["model", "import"], ["model", "export"],
     ["model", "remove"], ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"],

@@ -42,7 +42,7 @@ def test_a_slice_of_a_region() -> None:
 
 
 def test_what_lies_outside_is_one_sentence() -> None:
-    with pytest.raises(InputError, match=r"no slice k:30: the image has k:0 to k:29"):
+    with pytest.raises(InputError, match=r"no slice k:30; the image has k:0 to k:29"):
         extent(LPS.shape, Plane(0, 30), None, "")
     with pytest.raises(InputError, match="lies outside of the region"):
         extent(LPS.shape, Plane(0, 4), (slice(5, 9), slice(0, 20), slice(0, 10)), "")
