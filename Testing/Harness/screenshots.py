@@ -19,90 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 for _folder in ("Testing/Harness", "MedContextSegment", "Training"):
     sys.path.insert(0, str(ROOT / _folder))
 
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtWidgets
 
 from harness import slicer_qt  # before PySide6: sets the off-screen platform
+from harness.pictures import SIZE, dark_palette, grab, grabDialog, joined, views
 
-WIDTH = 400
-VIEWS = (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal"))
-SIZE = 400
 PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
 CROPS = 9
 """Scans of the batch: fewer do not tell what is usual."""
 PRETRAINING_MINUTES = 15.0
 """Long enough to see in the curve that something is learnt."""
-
-
-def dark_palette() -> QtGui.QPalette:
-    """Light text on dark ground, as Slicer's dark style."""
-    palette = QtGui.QPalette()
-    roles = QtGui.QPalette.ColorRole
-    for role, color in {
-        roles.Window: "#353535",
-        roles.WindowText: "#f0f0f0",
-        roles.Base: "#232323",
-        roles.AlternateBase: "#353535",
-        roles.ToolTipBase: "#353535",
-        roles.ToolTipText: "#f0f0f0",
-        roles.Text: "#f0f0f0",
-        roles.Button: "#353535",
-        roles.ButtonText: "#f0f0f0",
-        roles.PlaceholderText: "#a0a0a0",
-        roles.Highlight: "#2a82da",
-        roles.HighlightedText: "#000000",
-    }.items():
-        palette.setColor(role, QtGui.QColor(color))
-    for role in (roles.WindowText, roles.Text, roles.ButtonText):
-        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor("#808080"))
-    return palette
-
-
-def grab(widget: Any, path: Path, part: Any = None) -> None:
-    """The whole panel, or a part of it, as high as it wants to be at :data:`WIDTH` pixels."""
-    panel = widget.parent
-    layout = panel.layout()
-    for _pass in range(3):  # wrapped texts know their height only once their width is known
-        panel.resize(WIDTH, max(layout.heightForWidth(WIDTH), layout.sizeHint().height()))
-        slicer_qt.slicer.app.processEvents()
-    (part or panel).grab().save(str(path))
-    print(path)
-
-
-def views(volume: Any, path: Path, overlay: Any = None) -> None:
-    """Three slices through the middle of the segments and their surfaces, side by side.
-
-    Args:
-        volume: the scan.
-        path: PNG to write.
-        overlay: certainty volume shown over it, or None.
-    """
-    import numpy as np
-    import slicer
-
-    from harness.views import SliceView, ThreeDView
-
-    segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
-    bounds = [0.0] * 6
-    segmentation.GetRASBounds(bounds)
-    middle = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
-    pictures = []
-    for name, orientation in VIEWS:
-        view = SliceView(name, orientation, (SIZE, SIZE))
-        view.show(volume, overlay, 0.0 if overlay is None else 0.5)
-        view.logic.GetSliceNode().JumpSliceByOffsetting(*middle)
-        pictures.append(view.grab())
-    segmentation.CreateClosedSurfaceRepresentation()
-    surfaces = ThreeDView((SIZE, SIZE))
-    surfaces.viewNode.SetBoxVisible(False)
-    surfaces.viewNode.SetAxisLabelsVisible(False)
-    surfaces.look()
-    pictures.append(surfaces.grab())
-    row = np.ascontiguousarray(np.concatenate(pictures, axis=1))
-    height, width, _colors = row.shape
-    image = QtGui.QImage(row.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
-    image.save(str(path))
-    print(path)
 
 
 def main() -> None:
@@ -117,6 +44,7 @@ def main() -> None:
     app = slicer_qt.start()
     app.setStyle("Fusion")
     take(arguments.output, app, arguments.minutes)
+    print(arguments.output)
 
 
 def take(folder: Path, app: Any, minutes: float) -> None:
@@ -153,6 +81,7 @@ def take(folder: Path, app: Any, minutes: float) -> None:
         if minutes:
             takePretrain(folder, widget, minutes)
         widget.ui.learnSection.collapsed = True
+        takeExplore(folder, widget, volume)
         takeBatch(folder, widget)
     finally:
         slicer_qt.unload(widget)
@@ -191,6 +120,39 @@ def takePretrain(folder: Path, widget: Any, minutes: float) -> None:
     )
     grab(widget, folder / "panel_pretrain.png", section)
     section.collapsed = True
+
+
+def takeExplore(folder: Path, widget: Any, volume: Any) -> None:
+    """Regions of a slice, one of them below the pointer, and one that became a segment; the panel beside the view."""
+    import numpy as np
+    import slicer
+
+    from harness.exploring import place, propose, view
+    from harness.views import SliceView
+
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        node.GetDisplayNode().SetVisibility(False)  # what was segmented before would hide the regions
+    widget.ui.segmentationSelector.setCurrentNode(None)
+    widget.ui.exploreSection.collapsed = False
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    middle = place(volume, *(size // 2 for size in slicer.util.arrayFromVolume(volume).shape))
+    red = view("Red").mrmlSliceNode()
+    red.JumpSliceByOffsetting(*middle)
+    slicer.app.processEvents()
+    ui = widget.explore.ui
+    ui.exploreMethodSelector.setCurrentIndex(ui.exploreMethodSelector.findData("superpixels"))
+    proposed = propose(widget)
+    ui.pickButton.click()
+    for number, act in ((proposed.numbers[-1], view("Red").click), (proposed.numbers[1], view("Red").point)):
+        _k, j, i = np.argwhere(proposed.proposal.regions == number)[0]
+        act(place(volume, len(slicer.util.arrayFromVolume(volume)) // 2, j, i))
+    grab(widget, folder / "panel_explore.png", widget.ui.exploreSection)
+    beside = SliceView("Red", "Axial", (SIZE, SIZE))
+    beside.show(volume)
+    red.JumpSliceByOffsetting(*middle)
+    joined(folder / "panel_explore.png", beside.grab())
+    ui.discardButton.click()
+    widget.ui.exploreSection.collapsed = True
 
 
 def takeBatch(folder: Path, widget: Any) -> None:
@@ -256,17 +218,6 @@ def paintedSegmentation(volume: Any) -> Any:
         segmentId = node.GetSegmentation().AddEmptySegment("", name)
         slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segmentId, volume)
     return node
-
-
-def grabDialog(dialog: Any, path: Path) -> None:
-    """A dialog, as high as it wants to be."""
-    dialog.show()
-    for _pass in range(3):
-        dialog.resize(dialog.width, dialog.layout().heightForWidth(dialog.width))
-        slicer_qt.slicer.app.processEvents()
-    dialog.grab().save(str(path))
-    dialog.close()
-    print(path)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,9 @@ class ExplorePanel:
             self._tell(run.error)
             return
         proposal = run.result.proposal
-        text = _("{count} regions in {seconds:.0f} s.")
+        text = _("{count} regions in {seconds:.1f} s.")
+        if len(proposal.facts) == 1:
+            text = _("The image was not divided: all of it is one region. Try the other way of looking.")
         text = text.format(count=len(proposal.facts), seconds=proposal.seconds)
         self._outcome = "\n".join([text, *self.control.notes])
         self._onProposed(run.result)

@@ -115,6 +115,7 @@ class PickPanel(VTKObservationMixin):
         self._escape.setEnabled(picking)
         with quiet(self._ui.pickButton):
             self._ui.pickButton.checked = picking
+        self._ui.pickButton.text = _("Stop picking") if picking else _("Pick regions")
         self._outcome = _("Click regions in the slice views; Escape ends it.") if picking else ""
         self.update()
 

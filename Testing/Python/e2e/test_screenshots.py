@@ -23,6 +23,7 @@ PICTURES = (
     "panel_review.png",
     "panel_learn.png",
     "add_case.png",
+    "panel_explore.png",
     "panel_batch.png",
     "panel_review_queue.png",
     "views.png",
