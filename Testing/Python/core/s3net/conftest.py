@@ -19,9 +19,6 @@ from medcontext.events import Reporter
 from medcontext.methods.s3net.config import S3NetConfig
 from medcontext.methods.s3net.method import S3NetMethod, make_network
 
-SMALL = ["channels=8", "clusters=8", "blocks=1", "size=32", "channels_3d=4", "clusters_3d=6"]
-"""A network that learns in moments."""
-
 
 @dataclass
 class Learnt:

@@ -13,8 +13,7 @@ from torch.nn import functional
 
 from medcontext.engine.method import Clock
 from medcontext.engine.single_image import ImageBatch
-from medcontext.errors import InputError
-from medcontext.methods import make_config, make_method, names, preset_names, pretraining_names
+from medcontext.methods import make_config
 from medcontext.methods.s3net.config import S3NetConfig
 from medcontext.methods.s3net.method import S3NetMethod, make_network
 from medcontext.methods.s3net.picture import prepare
@@ -165,7 +164,13 @@ def test_the_same_seed_gives_the_same_labels(lesion: np.ndarray, learn: Callable
 
 
 @pytest.mark.parametrize(
-    ("preset", "shape"), [("repo", (3, 48, 64)), ("default", (1, 48, 64)), ("default", (1, 20, 24, 16))]
+    ("preset", "shape"),
+    [
+        ("repo", (3, 48, 64)),
+        ("default", (1, 48, 64)),
+        ("default", (1, 20, 24, 16)),
+        ("repo", (1, 20, 24, 16)),
+    ],
 )
 def test_it_learns_from_colour_grey_and_volumes(
     learn: Callable[..., Any], preset: str, shape: tuple[int, ...]
@@ -250,44 +255,14 @@ def test_it_tells_a_dark_disc_from_the_skin_around_it(
     assert dice > 0.8
 
 
-def test_presets_by_name() -> None:
-    assert preset_names("s3net") == ["default", "repo"]
-    assert make_config("s3net") == S3NetConfig()
-    assert make_method("s3net", make_config("s3net")).name == "s3net"
-    assert "s3net" not in names() + pretraining_names()  # it leaves no model
-    with pytest.raises(InputError, match=r"has no preset 'paper'.*default, repo"):
-        make_config("s3net", "paper")
-
-
-def test_the_repo_preset_has_the_numbers_of_the_notebook() -> None:
-    config: Any = make_config("s3net", "repo")
-    assert (config.size, config.square, config.channels, config.clusters, config.blocks) == (
-        256,
-        True,
-        64,
-        64,
-        2,
-    )
-    assert (config.w_self, config.w_affine, config.w_spatial) == (3.5, 0.2, 4.0)
-    assert (config.deformation, config.transform, config.spatial) == ("static", "output", "sobel_labels")
-    assert (config.most_iterations, config.least_clusters, config.bn_eval) == (50, 3, False)
-    rule = config.engine.optimiser
-    assert (rule.name, rule.learning_rate, rule.momentum, rule.nesterov) == ("sgd", 0.2, 0.9, False)
-    assert (rule.weight_decay, rule.schedule, rule.warmup) == (0, "constant", 0)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        (["deformation=static"], "one image size"),
-        (["least_iterations=60"], "not be more than most_iterations"),
-        (["w_self=0", "w_affine=0"], "no clusters to learn"),
-        (["clusters=1"], "greater than or equal to 2"),
-        (["size=4"], "greater than or equal to 16"),
-        (["size_3d=97"], "less than or equal to 96"),
-        (["deformation=on"], "static"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings: list[str], reason: str) -> None:
-    with pytest.raises(InputError, match=reason):
-        S3NetConfig().updated(settings)
+def test_clusters_know_no_place_the_lungs_are_air(learn: Callable[..., Any]) -> None:
+    """Why regions are cut out of clusters afterwards, and why a click says more than a cluster."""
+    j, i = np.mgrid[:48, :64]
+    body = ((j - 24) / 20) ** 2 + ((i - 32) / 28) ** 2 < 1
+    lungs = (((j - 24) / 10) ** 2 + ((np.abs(i - 32) - 11) / 7) ** 2 < 1) & body
+    grey = np.where(body & ~lungs, 200.0, 20.0) + np.random.default_rng(0).normal(0, 5, body.shape)
+    config = config_of("default", "size=64", "most_iterations=15")
+    labels = learn(prepare(grey[None], config), config).labels.numpy()
+    deep_in_the_lungs = np.bincount(labels[lungs]).argmax()
+    assert deep_in_the_lungs == np.bincount(labels[~body]).argmax()
+    assert deep_in_the_lungs != np.bincount(labels[body & ~lungs]).argmax()

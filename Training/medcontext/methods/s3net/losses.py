@@ -17,9 +17,31 @@ SMOOTH, DERIVE = (1.0, 2.0, 1.0), (-1.0, 0.0, 1.0)
 """Sobel's kernels along one axis."""
 
 
-def self_labelling(logits: Tensor) -> Tensor:
-    """Cross-entropy to the largest logit of each voxel (Kim et al. 2020, arXiv 2007.09990, equation 3)."""
-    return functional.cross_entropy(logits, logits.argmax(1))
+def self_labelling(logits: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Cross-entropy to the largest logit of each voxel (Kim et al. 2020, arXiv 2007.09990, equation 3).
+
+    Args:
+        logits: of the network.
+        labels: int64, instead of the largest logits.
+    """
+    return functional.cross_entropy(logits, logits.argmax(1) if labels is None else labels)
+
+
+def nearest_clusters(logits: Tensor) -> Tensor:
+    """The cluster, int64 ``(1, *spatial)``, whose mean logits are nearest to those of a voxel (one step of Lloyd's).
+
+    The means are those of the clusters by largest logit; a cluster without a voxel stays without.
+    """
+    points = logits.flatten(2)[0].T
+    largest = points.argmax(1)
+    counts = torch.bincount(largest, minlength=points.shape[1])
+    sums = torch.zeros(points.shape[1], points.shape[1], dtype=points.dtype, device=points.device)
+    means = sums.index_add(0, largest, points) / counts.clamp_min(1)[:, None]
+    # |p - m|^2 without what is the same for all clusters
+    distance = (means**2).sum(1) - 2 * points @ means.T
+    return (
+        distance.masked_fill(counts == 0, float("inf")).argmin(1).reshape(logits.shape[0], *logits.shape[2:])
+    )
 
 
 def affine(aux: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:

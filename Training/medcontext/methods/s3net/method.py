@@ -20,6 +20,7 @@ from medcontext.engine.method import Clock, Stage
 from medcontext.engine.single_image import ImageBatch
 from medcontext.methods.s3net import losses
 from medcontext.methods.s3net.config import S3NetConfig
+from medcontext.methods.s3net.start import start_clusters
 from medcontext.methods.s3net.transforms import draw_change
 from medcontext.networks.s3net.network import S3Net
 from medcontext.plan import Plan
@@ -33,11 +34,19 @@ def make_network(config: S3NetConfig, image: Tensor, seed: int) -> S3Net:
     dims = image.ndim - 2
     torch.manual_seed(seed)
     if dims == 3:
-        return S3Net(
-            image.shape[1], config.channels_3d, config.clusters_3d, config.blocks, deformation="off", dims=3
-        )
-    size = (image.shape[2], image.shape[3])
-    return S3Net(image.shape[1], config.channels, config.clusters, config.blocks, config.deformation, size)
+        deformation, size = "off", None
+    else:
+        deformation, size = config.deformation, (image.shape[2], image.shape[3])
+    return S3Net(
+        image.shape[1],
+        config.channels,
+        config.clusters,
+        config.blocks,
+        deformation,  # type: ignore[arg-type]
+        size,
+        dims,
+        config.balanced,
+    )
 
 
 class S3NetMethod:
@@ -60,6 +69,7 @@ class S3NetMethod:
         self._network: nn.Module | None = None
         self._image: Tensor | None = None
         self._labels: Tensor | None = None
+        self._start: Tensor | None = None
 
     def build(self, network: nn.Module, plan: Plan) -> nn.Module:  # noqa: ARG002
         self._network = network
@@ -69,19 +79,35 @@ class S3NetMethod:
         return [Stage("s3net", 1.0, 1.0, labelled=0, unlabelled=1)]
 
     def loss(self, student: nn.Module, batch: ImageBatch, clock: Clock) -> Mapping[str, Tensor]:
-        """The terms ``self``, ``affine`` and ``spatial``; those of weight zero are left out."""
+        """The terms ``self``, ``start``, ``affine`` and ``spatial``; those of weight zero are left out.
+
+        While the groups of colour are learnt, they take the place of the network's own clusters.
+        """
         config, self._image = self.config, batch.image
         logits, aux = _heads(student(batch.image))
-        labels = logits.detach().argmax(1)
-        self._note(labels, logits.shape[1])
+        self._note(logits.detach().argmax(1), logits.shape[1])
+        start = self._start_clusters(logits.shape[1], clock.seed)
+        learning = start is not None and clock.step < config.start_iterations
+        labels = start if start is not None and learning else self._own_clusters(logits.detach())
         terms = {}
         if config.w_self:
-            terms["self"] = config.w_self * losses.self_labelling(logits)
+            terms["self"] = config.w_self * losses.self_labelling(logits, labels)
+        if config.w_start and start is not None and not learning:
+            terms["start"] = config.w_start * losses.self_labelling(logits, start)
         if config.w_affine:
             terms["affine"] = config.w_affine * self._affine(student, aux, labels, clock)
         if config.w_spatial:
             terms["spatial"] = config.w_spatial * self._spatial(logits, labels, clock)
         return terms
+
+    def _start_clusters(self, clusters: int, seed: int) -> Tensor | None:
+        """The groups of colour that a run begins with; None where it begins with random weights."""
+        if self._start is None and self.config.start == "colours":
+            self._start = start_clusters(cast(Tensor, self._image), clusters, self.config, seed)
+        return self._start
+
+    def _own_clusters(self, logits: Tensor) -> Tensor:
+        return losses.nearest_clusters(logits) if self.config.own == "nearest" else logits.argmax(1)
 
     def _affine(self, student: nn.Module, aux: Tensor, labels: Tensor, clock: Clock) -> Tensor:
         if self.config.transform == "output":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,8 +39,28 @@ def prepare(image: np.ndarray, config: S3NetConfig) -> Tensor:
         values = cut_off(values, config.outliers)
     if config.colour == "lab" and len(values) == 3 and values.ndim == 3:
         values = lab(to_unit(values))
-    values = to_unit(values) if config.normalise == "byte" else standardised(values)
-    return resized(torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0), config)
+    if config.normalise == "channel":
+        values = np.stack([standardised(channel) for channel in values])
+    else:
+        values = to_unit(values) if config.normalise == "byte" else standardised(values)
+    if config.contrast:
+        around = standardised(local_contrast(values[0], config.contrast * max(values.shape[1:])))
+        values = np.concatenate([values, around[None]])
+    seen = resized(torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0), config)
+    if config.normalise != "channel":
+        return seen
+    spatial = tuple(range(2, seen.ndim))  # making it smaller has smoothed it
+    mean, deviation = seen.mean(spatial, keepdim=True), seen.std(spatial, keepdim=True)
+    return (seen - mean) / deviation.clamp_min(TINY)
+
+
+def local_contrast(values: np.ndarray, sigma: float) -> np.ndarray:
+    """How much ``(*spatial)`` varies around each voxel: the standard deviation under a Gaussian, blurred alike."""
+    mean, square = (ndimage.gaussian_filter(x, sigma, mode="nearest") for x in (values, values**2))
+    return cast(
+        np.ndarray,
+        ndimage.gaussian_filter(np.sqrt(np.maximum(square - mean**2, 0)), sigma, mode="nearest"),
+    )
 
 
 def cut_off(values: np.ndarray, share: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medcontext.methods.s3net.config import S3NetConfig
+from medcontext.engine.config import EngineConfig
+from medcontext.methods.s3net.config import SGD, S3NetConfig
 
 NAMES = ("default", "repo")
 
@@ -18,9 +19,16 @@ def _repo() -> S3NetConfig:
     Its order of colours (blue first) makes no difference to a network whose weights are random.
     """
     return S3NetConfig(
+        engine=EngineConfig(optimiser=SGD.model_copy(update={"learning_rate": 0.2})),
         size=256,
         square=True,
+        colour="rgb",
         normalise="byte",
+        outliers=0.0,
+        contrast=0.0,
+        balanced=False,
+        start="random",
+        own="largest",
         channels=64,
         clusters=64,
         blocks=2,

@@ -27,6 +27,7 @@ class S3Net(nn.Module):
             ``predicted`` (any size) or ``off`` (a plain convolution; the only one in 3D).
         size: (J, I) of the image; for ``static`` only.
         dims: 2 or 3.
+        balanced: the batch norm of both heads has neither scale nor shift.
 
     Raises:
         ValueError: deformation in 3D, or ``static`` without a size.
@@ -41,6 +42,7 @@ class S3Net(nn.Module):
         deformation: Deformation = "predicted",
         size: tuple[int, int] | None = None,
         dims: int = 2,
+        balanced: bool = False,
     ) -> None:
         super().__init__()
         if dims == 3 and deformation != "off":
@@ -55,8 +57,9 @@ class S3Net(nn.Module):
             last = conv(channels, channels, 3, padding=1, bias=False)
         else:
             last = DeformableConv(channels, deformation, size)
-        self.main = nn.Sequential(last, norm(channels), conv(channels, clusters, 1), norm(clusters))
-        self.aux = nn.Sequential(conv(channels, clusters, 1), norm(clusters))
+        answer, other = ((conv(channels, clusters, 1), norm(clusters, affine=not balanced)) for _ in range(2))
+        self.main = nn.Sequential(last, norm(channels), *answer)
+        self.aux = nn.Sequential(*other)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both heads.
