@@ -212,6 +212,7 @@ def test_nothing_is_cut_off_in_a_narrow_panel(panel: Any, width: int) -> None:
         "suggest",
         "pretrain",
         "fineTune",
+        "explore",
         "batch",
     ]
     for name in sections:
