@@ -54,13 +54,11 @@ def draw_regions(
     shown = image.reorient(_SHOWN)
     turned = [Volume(a[None], image.geometry).reorient(_SHOWN).array[0] for a in (regions, mask)]
     planes = _planes(turned[1])
-    bases = [_base(shown, axis, index, _window(shown)) for axis, index in planes]
-    sizes = [
-        _size(base.shape[:2], shown.spacing, axis) for base, (axis, _) in zip(bases, planes, strict=True)
-    ]
+    window = _window(shown)
+    sizes = [_size(shown, axis) for axis, _ in planes]
     figure, grid = _page([height for height, _ in sizes])
-    for row, (axis, index), base, size in zip(grid, planes, bases, sizes, strict=True):
-        plain = _stretched(base, size)
+    for row, (axis, index), size in zip(grid, planes, sizes, strict=True):
+        plain = _base(shown, axis, index, size, window)
         _show(row[0], plain)
         cuts = [_stretched(_upright(array.take(index, axis), axis), size) for array in turned]
         _show(row[1], _marked(plain, *cuts))
@@ -109,10 +107,10 @@ def _upright(plane: np.ndarray, axis: int) -> np.ndarray:
 
 def _window(image: Volume) -> tuple[float, float]:
     values = image.array if _coloured(image) else image.array[0]
-    step = max(1, values.size // _SAMPLES)
     if values.dtype == np.uint8 and _coloured(image):
         return 0.0, 255.0
-    low, high = np.percentile(values.reshape(-1)[::step], (1, 99.5))
+    step = max(1, round((values.size / _SAMPLES) ** 0.5))
+    low, high = np.percentile(values[..., ::step, ::step], (1, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -120,18 +118,25 @@ def _coloured(image: Volume) -> bool:
     return image.channels == 3 and min(image.shape) == 1
 
 
-def _base(image: Volume, axis: int, index: int, window: tuple[float, float]) -> np.ndarray:
-    """``(H, W, 3)`` uint8."""
+def _base(
+    image: Volume, axis: int, index: int, size: tuple[int, int], window: tuple[float, float]
+) -> np.ndarray:
+    """``(*size, 3)`` uint8; shrunk before it becomes floats, of which a large picture would take gigabytes."""
     channels = image.array if _coloured(image) else image.array[:1]
-    levels = [_upright(channel.take(index, axis), axis).astype(np.float32) for channel in channels]
     low, high = window
-    grey = [np.clip((level - low) / (high - low) * 255, 0, 255).astype(np.uint8) for level in levels]
+    grey = []
+    for channel in channels:
+        level = _stretched(_upright(channel.take(index, axis), axis), size).astype(np.float32)
+        grey.append(np.clip((level - low) / (high - low) * 255, 0, 255).astype(np.uint8))
     return np.stack(grey if len(grey) == 3 else grey * 3, -1)
 
 
-def _size(shape: Sequence[int], spacing: tuple[float, float, float], axis: int) -> tuple[int, int]:
+def _size(image: Volume, axis: int) -> tuple[int, int]:
+    """Rows and columns of the planes across an axis."""
     height, width = (
-        n * size for n, size in zip(shape, (s for a, s in enumerate(spacing) if a != axis), strict=True)
+        n * size
+        for other, (n, size) in enumerate(zip(image.shape, image.spacing, strict=True))
+        if other != axis
     )
     scale = SIDE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
