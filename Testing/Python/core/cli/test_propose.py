@@ -16,10 +16,7 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.io import read_labelmap, write_volume
 from medcontext.io.pictures import read_mask
 
-QUICK = [
-    f"--set={text}"
-    for text in ("size=32", "channels=6", "clusters=6", "channels_3d=6", "clusters_3d=6", "blocks=0")
-]
+QUICK = [f"--set={text}" for text in ("size=32", "channels=6", "clusters=6", "blocks=0")]
 QUICK += ["--set=most_iterations=5", "--device=cpu"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from medcontext.geometry import Geometry, Volume
 from medcontext.methods.s3net.config import S3NetConfig
 
-SMALL = {"size": 32, "channels": 6, "clusters": 6, "blocks": 1, "channels_3d": 6, "clusters_3d": 6}
+SMALL = {"size": 32, "channels": 6, "clusters": 6, "blocks": 1}
 """Settings of a network that learns quickly."""
 
 
