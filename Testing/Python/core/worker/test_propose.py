@@ -61,7 +61,8 @@ def test_the_network_tells_each_iteration_and_stops_when_asked(
     first = worker.wait_for(
         lambda event: event["id"] == request and event.get("stage") == "propose" and event.get("step")
     )
-    assert (first["step"], first["total"]) == (1, 50)
+    assert first["step"] == 1
+    assert first["total"] > 5
     worker.ask("cancel", target=request)
     ended = [event for event in worker.of(request) if event["event"] == "error"]
     assert (ended[0] if ended else worker.answer(request))["kind"] == "cancelled"
