@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,9 +27,10 @@ class ProposalName(StrEnum):
 
 
 class PresetName(StrEnum):
-    """Saved settings of s3net; repo is what its authors published."""
+    """Saved settings of s3net."""
 
     DEFAULT = "default"
+    SCAN = "scan"
     REPO = "repo"
 
 
@@ -78,7 +79,21 @@ def propose(
     ] = ProposalName.S3NET,
     preset: Annotated[
         PresetName | None,
-        typer.Option(help="Saved settings of s3net; repo is what its authors published.", show_default=False),
+        typer.Option(
+            help="Saved settings of s3net: default is for pictures in colour, scan for all else; repo is what its "
+            "authors published. By default what suits the image.",
+            show_default=False,
+        ),
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=64,
+            help="Kinds of what is shown to tell apart, such as lesion and skin. By default 2 in pictures in colour, "
+            "4 in scans.",
+            show_default=False,
+        ),
     ] = None,
     foreground: Annotated[
         ForegroundName,
@@ -126,16 +141,16 @@ def propose(
         from medcontext.workflows.propose import ProposeRequest
         from medcontext.workflows.propose import propose as run
 
-        name = (preset or PresetName.DEFAULT).value
         if method is ProposalName.SUPERPIXELS and (settings or preset):
             raise InputError(
                 "--preset and --set belong to the method s3net, not to superpixels.", "Leave them out."
             )
         options = ProposalOptions(
             method=method.value,
-            preset=name,
-            config=_config(name, settings) if settings else None,
+            preset=preset and preset.value,
+            changes=settings or (),
             seed=seed,
+            clusters=clusters,
             device=device,
         )
         request = ProposeRequest(
@@ -152,12 +167,6 @@ def propose(
         result = run(request, console.reporter)
         _tell(console, result)
         console.result(**result.to_json())
-
-
-def _config(preset: str, settings: list[str]) -> Any:
-    from medcontext.methods import make_config
-
-    return make_config("s3net", preset).updated(settings)
 
 
 def _tell(console: Console, result: ProposeResult) -> None:

@@ -27,7 +27,9 @@ def groups(points: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     best, least = np.zeros(len(points), np.int64), np.inf
     for _ in range(STARTS):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a group that lost its points: another start does better
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # a group that lost its points: another start does better
             centres, group = kmeans2(points, clusters, ROUNDS, minit="++", seed=generator)
         cost = float(((points - centres[group]) ** 2).sum())
         if cost < least:

@@ -9,8 +9,9 @@ import numpy as np
 from medcontext.errors import InputError
 from medcontext.regions.grouping import groups
 
-CLUSTERS = 2
-"""Two groups were best on five dermoscopic pictures: seeded Dice 0.835, with three groups 0.692, with four 0.537."""
+COLOUR_CLUSTERS, GREY_CLUSTERS = 2, 4
+"""Two groups were best on five dermoscopic pictures (Dice of a click 0.835; three 0.692, four 0.537), four on slices
+of ten hippocampus crops (0.63; two 0.39, six 0.46) and of five organs in a CT (0.35; two 0.14, six 0.30)."""
 SEGMENTS = 400
 COMPACTNESS = 10.0
 """Weight of place beside colour, where the lightness of the image reaches from 0 to 100."""
@@ -32,9 +33,14 @@ def require_superpixels() -> None:
         )
 
 
+def usual_clusters(channels: int) -> int:
+    """Groups for an image of so many channels: three are colours."""
+    return COLOUR_CLUSTERS if channels == 3 else GREY_CLUSTERS
+
+
 def superpixel_clusters(
     image: np.ndarray,
-    clusters: int = CLUSTERS,
+    clusters: int = COLOUR_CLUSTERS,
     seed: int = 0,
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> np.ndarray:

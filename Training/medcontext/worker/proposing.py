@@ -42,8 +42,10 @@ class ProposeRequest(WorkerRequest):
     """Index ranges ``(K, J, I)``, ends excluded, that are looked at; with a plane: the part of the slice."""
     method: Literal["s3net", "superpixels"] = "s3net"
     """A network that learns from this image alone, or superpixels, which are quick."""
-    preset: str = "default"
-    """Of the network."""
+    preset: str | None = None
+    """Of the network; what suits the image when null."""
+    clusters: int | None = Field(default=None, ge=2, le=64)
+    """Kinds of what is shown that are told apart; the usual number when null."""
     seed: int = Field(default=0, ge=0)
     """Of all random draws."""
     device: str = "auto"
@@ -68,7 +70,11 @@ def propose(data: Mapping[str, Any], _services: Services, reporter: Reporter) ->
     request = ProposeRequest.parse(data, "The request 'propose'")
     check_output(request.output)
     options = ProposalOptions(
-        method=request.method, preset=request.preset, seed=request.seed, device=request.device
+        method=request.method,
+        preset=request.preset,
+        seed=request.seed,
+        clusters=request.clusters,
+        device=request.device,
     )
     settings(options)
     volume = join_channels(_channels(request, reporter), reporter)

@@ -22,6 +22,8 @@ Method = Literal["s3net", "superpixels"]
 Rule = Literal["largest", "contrast", "seeds"]
 
 METHODS: tuple[Method, ...] = ("s3net", "superpixels")
+COLOURS = 3
+"""Channels of a picture in colour."""
 LEAST_REGION = 16
 """Pixels or voxels of the smallest region, however small the image: nobody picks a speck."""
 
@@ -33,18 +35,21 @@ class ProposalOptions:
     Attributes:
         method: ``s3net`` (a small network learns to group the pixels of this image alone) or ``superpixels`` (SLIC and
             k-means: seconds, without a network).
-        preset: of S3-Net: ``default`` or ``repo``.
+        preset: of S3-Net: ``default``, ``scan`` or ``repo``; when None :func:`usual_preset`.
         config: of S3-Net, instead of a preset.
+        changes: settings of S3-Net that are changed, such as ``size=256``.
         seed: of all random draws; the same seed gives the same regions.
-        clusters: of ``superpixels``: number of groups of colour; the best known number when None.
+        clusters: kinds of what is shown that are told apart, such as lesion and skin; when None 2 in a picture in
+            colour, 4 in other images.
         least_share: smaller regions, as a share of the image, go to the neighbour with the longest common border, as
             do those of fewer than :data:`LEAST_REGION` pixels.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.
     """
 
     method: Method = "s3net"
-    preset: str = "default"
+    preset: str | None = None
     config: S3NetConfig | None = None
+    changes: Sequence[str] = ()
     seed: int = 0
     clusters: int | None = None
     least_share: float = 0.001
@@ -160,7 +165,7 @@ def propose_regions(image: Volume, options: ProposalOptions, reporter: Reporter 
         ResourceError: memory ran out.
     """
     reporter = reporter or Reporter()
-    config = settings(options)
+    config = settings(options, image.channels)
     began = time.perf_counter()
     copy = WorkingCopy.of(image)
     if copy.reduced:
@@ -187,10 +192,10 @@ def propose_regions(image: Volume, options: ProposalOptions, reporter: Reporter 
 def _clusters(image: Volume, options: ProposalOptions, config: S3NetConfig, reporter: Reporter) -> Clusters:
     """What the chosen method groups together."""
     if options.method == "superpixels":
-        from medcontext.regions.superpixels import CLUSTERS, superpixel_clusters
+        from medcontext.regions.superpixels import superpixel_clusters, usual_clusters
 
         reporter.progress(STAGE, 0)
-        clusters = CLUSTERS if options.clusters is None else options.clusters
+        clusters = usual_clusters(image.channels) if options.clusters is None else options.clusters
         found = superpixel_clusters(image.array, clusters, options.seed, image.spacing)
         reporter.progress(STAGE, 1)
         return Clusters(found, 0, "CPU")
@@ -199,11 +204,20 @@ def _clusters(image: Volume, options: ProposalOptions, config: S3NetConfig, repo
     return network_clusters(image, config, options.seed, options.device, reporter)
 
 
-def settings(options: ProposalOptions) -> S3NetConfig:
+def usual_preset(channels: int) -> str:
+    """The preset of S3-Net for an image: ``default`` for one in colour, ``scan`` for others."""
+    return "default" if channels == COLOURS else "scan"
+
+
+def settings(options: ProposalOptions, channels: int = COLOURS) -> S3NetConfig:
     """The settings of S3-Net that the options ask for.
 
+    Args:
+        options: as given.
+        channels: of the image.
+
     Raises:
-        InputError: there is no such method or preset, or the packages that it needs are missing.
+        InputError: there is no such method, preset or setting, or the packages that it needs are missing.
     """
     from medcontext.methods import make_config
     from medcontext.regions.superpixels import require_superpixels
@@ -214,5 +228,8 @@ def settings(options: ProposalOptions) -> S3NetConfig:
         )
     if options.method == "superpixels":
         require_superpixels()
-    config = options.config or make_config("s3net", options.preset)
-    return cast("S3NetConfig", config)
+    config = options.config or make_config("s3net", options.preset or usual_preset(channels))
+    changes = list(options.changes)
+    if options.clusters is not None and options.method == "s3net":
+        changes.append(f"clusters={options.clusters}")
+    return cast("S3NetConfig", config.updated(changes))

@@ -18,7 +18,7 @@ from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io import write_labelmap
 from medcontext.io.atomic import replacing
 from medcontext.io.pictures import is_picture, write_labels_picture
-from medcontext.workflows.proposal import Proposal, ProposalOptions, Rule, settings
+from medcontext.workflows.proposal import Proposal, ProposalOptions, Rule, settings, usual_preset
 from medcontext.workflows.roi import Box
 
 SCHEMA_VERSION = 1
@@ -77,8 +77,8 @@ class Looked:
             "source": {"path": str(self.source.absolute()), "sha256": files_hash([self.source])},
             "part": {"box": [[side.start, side.stop] for side in self.box], "shape": list(self.whole.shape)},
             "method": options.method,
-            "preset": options.preset if learnt else None,
-            "config": settings(options).model_dump(mode="json") if learnt else None,
+            "preset": (options.preset or usual_preset(self.part.channels)) if learnt else None,
+            "config": settings(options, self.part.channels).model_dump(mode="json") if learnt else None,
             "seed": options.seed,
             "iterations": proposal.iterations,
             "seconds": round(proposal.seconds, 3),

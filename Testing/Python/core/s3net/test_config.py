@@ -12,11 +12,11 @@ from medcontext.methods.s3net.config import S3NetConfig
 
 
 def test_presets_by_name() -> None:
-    assert preset_names("s3net") == ["default", "repo"]
+    assert preset_names("s3net") == ["default", "scan", "repo"]
     assert make_config("s3net") == S3NetConfig()
     assert make_method("s3net", make_config("s3net")).name == "s3net"
     assert "s3net" not in names() + pretraining_names()  # it leaves no model
-    with pytest.raises(InputError, match=r"has no preset 'paper'.*default, repo"):
+    with pytest.raises(InputError, match=r"has no preset 'paper'.*default, scan, repo"):
         make_config("s3net", "paper")
 
 

@@ -57,7 +57,7 @@ class S3NetConfig(StrictModel):
     """Blur, as a share of the longest side, of a further channel: how much the first one varies around a voxel (3
     pixels of 256). Without it a lesion that differs by its grain is missed. 0: no such channel."""
 
-    channels: PositiveInt = 16
+    channels: PositiveInt = 24
     """Of everything inside the network."""
     clusters: int = Field(default=2, ge=2, le=64)
     """Classes that the voxels are grouped into at most."""
@@ -87,7 +87,7 @@ class S3NetConfig(StrictModel):
     """Weight of the cross-entropy to the network's own clusters."""
     w_affine: NonNegativeFloat = 0.2
     """Weight of the agreement of the other head with these clusters."""
-    w_spatial: NonNegativeFloat = 1.0
+    w_spatial: NonNegativeFloat = 0.6
     """Weight of what makes clusters compact."""
     transform: Literal["output", "input"] = "input"
     """Under which change the other head must agree: of the image (input), or a quarter turn of the output, which

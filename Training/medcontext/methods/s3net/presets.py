@@ -5,12 +5,23 @@ from __future__ import annotations
 from medcontext.engine.config import EngineConfig
 from medcontext.methods.s3net.config import SGD, S3NetConfig
 
-NAMES = ("default", "repo")
+NAMES = ("default", "scan", "repo")
 
 
 def preset(name: str) -> S3NetConfig:
-    """A saved configuration: ``default``, or ``repo``, what the published notebook computes, quirks included."""
-    return _repo() if name == "repo" else S3NetConfig()
+    """A saved configuration.
+
+    ``default``: for pictures in colour. ``scan``: for grey images, whose structures are smaller and of more kinds.
+    ``repo``: what the published notebook computes, quirks included.
+    """
+    return {"scan": _scan, "repo": _repo}.get(name, S3NetConfig)()
+
+
+def _scan() -> S3NetConfig:
+    """Finer than the default: organs are smaller than lesions on a picture, and what counts are their borders."""
+    return S3NetConfig(
+        size=128, clusters=4, contrast=0.0, start_blur=0.01, w_start=2.0, w_spatial=0.3, most_iterations=20
+    )
 
 
 def _repo() -> S3NetConfig:
