@@ -1,4 +1,4 @@
-"""Two processes pre-train the encoder that one does."""
+"""Two processes, which torch is loaded for once, compute what one does: trainings and pre-trainings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medcontext.library import load_encoder_folder
 
 SCRIPT = Path(__file__).with_name("distributed_run.py")
 PACKAGE = Path(__file__).resolve().parents[4] / "Training"
-METHODS = ("voco", "mae")
+TRAINED, PRETRAINED = ("supervised", "medcontext"), ("voco", "mae")
 
 
 def start_two(scans: Path, output: Path, home: Path) -> None:
@@ -27,7 +27,7 @@ def start_two(scans: Path, output: Path, home: Path) -> None:
         "MEDCONTEXT_HOME": str(home),
     }
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    arguments = [*torchrun, str(SCRIPT), str(scans), str(output), *METHODS]
+    arguments = [*torchrun, str(SCRIPT), str(scans), str(output), *TRAINED, *PRETRAINED]
     finished = subprocess.run(
         arguments, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
@@ -35,14 +35,14 @@ def start_two(scans: Path, output: Path, home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def encoders(tmp_path_factory: pytest.TempPathFactory, scans: Path) -> tuple[Path, Path]:
-    """Folders of what one process, this one, and what two made of six scans and a broken one."""
+def made(tmp_path_factory: pytest.TempPathFactory, scans: Path) -> tuple[Path, Path]:
+    """Folders of what one process, this one, and what two made; the encoders, of six scans and a broken one."""
     scans = Path(shutil.copytree(scans, tmp_path_factory.mktemp("with_broken") / "scans"))
     (scans / "broken.nii.gz").write_bytes(b"no image")
     home, one, two = (tmp_path_factory.mktemp(name) for name in ("home", "one", "two"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDCONTEXT_HOME", str(home))
-        runpy.run_path(str(SCRIPT))["main"](scans, one, METHODS)
+        runpy.run_path(str(SCRIPT))["main"](scans, one, (*TRAINED, *PRETRAINED))
     start_two(scans, two, home)
     return one, two
 
@@ -53,9 +53,19 @@ def records(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_learn_what_one_does(encoders: tuple[Path, Path], method: str) -> None:
-    one, two = (folder / method for folder in encoders)
+@pytest.mark.parametrize("method", TRAINED)
+def test_two_processes_give_the_one_process_loss(made: tuple[Path, Path], method: str) -> None:
+    logs = [(folder / method / "log.jsonl").read_text(encoding="utf-8").splitlines() for folder in made]
+    one, two = ([json.loads(line)["loss"] for line in lines] for lines in logs)
+    assert len(one) == 6
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", PRETRAINED)
+def test_two_processes_learn_what_one_does(made: tuple[Path, Path], method: str) -> None:
+    one, two = (folder / method for folder in made)
     first, second = ([r["loss"] for r in records(folder) if "loss" in r] for folder in (one, two))
     assert len(first) == 4
     for a, b in zip(first, second, strict=True):
