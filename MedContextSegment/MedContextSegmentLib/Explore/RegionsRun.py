@@ -34,6 +34,7 @@ class RegionsRequest:
         plane: the slice; None for a ROI.
         roi: ``vtkMRMLMarkupsROINode``; None for a slice.
         method: "s3net", a small network that learns from this image alone, or "superpixels", which are quick.
+        clusters: kinds of tissue that are told apart, 2 to 64; the usual number of such an image when None.
         device: where to compute.
         seed: of all that is drawn at random.
     """
@@ -42,6 +43,7 @@ class RegionsRequest:
     plane: Plane | None = None
     roi: Any = None
     method: str = NETWORK
+    clusters: int | None = None
     device: str = "auto"
     seed: int = 0
 
@@ -124,6 +126,7 @@ class RegionsRun(WorkerSteps):
             "plane": plane,
             "box": [[0, size] for size in boxShape(box)],
             "method": request.method,
+            "clusters": request.clusters,
             "seed": request.seed,
             "device": request.device,
             "output": str(self._sending.folder),

@@ -65,6 +65,7 @@ class ExplorePanel:
         fillCombo(ui.exploreMethodSelector, methods, NETWORK)
         for combo in (ui.exploreWhereSelector, ui.exploreViewSelector, ui.exploreMethodSelector):
             combo.connect("currentIndexChanged(int)", self._changed)
+        ui.exploreKindsSpinBox.connect("valueChanged(int)", self._changed)
         ui.exploreRoiSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._roiChanged)
         ui.exploreButton.connect("clicked()", self._startOrCancel)
 
@@ -75,6 +76,7 @@ class ExplorePanel:
         showRow(ui, "exploreRoiSelector", comboData(ui.exploreWhereSelector) == ROI)
         for name in ("Where", "View", "Roi", "Method"):
             getattr(ui, f"explore{name}Selector").enabled = not running
+        ui.exploreKindsSpinBox.enabled = not running
         reason = "" if running else self._reason()
         button = ui.exploreButton
         button.text = _("Cancel") if running else _("Propose regions")
@@ -163,12 +165,13 @@ class ExplorePanel:
 
     def _start(self) -> None:
         channels = readChannels(self._volume())
-        roi = self._roiWanted()
+        roi, kinds = self._roiWanted(), self._ui.exploreKindsSpinBox
         request = RegionsRequest(
             channels=channels,
             plane=None if roi else planeOf(self._sliceNode(), channels[0]),
             roi=self._ui.exploreRoiSelector.currentNode() if roi else None,
             method=comboData(self._ui.exploreMethodSelector),
+            clusters=int(kinds.value) if kinds.value > kinds.minimum else None,
             device=self._settings.device,
         )
 
@@ -187,7 +190,7 @@ class ExplorePanel:
         proposal = run.result.proposal
         text = _("{count} regions in {seconds:.1f} s.")
         if len(proposal.facts) == 1:
-            text = _("The image was not divided: all of it is one region. Try the other way of looking.")
+            text = _("The image was not divided: all of it is one region. Choose more kinds.")
         text = text.format(count=len(proposal.facts), seconds=proposal.seconds)
         self._outcome = "\n".join([text, *self.control.notes])
         self._onProposed(run.result)

@@ -9,7 +9,8 @@ import slicer
 
 from harness.panel import loadSample, settle, waitUntil
 
-# Region 2: where the first channel is brighter than its mean; region 1: the rest. Writes down what it was asked.
+# Region 2: where the first channel is brighter than its mean; region 1: the rest, which is all of an even image.
+# Writes down what it was asked.
 PROPOSER = """
 import json, sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def propose(asked):
     regions = (1 + (channels[0] > channels[0].mean())).astype(np.uint8)
     flat = 1 in regions.shape
     facts = []
-    for value in (1, 2):
+    for value in np.unique(regions).tolist():
         there = regions == value
         size = {"area_mm2": float(there.sum()) if flat else None, "volume_ml": None if flat else float(there.sum())}
         means = [float(channel[there].mean()) for channel in channels]

@@ -330,6 +330,34 @@ def test_a_new_roi_lies_around_the_middle_of_the_view(exploring: Any, volume: An
     assert json.loads((folder / "asked.json").read_text())["plane"] is None
 
 
+def test_the_kinds_to_tell_apart_are_asked_for(exploring: Any, volume: Any, folder: Path) -> None:  # noqa: ARG001
+    from harness.exploring import propose
+
+    def clusters() -> Any:
+        propose(exploring)
+        return json.loads((folder / "asked.json").read_text())["clusters"]
+
+    kinds = exploring.explore.ui.exploreKindsSpinBox
+    assert kinds.text == "Automatic"
+    assert clusters() is None
+    kinds.stepUp()
+    assert clusters() == 2
+    kinds.value = 12
+    assert clusters() == 12
+    kinds.value = kinds.minimum
+    assert clusters() is None
+
+
+def test_of_an_image_that_is_not_divided_the_panel_says_what_helps(exploring: Any, volume: Any) -> None:
+    from harness.exploring import propose, status
+
+    slicer.util.updateVolumeFromArray(volume, np.full_like(slicer.util.arrayFromVolume(volume), 7))
+    propose(exploring)
+    assert status(exploring) == "The image was not divided: all of it is one region. Choose more kinds."
+    exploring.explore.ui.exploreKindsSpinBox.stepUp()
+    assert status(exploring) == ""
+
+
 @pytest.fixture
 def deaf(exploring: Any, volume: Any, tmp_path: Path) -> Any:  # noqa: ARG001
     """The panel with a worker that never answers and does not listen."""
@@ -351,11 +379,13 @@ def test_iterations_are_counted_and_cancel_works_on_a_worker_that_hangs(deaf: An
     assert ui.exploreButton.text == "Cancel"
     assert waitUntil(lambda: "iteration 7 of at most 50" in status(deaf)), status(deaf)
     assert not ui.exploreMethodSelector.enabled
+    assert not ui.exploreKindsSpinBox.enabled
     ui.exploreButton.click()
     assert status(deaf) == "Stopping..."
     assert waitUntil(lambda: not part.control.running, 10)
     assert status(deaf) == "Stopped on request."
     assert ui.exploreButton.enabled
+    assert ui.exploreKindsSpinBox.enabled
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 

@@ -65,6 +65,7 @@ def test_only_the_slice_is_sent_and_the_answer_lies_on_it(
     np.testing.assert_array_equal(proposed.proposal.regions, 1 + bright(image))
     wanted = asked(tmp_path)
     assert (wanted["method"], wanted["seed"], wanted["device"]) == ("s3net", 0, "cpu")
+    assert wanted["clusters"] is None
     assert (wanted["plane"], wanted["box"]) == ({"axis": 1, "index": 0}, [[0, 10], [0, 1], [0, 14]])
     (channel,) = wanted["channels"]
     assert SharedArray.from_json(channel["array"]).shape == image.shape
@@ -97,12 +98,13 @@ def test_a_roi_is_looked_at_as_one_volume(
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     roi.SetCenterWorld(12.5 + 6, -30 + 5, 4 + 4)
     roi.SetSizeWorld(8, 6, 4)
-    proposed = finish(ask(volume, worker, root, roi=roi, method="superpixels"))
+    proposed = finish(ask(volume, worker, root, roi=roi, method="superpixels", clusters=7))
     box = proposed.proposal.box
     assert box == ((2, 7), (2, 9), (2, 11))
     inside = slicer.util.arrayFromVolume(volume)[2:7, 2:9, 2:11]
     np.testing.assert_array_equal(proposed.proposal.regions, 1 + bright(inside))
-    assert (asked(tmp_path)["plane"], asked(tmp_path)["method"]) == (None, "superpixels")
+    wanted = asked(tmp_path)
+    assert (wanted["plane"], wanted["method"], wanted["clusters"]) == (None, "superpixels", 7)
     assert "mL" in proposed.describe(1)
 
 
