@@ -31,6 +31,16 @@ NAME = "propose"
 METHODS = {
     "superpixels": ProposalOptions(method="superpixels"),
     "s3net": ProposalOptions(),
+    "s3net from random weights": ProposalOptions(
+        changes=(
+            "start=random",
+            "own=largest",
+            "balanced=false",
+            "clusters=16",
+            "least_clusters=2",
+            "w_spatial=6",
+        )
+    ),
     "s3net, preset repo": ProposalOptions(preset="repo"),
 }
 SKIN, HIPPOCAMPUS, TORSO = "skin, 256 x 256", "hippocampus, slice", "CT torso, slice"

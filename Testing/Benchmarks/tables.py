@@ -20,6 +20,7 @@ PAGES = (
     REPOSITORY / "docs" / "slicer.md",
     REPOSITORY / "docs" / "learn.md",
     REPOSITORY / "docs" / "batch.md",
+    REPOSITORY / "docs" / "propose.md",
 )
 ROWS = {
     "bundled_model": "bundled model `hippocampus`, {labels} labels",
@@ -270,6 +271,24 @@ def pretraining_table() -> str:
     return "\n".join(lines)
 
 
+def propose_table() -> str:
+    """What one click on a proposed region gives."""
+    lines = [
+        "| images | way | Dice of a click | by seed | largest inside | best cluster (upper bound) | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    facts = read("propose")
+    for data, ways in facts["mean"].items():
+        images = len({run["case"] for run in facts["runs"] if run["data"] == data})
+        for way, mean in ways.items():
+            seeds = ", ".join(f"{dice:.3f}" for dice in mean["seeded_dice_by_seed"])
+            lines.append(
+                f"| {data} ({images}) | {way} | {mean['seeded_dice']:.3f} | {seeds} | {mean['largest_dice']:.3f} | "
+                f"{mean['oracle_cluster_dice']:.3f} | {mean['seconds']:.1f} |"
+            )
+    return "\n".join(lines)
+
+
 def _voco(signals: dict[str, float]) -> str:
     return (
         f"finds the place of {100 * signals['position_accuracy']:.0f} % of the crops "
@@ -315,6 +334,7 @@ TABLES = {
     "draws": draws_table,
     "finetune": finetune_table,
     "pretraining": pretraining_table,
+    "propose": propose_table,
     "learn_speed": learn_speed_table,
     "dice": dice_table,
     "certainty": certainty_table,
