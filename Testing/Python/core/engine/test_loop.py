@@ -61,13 +61,16 @@ def test_delivered_is_the_mean_of_what_was_known_and_learnt(tmp_path, run_of):
     assert all(torch.equal(again[key], mean[key]) for key in mean)
 
 
-def test_timing_the_first_steps_does_not_change_the_run(tmp_path, run_of):
+def test_timing_the_first_steps_does_not_change_the_run(tmp_path, run_of, asked):
     events = []
     run = run_of(tmp_path / "timed", steps=None, minutes=0.005)
     outcome = train(run, Reporter(events.append))
     assert outcome.steps == LEAST_STEPS
-    train(run_of(tmp_path / "counted", steps=outcome.steps), Reporter())
-    assert losses(tmp_path / "timed")[:3] == losses(tmp_path / "counted")[:3]
+    asked.at("train", 5, "stop")
+    train(run_of(tmp_path / "counted", steps=outcome.steps, control=asked), Reporter(asked.hear))
+    counted = losses(tmp_path / "counted")
+    assert len(counted) == 5
+    assert losses(tmp_path / "timed")[:5] == counted
 
 
 def test_every_term_of_every_step_is_logged(tmp_path, run_of):
@@ -159,7 +162,7 @@ def test_a_busy_start_does_not_shorten_the_run(tmp_path, run_of, clocks, monkeyp
 
     monkeypatch.setattr(_Session, "_one_step", slow_at_first)
     events = []
-    run = run_of(tmp_path, "supervised", steps=None, minutes=0.25)
+    run = run_of(tmp_path, "supervised", steps=None, minutes=0.15)
     outcome = train(run, Reporter(events.append))
-    assert [event["steps"] for event in events if "steps" in event] == [50, 120]
-    assert outcome.steps == 120
+    assert [event["steps"] for event in events if "steps" in event] == [50, 72]
+    assert outcome.steps == 72

@@ -96,7 +96,7 @@ def test_a_run_with_an_end_is_as_it_was() -> None:
     assert course.share_done(25) == 0.25
 
 
-@pytest.mark.parametrize("stop", [100, 160])
+@pytest.mark.parametrize("stop", [100, 130])
 def test_wherever_it_is_stopped_the_model_is_usable(
     tmp_path: Path, run_of: Callable[..., Run], asked: Any, stop: int
 ) -> None:
