@@ -18,10 +18,11 @@ SGD = OptimiserConfig(
     nesterov=False,
     weight_decay=0.0,
     gradient_clip=1e6,
-    schedule="constant",
+    schedule="cosine",
     warmup=0.0,
 )
-"""The published program's at half its rate; a gradient is never as large as what it is clipped to."""
+"""The published program's at half its rate, falling to zero: at a constant rate the answer of one seed in five drifted
+away from the groups of colour. A gradient is never as large as what it is clipped to."""
 
 
 class ChangesConfig(StrictModel):

@@ -30,7 +30,7 @@ def _repo() -> S3NetConfig:
     Its order of colours (blue first) makes no difference to a network whose weights are random.
     """
     return S3NetConfig(
-        engine=EngineConfig(optimiser=SGD.model_copy(update={"learning_rate": 0.2})),
+        engine=EngineConfig(optimiser=SGD.model_copy(update={"learning_rate": 0.2, "schedule": "constant"})),
         size=256,
         square=True,
         colour="rgb",
