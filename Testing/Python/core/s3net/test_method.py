@@ -17,7 +17,6 @@ from medcontext.methods import make_config
 from medcontext.methods.s3net.config import S3NetConfig
 from medcontext.methods.s3net.method import S3NetMethod, make_network
 from medcontext.methods.s3net.picture import prepare
-from medcontext.methods.s3net.presets import preset
 
 SMALL = ["channels=8", "clusters=8", "blocks=1", "size=32", "balanced=false", "start=random", "own=largest"]
 """A network that learns in moments, from its own clusters only."""
@@ -264,7 +263,7 @@ def test_clusters_know_no_place_the_lungs_are_air(learn: Callable[..., Any]) -> 
     body = ((j - 24) / 20) ** 2 + ((i - 32) / 28) ** 2 < 1
     lungs = (((j - 24) / 10) ** 2 + ((np.abs(i - 32) - 11) / 7) ** 2 < 1) & body
     grey = np.where(body & ~lungs, 200.0, 20.0) + np.random.default_rng(0).normal(0, 5, body.shape)
-    config = preset("scan").updated(["clusters=2"])
+    config = make_config("s3net", "scan").updated(["clusters=2"])
     labels = learn(prepare(grey[None], config), config).labels.numpy()
     deep_in_the_lungs = np.bincount(labels[lungs]).argmax()
     assert deep_in_the_lungs == np.bincount(labels[~body]).argmax()
