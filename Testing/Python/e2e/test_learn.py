@@ -18,7 +18,9 @@ from harness.missing import missing_for_gui
 MISSING = missing_for_gui()
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
 
-MINUTES = 0.5
+MINUTES = 0.05
+"""So short that the least number of steps is done, on slow and on fast machines."""
+STEPS, HALT = 40, 8
 DEADLINE = 600.0
 """Generous: nothing here is about time, and a busy machine is several times slower."""
 CASES = ("hippocampus_011", "hippocampus_067")
@@ -82,11 +84,13 @@ def text(label: Any) -> str:
 
 
 def test_annotate_fine_tune_close_kill_resume_and_segment(
-    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path
+    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.learning import addCase, answerNewStore, commandOf, killTrainer, waitForSteps
     from harness.panel import waitUntil
+    from harness.programs import installBrief
 
+    installBrief(tmp_path, monkeypatch, STEPS, HALT)
     panel = slicer_window()
     before = segmentUnseen(panel)
     answerNewStore("Knee", tmp_path)
@@ -101,8 +105,9 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
     shown = ui.commandEdit.text
     ui.startButton.click()
     assert ui.commandEdit.text == shown
-    output = own_home / "models" / "knee"
-    assert waitUntil(lambda: (output / "training" / "checkpoint.pt").exists(), DEADLINE)
+    kept, job = own_home / "models" / "knee" / "training" / "checkpoint.pt", panel.learn.fineTune.job
+    assert waitUntil(lambda: kept.exists() or not job.active, DEADLINE)
+    assert kept.exists(), text(ui.verdictLabel)
 
     panel = slicer_window()
     waitForSteps(panel.learn.fineTune, 5)
@@ -133,16 +138,18 @@ def test_annotate_fine_tune_close_kill_resume_and_segment(
 
 
 def test_a_model_that_became_worse_is_kept_and_not_chosen(
-    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path
+    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody confused the two labels in all annotated cases; the held-out ones are right."""
     from harness.learning import SAMPLE
+    from harness.programs import installBrief
 
+    installBrief(tmp_path, monkeypatch, 20)
     store = tmp_path / "store"
     shutil.copytree(SAMPLE, store)
     confuseLabels(store)
     panel = slicer_window()
-    panel.settings.trainingMinutes = "0.1"
+    panel.settings.trainingMinutes = str(MINUTES)
     panel.learn.cases.chooser.choose(store)
     panel.learn.refresh()
     ui = panel.learn.fineTune.ui
