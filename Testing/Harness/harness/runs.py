@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from MedContextSegmentLib.Run.SegmentationRun import SegmentationRun
 from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
 
 SAMPLE = Path(cards.__file__).parent / "resources" / "samples" / "hippocampus"
-CASE = "hippocampus_067.nii.gz"
+CASE = "hippocampus_219.nii.gz"
 DEADLINE = 90.0
 
 # Answers nothing but "warm"; "cancel" is not followed either.
@@ -42,6 +44,16 @@ sys.stdin.readline()
 print("Traceback (most recent call last):\\n  File \\"x.py\\", line 1\\nLINE", file=sys.stderr, flush=True)
 sys.exit(CODE)
 """
+
+
+def copySample(folder: Path, unlabelled: int) -> Path:
+    """Copy the case store that comes with the package, with so many of its scans without labels; gives the folder."""
+    shutil.copytree(SAMPLE, folder)
+    index = folder / "dataset.json"
+    data = json.loads(index.read_text(encoding="utf-8"))
+    data["unlabelled"] = data["unlabelled"][:unlabelled]
+    index.write_text(json.dumps(data), encoding="utf-8")
+    return folder
 
 
 class Recorder:

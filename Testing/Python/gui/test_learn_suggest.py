@@ -11,13 +11,15 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
+UNLABELLED = 3
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the case store that comes with the package: six of its scans have no labels."""
-    from harness.panel import SAMPLE
+    """A copy of the case store that comes with the package, with so many of the scans without labels."""
+    from harness.runs import copySample
 
-    return Path(shutil.copytree(SAMPLE, tmp_path / "cases"))
+    return copySample(tmp_path / "cases", UNLABELLED)
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_the_first_suggestion_is_opened_with_the_models_answer(learning: Any) ->
 
     search(learning)
     names = listed(learning)
-    assert len(names) == 6
+    assert len(names) == UNLABELLED
     assert all(name.startswith("hippocampus_") for name in names)
     why = ui(learning).suggestionsTable.item(0, 1).text()
     assert why
@@ -144,7 +146,7 @@ def test_the_scene_may_close_while_scans_are_looked_at(learning: Any) -> None:
     ui(learning).suggestButton.click()
     slicer.mrmlScene.Clear(0)
     assert waitUntil(lambda: not learning.learn.suggest.control.running)
-    assert len(listed(learning)) == 6
+    assert len(listed(learning)) == UNLABELLED
 
 
 def test_another_store_takes_the_list_away(learning: Any, folder: Path, tmp_path: Path) -> None:
