@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,32 +13,35 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import medcontext
+from harness.programs import briefPython
 from medcontext import jobs
+from medcontext.cli.app import app
 from medcontext.io import read_labelmap, read_volume
 
 SAMPLE = Path(medcontext.__file__).parent / "resources" / "samples" / "hippocampus"
 CPU = ["--device", "cpu", "--precision", "fp32"]
 FEW = ["--set", "projector.hidden=16", "--set", "projector.out=16", "--set", "random_crops=2"]
+STEPS, HALT = 10, 5
+"""Of the pre-training, and the one at which it stands still until it is killed and restarted."""
 UNSEEN = SAMPLE / "images" / "hippocampus_394.nii.gz"
 
 Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def medcontext_command(own_home: Path) -> Iterator[Run]:
-    """Runs the command in a process of its own and gives its last event; ends the jobs that it started."""
+def medcontext_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs the command here and gives its last event; jobs are processes of their own, and end with the test."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(sys, "executable", str(briefPython(tmp_path, halt=HALT)))
 
     def run(*arguments: str | Path) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "medcontext", *map(str, arguments), "--json"],
-            env=os.environ | {"MEDCONTEXT_HOME": str(own_home), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
+        command = [*map(str, arguments), "--json"]
+        monkeypatch.setattr(sys, "argv", ["medcontext", *command])
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.stderr
         last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return last
 
@@ -63,10 +65,9 @@ def wait_for(job: Path, condition: Callable[[jobs.Job], object], seconds: float 
 def test_pretrain_train_segment(tmp_path: Path, medcontext_command: Run) -> None:
     encoder, model = tmp_path / "encoder", tmp_path / "model"
     kept = encoder / "training" / "checkpoint.pt"
-    often = ["--set", "engine.checkpoint_seconds=0.1"]
-    command = ["pretrain", "--data", SAMPLE / "images", "-o", encoder, "--steps", 16, *CPU, *FEW, *often]
+    command = ["pretrain", "--data", SAMPLE / "images", "-o", encoder, "--steps", STEPS, *CPU, *FEW]
     job = Path(medcontext_command(*command, "--detach")["folder"])
-    running = wait_for(job, lambda job: kept.exists() and (job.step or 0) >= 3)
+    running = wait_for(job, lambda job: kept.exists() and (job.step or 0) == HALT)
     assert running.pid is not None
     os.kill(running.pid, signal.SIGKILL)
     assert wait_for(job, lambda job: not job.active).state == "lost"
@@ -77,7 +78,7 @@ def test_pretrain_train_segment(tmp_path: Path, medcontext_command: Run) -> None
     assert done.result is not None
     assert done.result["signals"]["chance"] == pytest.approx(1 / 9)
     assert "held-out scan" in done.result["sentence"]
-    assert json.loads((encoder / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 16
+    assert json.loads((encoder / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == STEPS
 
     start = ["train", "--data", SAMPLE, "-o", model, "--init-from", encoder]
     trained = medcontext_command(*start, "--method", "supervised", "--steps", 5, *CPU)
