@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slo
 
 MINUTES = 0.05
 """So short that the least number of steps is done, on slow and on fast machines."""
-STEPS, HALT = 40, 8
+STEPS, HALT = 20, 8
 DEADLINE = 600.0
 """Generous: nothing here is about time, and a busy machine is several times slower."""
 CASES = ("hippocampus_011", "hippocampus_067")

@@ -31,14 +31,14 @@ def worker() -> Iterator[Any]:
 
 
 @pytest.fixture
-def dialog(worker: Any) -> Iterator[Callable[[], Any]]:
-    """``dialog()``: opens the window."""
+def dialog(worker: Any) -> Iterator[Callable[..., Any]]:
+    """``dialog(other=None)``: opens the window, for ``worker`` or another one."""
     from MedContextSegmentLib.Setup import Doctor
 
     opened: list[Any] = []
 
-    def show() -> Any:
-        opened.append(Doctor.showReport(SimpleNamespace(worker=worker)))
+    def show(other: Any = None) -> Any:
+        opened.append(Doctor.showReport(SimpleNamespace(worker=other or worker)))
         return opened[-1]
 
     yield show
@@ -98,10 +98,12 @@ def test_the_text_marks_what_needs_attention() -> None:
     assert text.splitlines() == ["ok    A: fine", "LOOK  B: broken", "      -> Mend it."]
 
 
-def test_the_window_shows_what_the_worker_found_and_copies_it(app: Any, dialog: Callable[[], Any]) -> None:
+def test_the_window_shows_what_the_worker_found_and_copies_it(
+    app: Any, dialog: Callable[..., Any], kept_worker: Any
+) -> None:
     import qt
 
-    shown = dialog()
+    shown = dialog(kept_worker)
     assert "3D Slicer" in shown.text.toPlainText()
     assert shown.waiting
     assert shown.status.text
@@ -117,7 +119,7 @@ def test_the_window_shows_what_the_worker_found_and_copies_it(app: Any, dialog: 
 
 
 def test_where_packages_are_missing_no_worker_is_started(
-    worker: Any, dialog: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    worker: Any, dialog: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from MedContextSegmentLib.Setup import Doctor
 
@@ -129,7 +131,7 @@ def test_where_packages_are_missing_no_worker_is_started(
 
 
 def test_a_worker_that_cannot_start_is_a_line_of_the_report(
-    app: Any, dialog: Callable[[], Any], worker: Any
+    app: Any, dialog: Callable[..., Any], worker: Any
 ) -> None:
     worker._command = ["/nowhere/PythonSlicer"]
     shown = dialog()
@@ -140,7 +142,7 @@ def test_a_worker_that_cannot_start_is_a_line_of_the_report(
     assert "LOOK  Worker" in shown.text.toPlainText()
 
 
-def test_the_window_can_be_closed_while_the_worker_looks(app: Any, dialog: Callable[[], Any]) -> None:
+def test_the_window_can_be_closed_while_the_worker_looks(app: Any, dialog: Callable[..., Any]) -> None:
     from MedContextSegmentLib.Setup import Doctor
 
     shown = dialog()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from harness.programs import briefPython
 from medcontext import jobs
 from medcontext.cli.app import app
 from medcontext.data.adding import NewCase
@@ -89,18 +90,19 @@ def log_of(model: Path) -> list[int]:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX matter")
 def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_had(
-    tmp_path: Path, begin: Callable[..., jobs.Job]
+    tmp_path: Path, begin: Callable[..., jobs.Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = begin("--steps", "150", "--set", "engine.checkpoint_seconds=0.1")
+    monkeypatch.setattr(sys, "executable", str(briefPython(tmp_path, halt=10)))
+    job = begin("--steps", "30", "--set", "engine.checkpoint_seconds=0.1")
     kept = tmp_path / "model" / "training" / "checkpoint.pt"
-    wait_for(job, lambda job: kept.exists() and (job.step or 0) > 20)
+    wait_for(job, lambda job: kept.exists() and (job.step or 0) == 10)
     assert job.pid is not None
     os.kill(job.pid, signal.SIGKILL)
     lost = wait_for(job, ended)
     assert lost.state == "lost"
     assert not (tmp_path / "model" / "model.json").exists()
     state = load_checkpoint(kept)
-    assert 0 < state["step"] < 150
+    assert 0 < state["step"] <= 10
     plan = (tmp_path / "model" / "training" / "plan.json").read_text(encoding="utf-8")
     again = [*job.command[job.command.index("train") :]]
     assert CliRunner().invoke(app, again).exit_code == 2  # only --resume goes on
@@ -112,9 +114,9 @@ def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_ha
     assert done.state == "finished", done.message
     assert done.command.count("--resume") == 1
     card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
-    assert card["training"]["steps"] == 150
+    assert card["training"]["steps"] == 30
     assert 60 * card["training"]["minutes"] >= state["seconds"]  # the time before counts
-    assert log_of(tmp_path / "model") == list(range(150))
+    assert log_of(tmp_path / "model") == list(range(30))
     assert (tmp_path / "model" / "plan.json").read_text(encoding="utf-8") == plan
     assert "from the beginning" not in json.dumps(jobs.follow(job.folder)[0])
     assert not kept.exists()
@@ -123,14 +125,28 @@ def test_a_killed_training_is_restarted_and_ends_with_the_model_it_would_have_ha
 def test_a_training_killed_before_its_first_checkpoint_is_restarted_from_the_beginning(
     tmp_path: Path, begin: Callable[..., jobs.Job]
 ) -> None:
-    job = begin("--steps", "20")
+    """What a watcher needs is among the events."""
+    job = begin("--steps", "30")
     wait_for(job, lambda job: jobs.follow(job.folder)[0])
     jobs.kill(job.folder)
     assert wait_for(job, ended).state == "lost"
     assert CliRunner().invoke(app, ["jobs", "restart", job.id]).exit_code == 0
     done = wait_for(job, ended)
-    assert done.state == "finished", done.message
-    assert log_of(tmp_path / "model") == list(range(20))
+    assert (done.state, done.title) == ("finished", "Train model"), done.message
+    assert log_of(tmp_path / "model") == list(range(30))
+    assert done.result is not None
+    assert (Path(done.result["model"]) / "model.json").is_file()
+    assert jobs.list_jobs()[0].id == job.id
+    events, _ = jobs.follow(job.folder)
+    told = [event for event in events if event["event"] == "metric"]
+    assert [event["step"] for event in told if "loss" in event] == list(range(30))
+    held_out = [event for event in told if event.get("held_out")]
+    assert held_out
+    assert set(held_out[-1]["dice"]) == {"Box"}
+    picture = next(event for event in events if event["event"] == "picture")
+    assert (picture["case"], picture["held_out"]) == ("b3", True)
+    assert Path(picture["path"]).read_bytes().startswith(b"\x89PNG")
+    assert Path(picture["path"]).is_relative_to(tmp_path / "model")
 
 
 def test_a_training_without_an_end_has_its_folder_alone_and_is_listed_paused_and_stopped_with_a_model(
@@ -152,25 +168,6 @@ def test_a_training_without_an_end_has_its_folder_alone_and_is_listed_paused_and
     assert done.state == "finished", done.message
     assert done.result is not None
     assert (Path(done.result["model"]) / "model.json").is_file()
-
-
-def test_what_a_watcher_needs_is_among_the_events(tmp_path: Path, begin: Callable[..., jobs.Job]) -> None:
-    job = begin("--steps", "30")
-    done = wait_for(job, ended)
-    assert (done.state, done.title) == ("finished", "Train model"), done.message
-    assert done.result is not None
-    assert (Path(done.result["model"]) / "model.json").is_file()
-    assert jobs.list_jobs()[0].id == job.id
-    events, _ = jobs.follow(job.folder)
-    told = [event for event in events if event["event"] == "metric"]
-    assert [event["step"] for event in told if "loss" in event] == list(range(30))
-    held_out = [event for event in told if event.get("held_out")]
-    assert held_out
-    assert set(held_out[-1]["dice"]) == {"Box"}
-    picture = next(event for event in events if event["event"] == "picture")
-    assert (picture["case"], picture["held_out"]) == ("b3", True)
-    assert Path(picture["path"]).read_bytes().startswith(b"\x89PNG")
-    assert Path(picture["path"]).is_relative_to(tmp_path / "model")
 
 
 def test_a_stop_before_the_first_step_ends_without_a_model(

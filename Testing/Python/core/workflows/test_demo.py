@@ -23,11 +23,15 @@ def on_balls(monkeypatch: pytest.MonkeyPatch, a_store: Path, a_model: Path) -> N
 
 
 @pytest.mark.usefixtures("on_balls")
-def test_it_segments_learns_compares_and_says_where_things_are(tmp_path: Path) -> None:
+def test_it_segments_learns_compares_and_says_where_things_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medcontext.engine.timing.LEAST_STEPS", 10)
+    monkeypatch.setattr("medcontext.engine.loop.TIMED_STEPS", 4)
     output = tmp_path / "demo"
     (output / "old").mkdir(parents=True)
     (output / "medcontext-demo.json").write_text("{}", encoding="utf-8")
-    result = demo(output, minutes=0.05, device="cpu")
+    result = demo(output, minutes=0.001, device="cpu")
     assert not (output / "old").exists()
     assert [row.name for row in result.table] == ["Bundled model", "Supervised", "MedContext"]
     assert all(len(cells) == len(result.columns) for cells in result.rows())

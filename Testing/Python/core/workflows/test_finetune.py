@@ -24,6 +24,8 @@ from medcontext.workflows.evaluate import evaluate
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Ball = Callable[..., tuple[Volume, Volume]]
 UNTOUCHED = ["engine.optimiser.learning_rate=1e-12"]
 UPPER, LOWER = 1, 3
@@ -85,7 +87,7 @@ def test_what_the_store_does_not_have_is_kept_unless_it_is_not_wanted(
     assert "Kept as the parent sees it: Lower." in said(events)
     assert [label.name for label in kept.card.label_set] == ["Upper", "Lower"]
     assert dice(a_store, kept.folder)["Lower"] > before["Lower"] - 0.05
-    alone, events = tune(tmp_path / "store", tmp_path / "alone", a_model, keep="none")
+    alone, events = tune(tmp_path / "store", tmp_path / "alone", a_model, keep="none", steps=1)
     assert "Given up: Lower." in said(events)
     assert [label.name for label in alone.card.label_set] == ["Upper"]
 
@@ -239,23 +241,17 @@ def test_a_parent_that_went_away_meanwhile_is_one_sentence(
     parent = tmp_path / "parent"
     shutil.copytree(a_model, parent)
     request = TrainRequest(
-        a_store, tmp_path / "child", steps=40, device="cpu", precision="fp32", init_from=str(parent)
+        a_store, tmp_path / "child", steps=6, device="cpu", precision="fp32", init_from=str(parent)
     )
-    asked = 0
-
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return (tmp_path / "child" / "training" / "log.jsonl").exists() and asked > 40
-
-    with pytest.raises(CancelledError):
-        train(request, Reporter(None, stop))
+    events: list[dict] = []
+    with pytest.raises(CancelledError, match=r"at step \d of 6"):
+        train(request, Reporter(events.append, lambda: any(e.get("stage") == "train" for e in events)))
     shutil.rmtree(parent)
     with pytest.raises(InputError, match="that this run began from cannot be opened any more"):
-        tune(a_store, tmp_path / "child", parent, steps=40, resume=True)
+        tune(a_store, tmp_path / "child", parent, steps=6, resume=True)
     shutil.copytree(a_model, parent)
-    trained, _ = tune(a_store, tmp_path / "child", parent, steps=40, resume=True)
-    assert trained.card.training.steps == 40
+    trained, _ = tune(a_store, tmp_path / "child", parent, steps=6, resume=True)
+    assert trained.card.training.steps == 6
 
 
 def test_two_trainings_cannot_write_to_one_folder(tmp_path: Path, a_store: Path, a_model: Path) -> None:
