@@ -61,3 +61,10 @@ def a_model(tmp_path_factory: pytest.TempPathFactory, a_store: Path) -> Path:
             a_store, folder, "supervised", settings=settings, steps=40, device="cpu", precision="fp32"
         )
         return train(request).folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings leave empty pictures behind: drawing takes half of the time of a short one, and is tested alone."""
+    monkeypatch.setattr("medcontext.workflows.verdict.draw_overlay", lambda path, *_: path.touch())
+    monkeypatch.setattr("medcontext.engine.log.draw_curve", lambda _records, path: path.touch())
