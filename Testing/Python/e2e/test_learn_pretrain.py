@@ -14,7 +14,8 @@ MISSING = missing_for_gui()
 pytestmark = [pytest.mark.skipif(bool(MISSING), reason=MISSING), pytest.mark.slow]
 
 MINUTES = 0.05
-"""So short that the least number of steps is done."""
+"""So short that the least number of steps is done, on slow and on fast machines."""
+STEPS = 10
 DEADLINE = 600.0
 """Generous: nothing here is about time, and a busy machine is several times slower."""
 
@@ -31,11 +32,13 @@ def waitForResult(part: Any) -> None:
 
 
 def test_pre_train_close_slicer_reopen_and_fine_tune_from_the_encoder(
-    slicer_window: Callable[..., Any], own_home: Path
+    slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.learning import SAMPLE
     from harness.panel import waitUntil
+    from harness.programs import installBrief
 
+    installBrief(tmp_path, monkeypatch, STEPS)
     panel = slicer_window()
     panel.settings.pretrainingMinutes = panel.settings.trainingMinutes = str(MINUTES)
     panel.learn.cases.chooser.choose(SAMPLE)
