@@ -17,7 +17,7 @@ from medcontext.io import read_labelmap, write_volume
 from medcontext.io.pictures import read_mask
 
 QUICK = [f"--set={text}" for text in ("size=32", "channels=6", "clusters=6", "blocks=0")]
-QUICK += ["--set=most_iterations=5", "--device=cpu"]
+QUICK += ["--set=most_iterations=2", "--set=least_iterations=1", "--device=cpu"]
 
 
 def propose(*arguments: str | Path) -> Result:

@@ -130,6 +130,12 @@ class Client:
             self.process.wait()
 
 
+@pytest.fixture(scope="session")
+def connect() -> Callable[[Sequence[str]], Client]:
+    """``connect(command)``: a new worker process, which whoever asked for it closes."""
+    return Client
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Client]]:
     """``start(*arguments, code=None)``: a new worker; ``code`` replaces ``-m medcontext.worker``."""
