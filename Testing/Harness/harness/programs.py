@@ -25,7 +25,9 @@ if sys.argv[1:3] == ["-m", "medcontext"]:
         after_step(session)
         if session.step == halt and "--resume" not in sys.argv:
             session.log.flush()
-            time.sleep(3600)
+            while True:
+                session.reporter.check_cancelled()
+                time.sleep(0.02)
 
     loop._Session._after_step = halting
 position = sys.argv.index("-m")
@@ -40,7 +42,8 @@ def briefPython(folder: Path, least: int = 1, halt: int | None = None) -> Path:
     Args:
         folder: for the program.
         least: steps of a training whose minutes allow no more.
-        halt: the step at which a training stands still, as if it took for ever, until it is killed and resumed.
+        halt: the step at which a training stands still, as if it took for ever, until it is interrupted or killed, and
+            resumed.
     """
     return _python(folder, "brief.py", BRIEF.replace("LEAST, HALT", f"{least}, {halt}"))
 

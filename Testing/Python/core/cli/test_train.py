@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from harness.programs import briefPython
 from medcontext.cli.app import app
 from medcontext.data.adding import NewCase
 from medcontext.data.store import CaseStore
@@ -42,9 +43,9 @@ def arguments(store: Path, output: Path, steps: int) -> list[str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_the_run(tmp_path: Path, a_store: Path) -> None:
-    command = arguments(a_store, tmp_path / "model", 150)
+    command = arguments(a_store, tmp_path / "model", 20)
     process = subprocess.Popen(
-        [sys.executable, "-m", "medcontext", *command, "--json"],
+        [briefPython(tmp_path, halt=8), "-m", "medcontext", *command, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -65,9 +66,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_resume_ends_the_run(tmp_path: Path, a_sto
     result = CliRunner().invoke(app, [*command, "--resume"])
     assert result.exit_code == 0, result.stderr
     card = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
-    assert card["training"]["steps"] == 150
+    assert card["training"]["steps"] == 20
     log = (tmp_path / "model" / "training" / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["step"] for line in log] == list(range(150))
+    assert [json.loads(line)["step"] for line in log] == list(range(20))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
