@@ -123,11 +123,12 @@ def takePretrain(folder: Path, widget: Any, minutes: float) -> None:
 
 
 def takeExplore(folder: Path, widget: Any, volume: Any) -> None:
-    """Regions of a slice, one of them below the pointer, and one that became a segment; the panel beside the view."""
+    """Regions of a slice by the network, one below the pointer, and one that became a segment; beside the view."""
     import numpy as np
     import slicer
 
     from harness.exploring import place, propose, view
+    from harness.panel import manualLabels
     from harness.views import SliceView
 
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
@@ -135,21 +136,24 @@ def takeExplore(folder: Path, widget: Any, volume: Any) -> None:
     widget.ui.segmentationSelector.setCurrentNode(None)
     widget.ui.exploreSection.collapsed = False
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
-    middle = place(volume, *(size // 2 for size in slicer.util.arrayFromVolume(volume).shape))
+    labels = manualLabels()
+    k = len(labels) // 2
+    inside = np.argwhere(labels[k])
+    nearest = np.linalg.norm(inside - inside.mean(0), axis=1).argmin()
+    hippocampus = place(volume, k, *inside[nearest])  # where somebody would click
     red = view("Red").mrmlSliceNode()
-    red.JumpSliceByOffsetting(*middle)
+    red.JumpSliceByOffsetting(*hippocampus)
     slicer.app.processEvents()
     ui = widget.explore.ui
-    ui.exploreMethodSelector.setCurrentIndex(ui.exploreMethodSelector.findData("superpixels"))
     proposed = propose(widget)
     ui.pickButton.click()
-    for number, act in ((proposed.numbers[-1], view("Red").click), (proposed.numbers[1], view("Red").point)):
-        _k, j, i = np.argwhere(proposed.proposal.regions == number)[0]
-        act(place(volume, len(slicer.util.arrayFromVolume(volume)) // 2, j, i))
+    view("Red").click(hippocampus)
+    _k, j, i = np.argwhere(proposed.proposal.regions == proposed.numbers[1])[0]
+    view("Red").point(place(volume, k, j, i))
     grab(widget, folder / "panel_explore.png", widget.ui.exploreSection)
     beside = SliceView("Red", "Axial", (SIZE, SIZE))
     beside.show(volume)
-    red.JumpSliceByOffsetting(*middle)
+    red.JumpSliceByOffsetting(*hippocampus)
     joined(folder / "panel_explore.png", beside.grab())
     ui.discardButton.click()
     widget.ui.exploreSection.collapsed = True
