@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,10 +18,11 @@ from typing import Any
 import psutil
 import pytest
 
+import medcontext
 from medcontext.batch import cluster_start, cluster_stop
 from medcontext.batch.options import BatchOptions, FixedPlan
 from medcontext.batch_ledger import DONE, FAILED, read_rows
-from medcontext.errors import CancelledError
+from medcontext.errors import CancelledError, InputError
 from medcontext.events import Event, Reporter
 
 distributed = pytest.importorskip("distributed")
@@ -53,6 +56,20 @@ def deadly(run_case):
 cluster_worker.run_case = deadly(cluster_worker.run_case)
 """
 """Run by workers first: one of the cases kills whoever works on it."""
+
+OTHER_VERSION = "import medcontext; medcontext.__version__ = '0.0.1'"
+BEFORE_CLUSTERS = "import sys; sys.modules['medcontext.batch.cluster_worker'] = None"
+OTHER_FOLDERS = """
+from pathlib import Path
+from medcontext.batch import cluster_worker
+
+def blind(seen):
+    return lambda path, **more: not path.name.startswith(".run-") and seen(path, **more)
+
+Path.is_file = blind(Path.is_file)
+cluster_worker.PATIENCE = 0.1
+"""
+"""Run by a worker first: the output folder is one of its own."""
 
 
 def options(cluster: str) -> BatchOptions:
@@ -179,6 +196,33 @@ def test_a_worker_without_the_scans_is_left_out(
     assert finished(tmp_path / "out") == {"scan_0": 1, "scan_1": 1}
     assert "scan_2.nii.gz" in read_rows(tmp_path / "out")["scan_2"]["error"]["message"]
     assert "scan_2" not in follower.said("warning")
+
+
+def test_workers_that_cannot_take_part(six_scans: Path, staffed: str, hire: Any, tmp_path: Path) -> None:
+    """The one that can does the work."""
+    from medcontext.batch.run import run_batch
+
+    hire(OTHER_VERSION, BEFORE_CLUSTERS, OTHER_FOLDERS)
+    events: list[Event] = []
+    wished = BatchOptions(model="hippocampus", cluster=staffed, plan=FixedPlan(threads=1), limit=1)
+    summary = run_batch(six_scans, tmp_path / "out", wished, Reporter(events.append))
+    assert summary.done == 1
+    said = [event["message"] for event in events if event["event"] == "warning"]
+    for sentence in (
+        "has MedContext 0.0.1, this run was started with",
+        f"cannot run MedContext {medcontext.__version__}",
+        "does not see .*out: all machines of a run need the same folders at the same paths",
+    ):
+        (found,) = [text for text in said if re.search(sentence, text)]
+        assert any(name in found for name in (socket.gethostname(), "127.0.0.1"))
+
+
+def test_a_graphics_processor_that_nobody_offers(six_scans: Path, staffed: str, tmp_path: Path) -> None:
+    from medcontext.batch.run import run_batch
+
+    wished = BatchOptions(model="hippocampus", cluster=staffed, device="cuda", plan=FixedPlan())
+    with pytest.raises(InputError, match=f"No worker of {staffed} offers the resource GPU"):
+        run_batch(six_scans, tmp_path / "out", wished)
 
 
 def test_local_workers_survive_a_case_that_kills_them(
