@@ -46,12 +46,18 @@ sys.exit(CODE)
 """
 
 
-def copySample(folder: Path, unlabelled: int) -> Path:
-    """Copy the case store that comes with the package, with so many of its scans without labels; gives the folder."""
+def copySample(folder: Path, unlabelled: int, held_out: int = 8) -> Path:
+    """Copy the case store that comes with the package; gives the folder.
+
+    Args:
+        folder: for the copy.
+        unlabelled: so many of the scans without labels are in the copy.
+        held_out: so many of the held-out cases are.
+    """
     shutil.copytree(SAMPLE, folder)
     index = folder / "dataset.json"
     data = json.loads(index.read_text(encoding="utf-8"))
-    data["unlabelled"] = data["unlabelled"][:unlabelled]
+    data["unlabelled"], data["test"] = data["unlabelled"][:unlabelled], data["test"][:held_out]
     index.write_text(json.dumps(data), encoding="utf-8")
     return folder
 

@@ -34,14 +34,14 @@ def waitForResult(part: Any) -> None:
 def test_pre_train_close_slicer_reopen_and_fine_tune_from_the_encoder(
     slicer_window: Callable[..., Any], own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.learning import SAMPLE
     from harness.panel import waitUntil
     from harness.programs import installBrief
+    from harness.runs import copySample
 
     installBrief(tmp_path, monkeypatch, STEPS)
     panel = slicer_window()
     panel.settings.pretrainingMinutes = panel.settings.trainingMinutes = str(MINUTES)
-    panel.learn.cases.chooser.choose(SAMPLE)
+    panel.learn.cases.chooser.choose(copySample(tmp_path / "store", unlabelled=2, held_out=2))
     panel.learn.refresh()
     panel.ui.pretrainSection.collapsed = False
     part = panel.learn.pretrain
