@@ -35,9 +35,9 @@ from MedContextSegmentLib.Scene.SegmentReading import readSegments
 from MedContextSegmentLib.Scene.VolumeReader import readVolume
 
 CARD = read_summary(bundled_models() / "hippocampus")
-CORRECTED = 16
+CORRECTED = 10
 """The slice that is corrected."""
-MISSED = slice(20, 24)
+MISSED = slice(14, 18)
 """Slices in which the model found nothing, as these tests have it; it finds something there when it looks again."""
 
 Finish = Callable[[Any], Any]
