@@ -244,29 +244,27 @@ def test_what_was_picked_is_offered_as_an_annotated_slice(
     dialog.dialog.close()
 
 
-@pytest.mark.parametrize("way", ["escape", "button", "effect", "module", "section"])
-def test_pick_mode_ends(exploring: Any, at: Callable[[int], list[float]], way: str) -> None:
+def test_pick_mode_ends(exploring: Any, at: Callable[[int], list[float]]) -> None:
     from harness import slicer_qt
     from harness.exploring import view
     from harness.panel import output
 
     part, ui = exploring.explore.pick, exploring.explore.ui
-    ui.pickButton.click()
-    assert part.picking
-    if way == "escape":
-        part._escape.activated.emit()
-    elif way == "button":
+    ways = {
+        "escape": part._escape.activated.emit,
+        "button": ui.pickButton.click,
+        "effect": lambda: exploring.editor.editor.setActiveEffectByName("Paint"),
+        "section": lambda: setattr(exploring.ui.exploreSection, "collapsed", True),
+        "module": lambda: slicer_qt.leave(exploring),
+    }
+    for way, end in ways.items():
         ui.pickButton.click()
-    elif way == "effect":
-        exploring.editor.editor.setActiveEffectByName("Paint")
-    elif way == "module":
-        slicer_qt.leave(exploring)
-    else:
-        exploring.ui.exploreSection.collapsed = True
-    assert not part.picking
-    assert not ui.pickButton.checked
-    view("Green").click(at(2))
-    assert output(exploring) is None
+        assert part.picking, way
+        end()
+        assert not part.picking, way
+        assert not ui.pickButton.checked, way
+        view("Green").click(at(2))
+        assert output(exploring) is None, way
 
 
 def test_a_click_with_shift_or_beside_the_regions_makes_nothing(
