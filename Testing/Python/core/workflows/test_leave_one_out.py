@@ -18,18 +18,20 @@ from medcontext.workflows.leave_one_out import leave_one_out, time_needed
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Ball = Callable[..., tuple[Volume, Volume]]
 
-SETTINGS = ("plan.network.kwargs.filters=[8,16,16]", "plan.allowed_flips=[]")
+SETTINGS = ("plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]")
 
 
 @pytest.fixture
 def request_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_store: Path) -> TrainRequest:
-    """Three annotated cases and two held out, four steps."""
+    """Three annotated cases and two held out, two steps."""
     monkeypatch.setenv("MEDCONTEXT_HOME", str(tmp_path / "home"))
     output = tmp_path / "model"
     return TrainRequest(
-        a_store, output, "supervised", settings=SETTINGS, steps=4, device="cpu", precision="fp32"
+        a_store, output, "supervised", settings=SETTINGS, steps=2, device="cpu", precision="fp32"
     )
 
 
@@ -112,7 +114,7 @@ def test_scores_of_trainings_with_other_options_are_not_reused(request_of: Train
 
     leave_one_out(request_of, watched, Reporter(), lambda: "stop" if len(done) == 2 else None)
     events: list[Event] = []
-    other = replace(request_of, steps=5, resume=True, title="Another")
+    other = replace(request_of, steps=3, resume=True, title="Another")
     assert len(leave_one_out(other, watched, Reporter(events.append)).cases) == 3
     assert done == ["ball_0", "ball_1", "ball_0", "ball_1", "ball_2"]
     assert any("other options" in event.get("message", "") for event in events)

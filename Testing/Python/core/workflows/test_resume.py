@@ -23,6 +23,8 @@ from medcontext.workflows.begun import CASES_FILE
 from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Ball = Callable[..., tuple[Volume, Volume]]
 SMALL = ["plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]"]
 JOINING = [*SMALL, "unlabelled.least_steps=0", "unlabelled.start=0"]

@@ -26,6 +26,8 @@ from medcontext.workflows.request import TrainRequest
 from medcontext.workflows.train import TrainResult, train
 from medcontext.workflows.verdict import judge
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = ["plan.network.kwargs.filters=[4,8,8]", "plan.allowed_flips=[]"]
 JOINING = [*SMALL, "unlabelled.least_steps=0"]  # scans without labels join however short the run is
 Ball = Callable[..., tuple[Volume, Volume]]
