@@ -103,6 +103,12 @@ def a_run(folder: Path, method: str = "medcontext", **changes) -> Run:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs leave an empty curve behind: drawing takes longer than many a run here, and is tested alone."""
+    monkeypatch.setattr("medcontext.engine.log.draw_curve", lambda _records, path: path.touch())
+
+
+@pytest.fixture
 def run_of():
     """Makes runs; see :func:`a_run`."""
     return a_run

@@ -16,6 +16,8 @@ from medcontext.engine.run import Run
 from medcontext.errors import CancelledError
 from medcontext.events import Reporter
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HOUR = 3600.0
 
 

@@ -22,6 +22,8 @@ from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 from medcontext.methods import make_config, make_method
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def course_of(method: str, *settings: str, unlabelled: int = 3) -> OpenCourse:
     made = make_method(method, make_config(method).updated(list(settings)))
