@@ -236,7 +236,7 @@ def test_values_that_half_precision_cannot_hold_are_refused_not_stored_as_infini
 
 
 def entries(home: Path) -> dict[str, int]:
-    """The prepared arrays, and when each was written; not what is still being written, or was when someone killed it."""
+    """The prepared arrays, and when each was written; not what is being written, or was when someone killed it."""
     arrays = (home / "cache" / "pool-1").glob("*/scan.npy")
     return {str(p): p.stat().st_mtime_ns for p in arrays if not p.parent.name.startswith(SCRATCH)}
 
@@ -316,6 +316,7 @@ def test_processes_share_the_cache_and_one_that_is_killed_leaves_nothing_half_do
     assert other.stdout is not None
     killed.stdout.readline()
     while not entries(own_home):
+        assert killed.poll() is None or entries(own_home)
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
