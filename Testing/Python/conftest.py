@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,30 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     folder = tmp_path_factory.mktemp("medcontext_home")
     monkeypatch.setenv("MEDCONTEXT_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def known_names() -> dict[str, list[str]]:
+    """See :func:`names_once`."""
+    return {}
+
+
+@pytest.fixture
+def names_once(known_names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Find out once for networks that are alike which tensors are the encoder's: it takes half a second or so."""
+    from medcontext.engine import encoder_student
+    from medcontext.networks import encoder
+
+    find = encoder.encoder_names
+
+    def names(network: Any) -> list[str]:
+        alike = f"{network.name} {network.in_channels} {network.classes} {network.kwargs}"
+        if alike not in known_names:
+            known_names[alike] = find(network)
+        return list(known_names[alike])
+
+    for module in (encoder, encoder_student):
+        monkeypatch.setattr(module, "encoder_names", names)
 
 
 @pytest.fixture(scope="session")

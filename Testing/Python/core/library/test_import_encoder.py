@@ -30,6 +30,8 @@ from medcontext.library import (
 )
 from medcontext.library.published.swin_unetr import recognise
 
+pytestmark = pytest.mark.usefixtures("names_once")
+
 State = dict[str, torch.Tensor]
 Features = dict[bool, tuple[torch.Tensor, torch.Tensor]]
 IMAGE = torch.randn(1, 1, 32, 32, 64, generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,8 @@ from medcontext.networks import registry
 from medcontext.networks.encoder import encoder_names
 from medcontext.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("names_once")
+
 
 @pytest.fixture(params=registry.names())
 def built(request: pytest.FixtureRequest, plan_of: Callable[..., Plan]) -> Any:

@@ -11,6 +11,8 @@ from medcontext import networks
 from medcontext.errors import InputError
 from medcontext.networks.encoder import compare, encoder_names, encoder_state, load_encoder, tap_channels
 
+pytestmark = pytest.mark.usefixtures("names_once")
+
 
 def _changed(value: torch.Tensor) -> torch.Tensor:
     return value * 2 + 0.1 if value.is_floating_point() else value

@@ -19,6 +19,8 @@ from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
 from medcontext.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("names_once")
+
 
 def records(folder: Path, key: str) -> list[Any]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -77,9 +79,9 @@ def test_being_looked_at_does_not_change_a_run(
     tmp_path: Path, run_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The repository's teacher moves whenever it is asked, but not by a look."""
-    plain = train(run_of(tmp_path / "plain", "repo"), Reporter()).network.state_dict()
+    plain = train(run_of(tmp_path / "plain", "repo", steps=3), Reporter()).network.state_dict()
     monkeypatch.setattr("medcontext.engine.pretext_watch.PretextWatch.due", lambda *_: True)
-    often = train(run_of(tmp_path / "often", "repo"), Reporter()).network.state_dict()
+    often = train(run_of(tmp_path / "often", "repo", steps=3), Reporter()).network.state_dict()
     assert len(records(tmp_path / "often", "signals")) > len(records(tmp_path / "plain", "signals"))
     assert all(torch.equal(plain[key], often[key]) for key in plain)
 

@@ -34,6 +34,8 @@ from medcontext.workflows.segment import segment
 from medcontext.workflows.suggest import suggest
 from medcontext.workflows.train import TrainResult, train
 
+pytestmark = pytest.mark.usefixtures("undrawn", "names_once")
+
 UNTOUCHED = ["engine.optimiser.learning_rate=1e-12"]
 
 
