@@ -22,6 +22,12 @@ from medcontext.plan import Plan
 pytestmark = pytest.mark.usefixtures("names_once")
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The curves, which are tested alone, are empty files."""
+    monkeypatch.setattr("medcontext.engine.log.draw_curve", lambda _records, path: path.touch())
+
+
 def records(folder: Path, key: str) -> list[Any]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [record[key] for record in lines if key in record]
