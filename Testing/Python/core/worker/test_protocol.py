@@ -24,8 +24,8 @@ RequestFor = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def long_work(request_for: RequestFor) -> dict[str, Any]:
-    """A request that takes minutes: thousands of windows, in a strip that only one axis is too long for."""
-    noise = np.random.default_rng(0).normal(100, 20, (4000, 80, 60)).astype(np.float32)
+    """A request that takes minutes: many windows, in a strip that only one axis is too long for."""
+    noise = np.random.default_rng(0).normal(100, 20, (2000, 50, 36)).astype(np.float32)
     image = Volume(noise[None], Geometry.from_spacing(noise.shape))
     return request_for(image, certainty="masked")
 

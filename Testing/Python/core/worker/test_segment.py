@@ -31,37 +31,50 @@ def largest(voxels: np.ndarray, value: int) -> list[list[int]]:
     return [[int(axis.min()), int(axis.max()) + 1] for axis in np.nonzero(voxels == value)]
 
 
+@pytest.fixture(scope="module")
+def whole(crop: Volume, expected: Any) -> np.ndarray:
+    """The package's own label map of the crop, which nobody changes."""
+    found = expected(crop).labelmap.array[0]
+    found.flags.writeable = False
+    return found
+
+
+@pytest.fixture(scope="module")
+def of_integers(crop: Volume, expected: Any) -> np.ndarray:
+    """The package's own label map of the crop with its voxels rounded."""
+    return expected(Volume(np.rint(crop.array), crop.geometry)).labelmap.array[0]
+
+
 def test_the_labelmap_is_the_packages_own(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor
+    worker: Any, crop: Volume, whole: np.ndarray, request_for: RequestFor
 ) -> None:
     answer = worker.ask("segment", **request_for(crop))
     labelmap = worker.array(answer)
     assert labelmap.dtype == np.uint8
-    np.testing.assert_array_equal(labelmap, expected(crop).labelmap.array[0])
+    np.testing.assert_array_equal(labelmap, whole)
     assert answer["certainty"] is None
     assert answer["box"] is None
 
 
 def test_an_oblique_image_gives_its_own_labelmap(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor
+    worker: Any, crop: Volume, whole: np.ndarray, expected: Any, request_for: RequestFor
 ) -> None:
     oblique = rotated(crop)
     labelmap = worker.array(worker.ask("segment", **request_for(oblique)))
     assert labelmap.shape == oblique.shape
     np.testing.assert_array_equal(labelmap, expected(oblique).labelmap.array[0])
     # The two networks' inputs differ only by the turn, which the model does not see.
-    straight = Volume(expected(crop).labelmap.array, crop.geometry).permute((2, 0, 1)).flip((1,)).array[0]
+    straight = Volume(whole[None], crop.geometry).permute((2, 0, 1)).flip((1,)).array[0]
     np.testing.assert_array_equal(labelmap, straight)
 
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", "<u2", "<i4", "<f8", ">f4"])
 def test_the_type_of_the_voxels_does_not_matter(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor, dtype: str
+    worker: Any, crop: Volume, of_integers: np.ndarray, request_for: RequestFor, dtype: str
 ) -> None:
     image = Volume(np.rint(crop.array).astype(dtype), crop.geometry)
     labelmap = worker.array(worker.ask("segment", **request_for(image)))
-    rounded = Volume(np.rint(crop.array), crop.geometry)
-    np.testing.assert_array_equal(labelmap, expected(rounded).labelmap.array[0])
+    np.testing.assert_array_equal(labelmap, of_integers)
 
 
 def test_the_result_says_what_was_found_and_how(worker: Any, crop: Volume, request_for: RequestFor) -> None:
@@ -106,10 +119,9 @@ def test_certainty_comes_with_the_labels(
 
 
 def test_only_the_labels_wanted_come(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor
+    worker: Any, crop: Volume, whole: np.ndarray, request_for: RequestFor
 ) -> None:
     answer = worker.ask("segment", **request_for(crop, labels=[2]))
-    whole = expected(crop).labelmap.array[0]
     np.testing.assert_array_equal(worker.array(answer), np.where(whole == 2, 2, 0))
     assert [label["value"] for label in answer["labels"]] == [2]
 
@@ -123,10 +135,10 @@ def test_a_label_that_is_not_found_has_no_place(worker: Any, crop: Volume, reque
 
 
 def test_little_memory_changes_no_label(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor
+    worker: Any, crop: Volume, whole: np.ndarray, request_for: RequestFor
 ) -> None:
     labelmap = worker.array(worker.ask("segment", **request_for(crop, low_memory=True)))
-    np.testing.assert_array_equal(labelmap, expected(crop).labelmap.array[0])
+    np.testing.assert_array_equal(labelmap, whole)
 
 
 def test_channels_come_to_the_grid_of_the_first(
@@ -204,9 +216,14 @@ def test_a_model_that_was_trained_anew_is_read_anew(
 
 @pytest.mark.parametrize("form", ["finer", "context", "model"])
 def test_a_region_is_done_again(
-    worker: Any, crop: Volume, expected: Any, request_for: RequestFor, folder: ExchangeFolder, form: str
+    worker: Any,
+    crop: Volume,
+    whole: np.ndarray,
+    expected: Any,
+    request_for: RequestFor,
+    folder: ExchangeFolder,
+    form: str,
 ) -> None:
-    whole = expected(crop).labelmap.array[0]
     region = np.zeros(crop.shape, np.uint8)
     region[10:22, 15:35, 8:24] = 3
     fields = request_for(
