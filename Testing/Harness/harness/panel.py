@@ -14,7 +14,7 @@ from medcontext import cards
 
 MODULE = Path(__file__).parents[3] / "MedContextSegment" / "MedContextSegment.py"
 SAMPLE = Path(cards.__file__).parent / "resources" / "samples" / "hippocampus"
-CASE = "hippocampus_067.nii.gz"
+CASE = "hippocampus_219.nii.gz"
 DEADLINE = 90.0
 
 

@@ -72,7 +72,10 @@ def panel(load_module: Callable[[Path], Any]) -> Any:
 
 @pytest.fixture(scope="session")
 def kept_worker(app: Any) -> Iterator[Any]:  # noqa: ARG001
-    """One worker process for many tests, which a panel that goes away leaves alone."""
+    """One worker process for many tests, which a panel that goes away leaves alone.
+
+    What is cancelled may take its time on a busy machine: a worker that is ended is seconds away from the next answer.
+    """
     import slicer
 
     from MedContextSegmentLib.Worker.WorkerProcess import WorkerProcess
@@ -81,7 +84,7 @@ def kept_worker(app: Any) -> Iterator[Any]:  # noqa: ARG001
         def close(self) -> None:
             """It is ended after the last test."""
 
-    kept = KeptWorker(environment=slicer.util.startupEnvironment())
+    kept = KeptWorker(environment=slicer.util.startupEnvironment(), killAfter=60.0)
     yield kept
     WorkerProcess.close(kept)
 

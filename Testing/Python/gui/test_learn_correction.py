@@ -10,9 +10,9 @@ import pytest
 
 slicer = pytest.importorskip("slicer")
 
-CORRECTED = 16
+CORRECTED = 10
 """The slice that is corrected."""
-MISSED = slice(20, 24)
+MISSED = slice(14, 18)
 """Slices in which the model found nothing, as these tests have it; it finds something there when it looks again."""
 
 Stroke = Callable[..., None]
@@ -20,12 +20,12 @@ Stroke = Callable[..., None]
 
 @pytest.fixture
 def panel(working_panel: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The panel, in which learning takes a step or two."""
+    """The panel, in which learning takes a step or so."""
     from medcontext import correction_facts
 
     fact = correction_facts.CorrectionFact("bundled", "1 slice", 2, 0.8, 0.9, 0.05, 0.15, True)
     monkeypatch.setattr(correction_facts, "FACTS", (fact,))
-    working_panel.learn.correction.seconds = 1.0
+    working_panel.learn.correction.seconds = 0.01
     working_panel.learn.correction.control.ignoredSeconds = 0.0
     return working_panel
 
@@ -170,10 +170,10 @@ def test_it_can_be_kept_and_corrected_again(
     assert ui.correctionPreviewArea.isHidden()
     assert same(voxels(result, sample), after)
     assert not ui.correctionButton.enabled
-    stroke(result, "Anterior", slice(22, 23))
+    stroke(result, "Anterior", slice(MISSED.start + 2, MISSED.start + 3))
     learn(panel)
     found = voxels(result, sample)
-    assert not found["Anterior"][22].any()
+    assert not found["Anterior"][MISSED.start + 2].any()
     assert (found["Posterior"][CORRECTED] == after["Posterior"][CORRECTED]).all()
 
 

@@ -34,9 +34,13 @@ def test_a_click_gives_named_colored_segments_that_agree_with_the_expert(panel: 
 
 
 @pytest.mark.usefixtures("sample")
-def test_the_button_becomes_cancel_and_stops_within_two_seconds(panel: Any) -> None:
+def test_the_button_becomes_cancel_and_stops_within_two_seconds(
+    panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness.panel import waitForStage, waitUntil
+    from MedContextSegmentLib.Worker.WorkerProcess import KILL_SECONDS
 
+    monkeypatch.setattr(panel.logic.worker, "_killAfter", KILL_SECONDS)
     panel.settings.certainty = "masked"
     panel.ui.segmentButton.click()
     assert panel.ui.segmentButton.text == "Cancel"
@@ -101,7 +105,7 @@ def test_the_scene_is_closed_during_a_run(panel: Any) -> None:
     panel.ui.segmentButton.click()
     waitForStage(panel)
     slicer.mrmlScene.Clear(0)
-    assert waitUntil(lambda: not panel.control.running, 10)
+    assert waitUntil(lambda: not panel.control.running)
     settle()
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
     assert dialogs.texts("error") == []
@@ -120,7 +124,7 @@ def test_a_volume_deleted_during_a_run_ends_it_with_one_sentence(panel: Any, sam
     panel.ui.segmentButton.click()
     waitForStage(panel)
     slicer.mrmlScene.RemoveNode(sample)
-    assert waitUntil(lambda: not panel.control.running, 10)
+    assert waitUntil(lambda: not panel.control.running)
     assert len(dialogs.texts("error")) == 1
     assert "deleted" in dialogs.texts("error")[0]
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
@@ -205,9 +209,13 @@ def test_all_frames_of_a_sequence(panel: Any, sample: Any) -> None:
 
 
 @pytest.mark.usefixtures("panel")
-def test_the_sample_test_for_use_inside_slicer_passes_here() -> None:
+def test_the_sample_test_for_use_inside_slicer_passes_here(
+    kept_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import MedContextSegment
+    from MedContextSegmentLib.Run import Logic
 
+    monkeypatch.setattr(Logic, "WorkerProcess", lambda **_options: kept_worker)
     MedContextSegment.MedContextSegmentTest().runTest()
 
 
