@@ -5,32 +5,42 @@
 Pictures of the skin with a lesion (256 x 256, as the published program has them), slices of hippocampus crops and
 slices of a CT torso. The score that counts is the Dice of the region under one click at the deepest point of the
 truth. The default settings of S3-Net and the number of groups of the superpixels were chosen on the five pictures of
-the skin, which are the only labelled ones there are; the slices had no part in it. Runs that are in the result file
-already are not repeated, unless ``--anew`` says which method to measure again.
+the skin, which are the only labelled ones there are, those for scans on these slices. Beside S3-Net stands what it
+begins with, the groups of colour before anything is learnt. Runs that are in the result file already are not repeated,
+unless ``--anew`` says which method to measure again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from record import RESULTS, SHARED, write_result
 
 from medcontext.api import read_image, read_labelmap
 from medcontext.geometry import Geometry, Volume
+from medcontext.methods.s3net.picture import prepare
+from medcontext.methods.s3net.start import start_clusters
 from medcontext.metrics.clusters import cluster_scores
-from medcontext.workflows.proposal import ProposalOptions, propose_regions
+from medcontext.regions.extraction import regions_of
+from medcontext.regions.statistics import RegionFacts, facts_of
+from medcontext.workflows.network_clusters import largest_logits
+from medcontext.workflows.proposal import LEAST_REGION, ProposalOptions, propose_regions, settings
 
 NAME = "propose"
+START = "s3net before it learns"
 METHODS = {
     "superpixels": ProposalOptions(method="superpixels"),
     "s3net": ProposalOptions(),
+    START: ProposalOptions(),
     "s3net from random weights": ProposalOptions(
         changes=(
             "start=random",
@@ -44,7 +54,7 @@ METHODS = {
     "s3net, preset repo": ProposalOptions(preset="repo"),
 }
 SKIN, HIPPOCAMPUS, TORSO = "skin, 256 x 256", "hippocampus, slice", "CT torso, slice"
-SLOW = ("s3net, preset repo",)
+SLOW = ("s3net, preset repo", "s3net from random weights")
 SIDE = 256
 CROPS = 10
 """Hippocampus crops, the first of the test cases."""
@@ -115,14 +125,33 @@ def largest_slice(data: str, name: str, image: Volume, truth: np.ndarray) -> Cas
 
 def scored(case: Case, method: str, seed: int) -> dict[str, Any]:
     """One proposal, its scores and its seconds."""
-    options = METHODS[method]
-    proposal = propose_regions(case.image, ProposalOptions(**{**vars(options), "seed": seed}))
-    worked = proposal.worked
-    scores = cluster_scores(
-        worked.clusters, proposal.regions, proposal.facts, case.truth, case.image.geometry.spacing
-    )
+    options = replace(METHODS[method], seed=seed)
+    if method == START:
+        return beginning(case, options)
+    proposal = propose_regions(case.image, options)
     facts = {"seconds": round(proposal.seconds, 2), "iterations": proposal.iterations}
-    return facts | {"regions": len(proposal.facts)} | {k: round(v, 4) for k, v in scores.items()}
+    return facts | scores(case, proposal.worked.clusters, proposal.regions, proposal.facts)
+
+
+def beginning(case: Case, options: ProposalOptions) -> dict[str, Any]:
+    """The same for the groups of colour that S3-Net begins with."""
+    began = time.perf_counter()
+    config = settings(options, case.image.channels)
+    sides = [n for n in case.image.shape if n > 1]
+    seen = prepare(case.image.array.reshape(case.image.channels, *sides), config)
+    groups = start_clusters(seen, config.clusters, config, options.seed)
+    logits = torch.nn.functional.one_hot(groups[0], config.clusters).movedim(-1, 0).float()
+    clusters = largest_logits(logits, sides).reshape(case.image.shape)
+    regions = regions_of(clusters, max(options.least_share, LEAST_REGION / clusters.size))
+    found = facts_of(regions, case.image, case.image.shape.index(1), clusters)
+    facts = {"seconds": round(time.perf_counter() - began, 2), "iterations": 0}
+    return facts | scores(case, clusters, regions, found)
+
+
+def scores(case: Case, clusters: np.ndarray, regions: np.ndarray, facts: list[RegionFacts]) -> dict[str, Any]:
+    """What the regions are worth beside the truth."""
+    found = cluster_scores(clusters, regions, facts, case.truth, case.image.geometry.spacing)
+    return {"regions": len(facts)} | {name: round(value, 4) for name, value in found.items()}
 
 
 def known() -> list[dict[str, Any]]:

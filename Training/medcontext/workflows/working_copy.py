@@ -151,7 +151,7 @@ def _smaller(geometry: Geometry) -> Triple:
     shape = geometry.shape
     if is_plane(shape):
         share = min(1.0, MOST_PIXELS / max(shape))
-        return tuple(max(1, round(share * n)) for n in shape)  # type: ignore[return-value]
+        return tuple(max(min(n, LEAST_PIXELS), round(share * n)) for n in shape)  # type: ignore[return-value]
     extents = [n * size for n, size in zip(shape, geometry.spacing, strict=True)]
     too_long = [extent for extent, n in zip(extents, shape, strict=True) if n > MOST_VOXELS]
     if not too_long:

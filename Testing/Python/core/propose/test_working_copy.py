@@ -48,6 +48,13 @@ def test_a_picture_of_10_000_pixels_is_reduced_and_said() -> None:
     assert copy.index_in_copy((0, 1_999, 0)) == (0, 409, 0)
 
 
+def test_a_narrow_picture_stays_wide_enough() -> None:
+    copy = WorkingCopy.of(noise((1, 16, 30_000)))
+    assert copy.image.shape == (1, 16, 2048)
+    assert copy.reduced
+    assert copy.enlarged(np.ones(copy.image.shape, np.uint8)).shape == (1, 16, 30_000)
+
+
 def test_a_large_volume_is_reduced_towards_cubic_voxels_and_said() -> None:
     copy = WorkingCopy.of(noise((40, 200, 100)))
     assert copy.image.shape == (40, 96, 48)
