@@ -82,7 +82,7 @@ Precision = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON event a line on standard output.")]
-Seed = Annotated[int, typer.Option(help="Start of all random draws; the same seed repeats a run.")]
+Seed = Annotated[int, typer.Option(min=0, help="Start of all random draws; the same seed repeats a run.")]
 
 
 def assignments(values: list[str], option: str) -> dict[str, str]:

@@ -96,24 +96,47 @@ def propose(
         ),
     ] = None,
     foreground: Annotated[
-        ForegroundName,
+        ForegroundName | None,
         typer.Option(
             help="Region to take for the foreground: the largest that does not touch the border, the one that differs "
-            "most from what surrounds it, or none."
+            "most from what surrounds it, or none.",
+            show_default="largest",
         ),
-    ] = ForegroundName.LARGEST,
+    ] = None,
+    region: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--region",
+            metavar="NUMBER",
+            min=1,
+            help="Take this region for the foreground, by its number in the table and in picture.png of an earlier "
+            "run with the same seed and options; repeat it to join several.",
+            show_default=False,
+        ),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
             "--at",
             metavar="POINT",
-            help="A point in the foreground: row,column of a picture or slice, or k,j,i, counted from 0; repeat it.",
+            help="A point in the foreground: row,column of a picture or slice, or k,j,i, counted from 0; repeat it. "
+            "It is counted in the order of the file, as `deepest` in regions.json; picture.png may be mirrored "
+            "against it.",
             show_default=False,
         ),
     ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(help="Mask or labelmap of the whole image to score against.", show_default=False),
+    ] = None,
+    truth_label: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Score against this label of --truth; else all its labels are taken as one.",
+            show_default=False,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -159,9 +182,11 @@ def propose(
             slice=plane,
             roi=roi,
             options=options,
-            foreground=foreground.value,
+            foreground=None if foreground is None else foreground.value,
             seeds=at or [],
+            numbers=region or [],
             truth=truth,
+            truth_label=truth_label,
             overwrite=overwrite,
         )
         result = run(request, console.reporter)
@@ -171,15 +196,15 @@ def propose(
 
 def _tell(console: Console, result: ProposeResult) -> None:
     """The result for people."""
-    from medcontext.workflows.propose_files import region_rows
+    from medcontext.workflows.propose_files import number_of, region_rows
 
     looked, proposal = result.looked, result.looked.proposal
     heading, *rows = region_rows(looked)
     console.table(heading, rows[:SHOWN])
     if len(rows) > SHOWN:
-        console.say(f"and {len(rows) - SHOWN} smaller ones.")
-    learnt = f" after {proposal.iterations} iterations" if proposal.iterations else ""
-    console.say(f"{len(rows)} regions{learnt}, in {proposal.seconds:.1f} s.")
+        console.say(f"and {number_of(len(rows) - SHOWN, 'smaller one')}.")
+    learnt = f" after {number_of(proposal.iterations, 'iteration')}" if proposal.iterations else ""
+    console.say(f"{number_of(len(rows), 'region')}{learnt}, in {proposal.seconds:.1f} s.")
     if looked.foreground is not None:
         console.say(f"Foreground: {looked.foreground.why}")
     if looked.scores:

@@ -42,6 +42,20 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def removed(path: Path) -> None:
+    """Remove a file, which may be gone already.
+
+    Raises:
+        InputError: missing rights, or another program holds it open.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be removed: {error.strerror or error}.", "Remove it by hand."
+        ) from error
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder in which nothing can be written; what of it is not there yet is not made.
 

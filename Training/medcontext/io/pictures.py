@@ -44,7 +44,7 @@ def is_picture(path: Path) -> bool:
     return path.name.lower().endswith(_ENDINGS)
 
 
-def read_picture(path: Path, reporter: Reporter | None = None, *, as_stored: bool = False) -> Volume:
+def read_picture(path: str | Path, reporter: Reporter | None = None, *, as_stored: bool = False) -> Volume:
     """Read a picture as ``(C, 1, J, I)``; C is 1 for grey, 3 for red, green, blue.
 
     Values are those of the file (0..255, 0..65535, or any of a TIFF). A colour picture whose three channels are the
@@ -59,7 +59,7 @@ def read_picture(path: Path, reporter: Reporter | None = None, *, as_stored: boo
         InputError: the file is missing, empty, damaged, of another format, larger than :data:`MOST_PIXELS`, or holds
             NaN or infinity.
     """
-    reporter = reporter or Reporter()
+    path, reporter = Path(path), reporter or Reporter()
     with _opened(path) as picture:
         _tell(path, picture, reporter)
         array = _wide_colour(path, picture)

@@ -12,12 +12,16 @@ from medcontext.errors import InputError
 from medcontext.geometry import Triple
 from medcontext.regions.statistics import RegionFacts
 
-Rule = Literal["largest", "contrast", "seeds"]
+Rule = Literal["largest", "contrast", "seeds", "numbers"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 def choose(
-    regions: np.ndarray, facts: Sequence[RegionFacts], rule: Rule = "largest", seeds: Sequence[Triple] = ()
+    regions: np.ndarray,
+    facts: Sequence[RegionFacts],
+    rule: Rule = "largest",
+    seeds: Sequence[Triple] = (),
+    numbers: Sequence[int] = (),
 ) -> tuple[np.ndarray, str]:
     """The foreground by a rule.
 
@@ -27,23 +31,28 @@ def choose(
         rule: ``largest``: the largest region that does not touch the border of the image; ``contrast``: of those that
             do not touch it the one with the largest ``contrast^2 * share * (1 - share)``, which is Otsu's variance
             between classes where a region has one neighbour (Otsu 1979, equation 14); ``seeds``: the regions in which
-            the seeds lie. Where each region touches the border, the first two take those that hold more of the
-            image than of its border, and say so.
+            the seeds lie; ``numbers``: the regions of those numbers. Where each region touches the border, the first
+            two take those that hold more of the image than of its border, and say so.
         seeds: indices ``(k, j, i)`` of the rule ``seeds``.
+        numbers: of the rule ``numbers``, from 1.
 
     Returns:
-        bool ``(K, J, I)``, without holes, and the sentence why. It is in one piece, but for seeds in regions that do
-        not touch.
+        bool ``(K, J, I)``, without holes, and the sentence why. It is in one piece, but for seeds or numbers of
+        regions that do not touch.
 
     Raises:
-        InputError: there is no such rule, a seed lies outside of the image, or there is none.
+        InputError: there is no such rule, a seed lies outside of the image, there is no region of a number, or no seed
+            or number is given where the rule needs one.
     """
     if rule not in RULES:
         raise InputError(f"There is no rule '{rule}' for the foreground.", f"Rules: {', '.join(RULES)}.")
-    if rule == "seeds":
-        values = _at(regions, seeds)
+    if rule in ("seeds", "numbers"):
+        values = _at(regions, seeds) if rule == "seeds" else _numbered(numbers, len(facts))
+        one, several = (
+            ("holds the seed", "hold the seeds") if rule == "seeds" else ("was named", "were named")
+        )
         names = " and ".join(str(value) for value in values)
-        why = f"Region {names} holds the seed." if len(values) == 1 else f"Regions {names} hold the seeds."
+        why = f"Region {names} {one}." if len(values) == 1 else f"Regions {names} {several}."
         return filled(np.isin(regions, values)), why
     inner = [found for found in facts if not found.touches_border]
     place = "of those that do not touch the border"
@@ -72,6 +81,19 @@ def largest_piece(mask: np.ndarray) -> np.ndarray:
 
 def _separation(found: RegionFacts) -> float:
     return found.contrast**2 * found.share * (1 - found.share)
+
+
+def _numbered(numbers: Sequence[int], count: int) -> list[int]:
+    """The numbers that were given, each once."""
+    if not numbers:
+        raise InputError("The rule 'numbers' needs the number of a region.", f"Allowed: 1 to {count}.")
+    for number in numbers:
+        if not 1 <= number <= count:
+            raise InputError(
+                f"There is no region {number}; the regions are 1 to {count}.",
+                "The same seed and options give the same numbers.",
+            )
+    return sorted(set(numbers))
 
 
 def _at(regions: np.ndarray, seeds: Sequence[Triple]) -> list[int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medcontext.regions.statistics import RegionFacts
 
 Method = Literal["s3net", "superpixels"]
-Rule = Literal["largest", "contrast", "seeds"]
+Rule = Literal["largest", "contrast", "seeds", "numbers"]
 
 METHODS: tuple[Method, ...] = ("s3net", "superpixels")
 COLOURS = 3
@@ -38,7 +38,7 @@ class ProposalOptions:
         preset: of S3-Net: ``default``, ``scan`` or ``repo``; when None :func:`usual_preset`.
         config: of S3-Net, instead of a preset.
         changes: settings of S3-Net that are changed, such as ``size=256``.
-        seed: of all random draws; the same seed gives the same regions.
+        seed: of all random draws, from 0; the same seed gives the same regions.
         clusters: kinds of what is shown that are told apart, such as lesion and skin; when None 2 in a picture in
             colour, 4 in other images.
         least_share: smaller regions, as a share of the image, go to the neighbour with the longest common border, as
@@ -111,25 +111,30 @@ class Proposal:
             found.append(plain(moved.to_json()))
         return found
 
-    def foreground(self, rule: Rule, seeds: Sequence[Triple] = ()) -> tuple[np.ndarray, str]:
-        """The region, or the regions of the seeds, that a rule takes for the foreground.
+    def foreground(
+        self, rule: Rule, seeds: Sequence[Triple] = (), numbers: Sequence[int] = ()
+    ) -> tuple[np.ndarray, str]:
+        """The region, or the regions of the seeds or numbers, that a rule takes for the foreground.
 
         Args:
             rule: ``largest`` (that does not touch the border), ``contrast`` (that differs most from what surrounds
-                it) or ``seeds``.
+                it), ``seeds`` or ``numbers``.
             seeds: indices ``(k, j, i)`` of voxels of the image.
+            numbers: of regions, as :attr:`regions` has them.
 
         Returns:
-            bool ``(K, J, I)`` on the grid of the image, without holes and in one piece, and the sentence why.
+            bool ``(K, J, I)`` on the grid of the image, without holes, and the sentence why. It is in one piece, but
+            for seeds or numbers of regions that do not touch.
 
         Raises:
-            InputError: a seed lies outside of the image, or there is none for the rule ``seeds``.
+            InputError: a seed lies outside of the image, there is no region of a number, or there is none for the rule
+                ``seeds`` or ``numbers``.
         """
         from medcontext.regions.choosing import choose
 
         copy, worked = self.worked.copy, self.worked
         inside = [copy.index_in_copy(check_seed(seed, copy.whole.shape)) for seed in seeds]
-        mask, why = choose(worked.regions, worked.facts, rule, inside)
+        mask, why = choose(worked.regions, worked.facts, rule, inside, numbers)
         return copy.enlarged(mask), why
 
 
@@ -217,7 +222,8 @@ def settings(options: ProposalOptions, channels: int = COLOURS) -> S3NetConfig:
         channels: of the image.
 
     Raises:
-        InputError: there is no such method, preset or setting, or the packages that it needs are missing.
+        InputError: there is no such method, preset or setting, the seed is negative, or the packages that the method
+            needs are missing.
     """
     from medcontext.methods import make_config
     from medcontext.regions.superpixels import require_superpixels
@@ -226,6 +232,8 @@ def settings(options: ProposalOptions, channels: int = COLOURS) -> S3NetConfig:
         raise InputError(
             f"Regions cannot be proposed by '{options.method}'.", f"Allowed: {', '.join(METHODS)}."
         )
+    if options.seed < 0:
+        raise InputError(f"The seed {options.seed} is negative; allowed are 0 and above.", "Leave it at 0.")
     if options.method == "superpixels":
         require_superpixels()
     config = options.config or make_config("s3net", options.preset or usual_preset(channels))

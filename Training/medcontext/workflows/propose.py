@@ -14,7 +14,7 @@ from medcontext.errors import InputError
 from medcontext.events import Reporter
 from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io import FORMATS, read_image, read_labelmap
-from medcontext.io.atomic import check_folder
+from medcontext.io.atomic import check_folder, removed
 from medcontext.io.dicom_folder import looks_like_dicom
 from medcontext.io.names import format_of
 from medcontext.io.pictures import PICTURE_FORMATS, is_picture, read_mask, read_picture
@@ -29,10 +29,12 @@ from medcontext.workflows.proposal import (
 from medcontext.workflows.proposal_scores import scores_of
 from medcontext.workflows.propose_files import Foreground, Looked, write_results
 from medcontext.workflows.roi import Box, box_of, check_roi
-from medcontext.workflows.slice_choice import cut, extent, plane_of
+from medcontext.workflows.slice_choice import cut, extent, place_of, plane_of
 from medcontext.workflows.working_copy import is_plane
 
 Wish = Literal["largest", "contrast", "none"]
+
+FACTS = "regions.json"
 
 WHICH = "Give one slice, such as --slice axial:40, or a region (--roi)."
 _NUMBERS = re.compile(r"\s*\d+(\s*,\s*\d+){1,2}\s*")
@@ -49,9 +51,12 @@ class ProposeRequest:
         slice: of a volume, see :func:`medcontext.workflows.slice_choice.plane_of`; or None.
         roi: see :func:`medcontext.workflows.roi.box_of`; of a picture also ``j0:j1,i0:i1``; or None.
         options: how regions are looked for.
-        foreground: the rule that chooses the foreground; seeds come before it.
+        foreground: the rule that chooses the foreground, instead of seeds or numbers; when None of the three is given
+            ``largest``.
         seeds: points in the foreground, ``row,column`` of a picture or slice or ``k,j,i`` of a volume, from 0.
+        numbers: of the regions that are the foreground, as an earlier run with the same options gave them.
         truth: labels to score against: a mask of a picture, a labelmap of a volume; or None.
+        truth_label: the one of its labels that counts; when None all together.
         overwrite: whether files of an earlier run may be replaced.
     """
 
@@ -60,9 +65,11 @@ class ProposeRequest:
     slice: str | None = None
     roi: str | Path | None = None
     options: ProposalOptions = field(default_factory=ProposalOptions)
-    foreground: Wish = "largest"
+    foreground: Wish | None = None
     seeds: Sequence[str] = ()
+    numbers: Sequence[int] = ()
     truth: Path | None = None
+    truth_label: int | None = None
     overwrite: bool = False
 
     @property
@@ -76,14 +83,30 @@ class ProposeRequest:
         files = {"regions": self.output / f"regions.{ending}"}
         if self.rule is not None:
             files["foreground"] = self.output / f"foreground.{ending}"
-        return files | {"facts": self.output / "regions.json", "picture": self.output / "picture.png"}
+        return files | {"facts": self.output / FACTS, "picture": self.output / "picture.png"}
 
     @property
     def rule(self) -> Rule | None:
         """How the foreground is chosen."""
         if self.seeds:
             return "seeds"
-        return None if self.foreground == "none" else self.foreground
+        if self.numbers:
+            return "numbers"
+        return None if self.foreground == "none" else self.foreground or "largest"
+
+    @property
+    def inputs(self) -> set[Path]:
+        """The files that are read, which must neither be replaced nor removed."""
+        given = (self.image, self.roi, self.truth)
+        return {Path(path).resolve() for path in given if path is not None}
+
+    def leftovers(self) -> list[Path]:
+        """Files of a foreground of an earlier run in the same folder that this run does not replace."""
+        if not (self.output / FACTS).exists():
+            return []
+        kept = {path.resolve() for path in self.targets().values()} | self.inputs
+        names = [self.output / f"foreground.{ending}" for ending in ("png", "nii.gz")]
+        return [path for path in names if path.exists() and path.resolve() not in kept]
 
 
 @dataclass(frozen=True)
@@ -109,10 +132,11 @@ def propose(request: ProposeRequest, reporter: Reporter | None = None) -> Propos
     """
     reporter = reporter or Reporter()
     settings(request.options)
+    _check_choices(request)
     _check_files(request)
     reporter.progress("read", 0)
     image = _read(request, reporter)
-    box = _part(request, image.geometry, reporter)
+    box, place = _part(request, image.geometry, reporter)
     part = cut(image, box)
     seeds = [_seed(text, box, image.shape) for text in request.seeds]
     truth = None if request.truth is None else _truth(request, image.geometry, box, reporter)
@@ -120,12 +144,27 @@ def propose(request: ProposeRequest, reporter: Reporter | None = None) -> Propos
     proposal = propose_regions(part, request.options, reporter)
     foreground = None
     if request.rule is not None:
-        mask, why = proposal.foreground(request.rule, seeds)
+        mask, why = proposal.foreground(request.rule, seeds, request.numbers)
         foreground = Foreground(request.rule, why, mask)
     scores = {} if truth is None else scores_of(proposal, foreground, truth)
-    looked = Looked(request.image, image.geometry, box, part, request.options, proposal, foreground, scores)
-    files = request.targets()
-    return ProposeResult(files, looked, write_results(files, looked, reporter))
+    looked = Looked(
+        request.image, image.geometry, box, place, part, request.options, proposal, foreground, scores
+    )
+    files, leftovers = request.targets(), request.leftovers()
+    facts = write_results(files, looked, reporter)
+    for path in leftovers:
+        removed(path)
+    return ProposeResult(files, looked, facts)
+
+
+def _check_choices(request: ProposeRequest) -> None:
+    """One way to choose the foreground, and no label of nothing."""
+    if sum(map(bool, (request.foreground, request.seeds, request.numbers))) > 1:
+        raise InputError(
+            "--foreground, --at and --region are three ways to choose the foreground.", "Give one of them."
+        )
+    if request.truth_label is not None and request.truth is None:
+        raise InputError("--truth-label chooses a label of --truth, which is not given.", "Give both.")
 
 
 def _check_files(request: ProposeRequest) -> None:
@@ -137,9 +176,8 @@ def _check_files(request: ProposeRequest) -> None:
     if request.roi is not None and not _FLAT_BOX.fullmatch(str(request.roi)):
         check_roi(request.roi)
     check_folder(request.output)
-    inputs = {path.resolve() for path in (request.image, request.truth) if path is not None}
     for path in request.targets().values():
-        if path.resolve() in inputs:
+        if path.resolve() in request.inputs:
             raise InputError(
                 f"The result would replace the file {path} itself.", "Choose another output folder."
             )
@@ -162,14 +200,15 @@ def _read(request: ProposeRequest, reporter: Reporter) -> Volume:
     return read_image([request.image], reporter)
 
 
-def _part(request: ProposeRequest, geometry: Geometry, reporter: Reporter) -> Box:
-    """The index ranges of what is to be looked at."""
+def _part(request: ProposeRequest, geometry: Geometry, reporter: Reporter) -> tuple[Box, str]:
+    """The index ranges of what is to be looked at, and what people call it."""
     plane = None if request.slice is None else plane_of(request.slice, geometry)
     box = None
     if request.roi is not None:
         flat = is_plane(geometry.shape) and _FLAT_BOX.fullmatch(str(request.roi))
         box = box_of(f"0:1,{request.roi}" if flat else request.roi, geometry, reporter)
-    return extent(geometry.shape, plane, box, WHICH)
+    part = extent(geometry.shape, plane, box, WHICH)
+    return part, place_of(part, geometry.shape, plane)
 
 
 def _seed(text: str, box: Box, shape: Triple) -> Triple:
@@ -211,4 +250,19 @@ def _truth(request: ProposeRequest, like: Geometry, box: Box, reporter: Reporter
             f"{path} marks nothing in what is looked at, so there is nothing to score against.",
             "Give another slice or region, or leave out --truth.",
         )
-    return found
+    return _chosen(found, request, reporter)
+
+
+def _chosen(labels: np.ndarray, request: ProposeRequest, reporter: Reporter) -> np.ndarray:
+    """The label that counts, or all of them."""
+    values = np.unique(labels[labels > 0]).tolist()
+    if request.truth_label is None:
+        if len(values) > 1:
+            reporter.warning(f"{len(values)} labels are taken as one. --truth-label scores one of them.")
+        return labels
+    if request.truth_label not in values:
+        raise InputError(
+            f"{request.truth} has no label {request.truth_label} in what is looked at.",
+            f"It has {', '.join(map(str, values))} there.",
+        )
+    return np.where(labels == request.truth_label, labels, 0)

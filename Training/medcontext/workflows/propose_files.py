@@ -23,6 +23,7 @@ from medcontext.workflows.roi import Box
 
 SCHEMA_VERSION = 1
 
+_NO_MILLIMETRES = {"area_mm2": None, "centroid_lps": None, "deepest_lps": None}
 _PACKAGES = ("torch", "skimage", "scipy", "numpy")
 
 
@@ -47,6 +48,7 @@ class Looked:
         source: the image's file or folder.
         whole: grid of the whole image.
         box: index ranges of the part that was looked at.
+        place: what people call that part, such as ``axial 15``; empty for the whole image.
         part: that part; the arrays of ``proposal`` lie on its grid.
         options: how.
         proposal: its regions.
@@ -57,6 +59,7 @@ class Looked:
     source: Path
     whole: Geometry
     box: Box
+    place: str
     part: Volume
     options: ProposalOptions
     proposal: Proposal
@@ -67,6 +70,18 @@ class Looked:
     def origin(self) -> Triple:
         """Index ``(k, j, i)`` in the image of the first voxel that was looked at."""
         return self.box[0].start, self.box[1].start, self.box[2].start
+
+    @property
+    def title(self) -> str:
+        """What stands above the picture."""
+        name = {"s3net": "S3-Net", "superpixels": "superpixels"}[self.options.method]
+        where = f"{self.source.name}, {self.place}" if self.place else self.source.name
+        return f"{where}: {number_of(len(self.proposal.facts), 'region')} by {name}"
+
+    def _regions(self) -> list[dict[str, Any]]:
+        """The facts of each region, with indices of the whole image; nobody knows the millimetres of a picture."""
+        facts = self.proposal.facts_from(self.origin)
+        return [fact | _NO_MILLIMETRES for fact in facts] if is_picture(self.source) else facts
 
     def to_json(self) -> dict[str, Any]:
         """What ``regions.json`` says."""
@@ -85,7 +100,7 @@ class Looked:
             "device": proposal.device,
             "reduced": proposal.reduced,
             "software": _software(),
-            "regions": proposal.facts_from(self.origin),
+            "regions": self._regions(),
             "foreground": self.foreground and self.foreground.to_json(),
             "scores": self.scores,
         }
@@ -136,9 +151,12 @@ def _draw(path: Path, looked: Looked, mask: np.ndarray | None) -> None:
     # matplotlib is loaded only once there is something to draw
     from medcontext.workflows.region_picture import draw_regions
 
-    name = {"s3net": "S3-Net", "superpixels": "superpixels"}[looked.options.method]
-    title = f"{looked.source.name}: {len(looked.proposal.facts)} regions by {name}"
-    draw_regions(path, looked.part, looked.proposal.regions, region_rows(looked), mask, title)
+    draw_regions(path, looked.part, looked.proposal.regions, region_rows(looked), mask, looked.title)
+
+
+def number_of(count: int, thing: str) -> str:
+    """Such as ``1 region`` and ``2 regions``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def region_rows(looked: Looked) -> list[tuple[str, str, str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Triple, Volume
@@ -20,10 +20,22 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Plane:
-    """One slice: the array axis (0..2) across which it lies and its number along it, from 0."""
+    """One slice of an image.
+
+    Attributes:
+        axis: of the array (0..2), across which it lies.
+        index: its number along it, from 0.
+        word: that the person used for the axis; empty for its letter.
+    """
 
     axis: int
     index: int
+    word: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """What people call the axis: ``k``, ``j``, ``i``, or the word that was used."""
+        return self.word or _ARRAY_AXES[self.axis]
 
 
 def plane_of(text: str, geometry: Geometry) -> Plane:
@@ -41,7 +53,7 @@ def plane_of(text: str, geometry: Geometry) -> Plane:
     # An axis of the file, or the one that array axis 0, 1 or 2 of the image in LPS comes from.
     axes = _ARRAY_AXES if name in _ARRAY_AXES else _PLANES
     axis = axes.index(name) if axes is _ARRAY_AXES else geometry.reorientation("LPS")[0][axes.index(name)]
-    return Plane(axis, int(match[2]))
+    return Plane(axis, int(match[2]), name)
 
 
 def extent(shape: Triple, plane: Plane | None, box: Box | None, how: str) -> Box:
@@ -65,16 +77,16 @@ def extent(shape: Triple, plane: Plane | None, box: Box | None, how: str) -> Box
                 "Give a region inside of the image.",
             )
     if plane is not None:
-        letter, size, inside = _ARRAY_AXES[plane.axis], shape[plane.axis], ranges[plane.axis]
+        name, size, inside = plane.name, shape[plane.axis], ranges[plane.axis]
         if not 0 <= plane.index < size:
             raise InputError(
-                f"There is no slice {letter}:{plane.index}; the image has {letter}:0 to {letter}:{size - 1}.",
+                f"There is no slice {name}:{plane.index}; the image has {name}:0 to {name}:{size - 1}.",
                 "Choose one of these.",
             )
         if not inside.start <= plane.index < inside.stop:
             raise InputError(
-                f"The slice {letter}:{plane.index} lies outside of the region, which has {letter}:{inside.start} to "
-                f"{letter}:{inside.stop - 1}.",
+                f"The slice {name}:{plane.index} lies outside of the region, which has {name}:{inside.start} to "
+                f"{name}:{inside.stop - 1}.",
                 "Choose a slice inside of the region, or leave the region out.",
             )
         ranges[plane.axis] = slice(plane.index, plane.index + 1)
@@ -84,6 +96,29 @@ def extent(shape: Triple, plane: Plane | None, box: Box | None, how: str) -> Box
             f"A whole volume of {size_text} voxels (k, j, i) is too large to be looked at at once.", how
         )
     return ranges[0], ranges[1], ranges[2]
+
+
+def place_of(part: Box, shape: Triple, plane: Plane | None) -> str:
+    """What people call a part of an image, such as ``axial 15`` or ``box k 2:34, j 32:74, i 40:80``.
+
+    Args:
+        part: its index ranges.
+        shape: of the whole image.
+        plane: the slice that was asked for, or None.
+
+    Returns:
+        The slice, the box, or both; empty for the whole image.
+    """
+    sides = [
+        (axis, f"{letter} {side.start}:{side.stop}")
+        for axis, (letter, side, size) in enumerate(zip(_ARRAY_AXES, part, shape, strict=True))
+        if size > 1 and (plane is None or axis != plane.axis)
+    ]
+    cut_off = any(part[axis] != slice(0, shape[axis]) for axis, _ in sides)
+    words = [] if plane is None else [f"{plane.name} {plane.index}"]
+    if cut_off:
+        words.append("box " + ", ".join(text for _, text in sides))
+    return ", ".join(words)
 
 
 def cut(image: Volume, box: Box) -> Volume:

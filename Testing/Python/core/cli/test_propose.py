@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,11 @@ from medcontext.cli.app import app
 from medcontext.geometry import Geometry, Volume
 from medcontext.io import read_labelmap, write_volume
 from medcontext.io.pictures import read_mask
+from medcontext.regions.choosing import filled
+from medcontext.workflows.proposal import ProposalOptions
+from medcontext.workflows.propose import ProposeRequest
+from medcontext.workflows.propose import propose as run
+from medcontext.workflows.propose_files import number_of
 
 QUICK = [f"--set={text}" for text in ("size=32", "channels=6", "clusters=6", "blocks=0")]
 QUICK += ["--set=most_iterations=2", "--set=least_iterations=1", "--device=cpu"]
@@ -101,9 +107,7 @@ def test_a_slice_lies_on_the_grid_of_the_whole_image(scan: Path, tmp_path: Path)
 
 def test_a_region_of_interest_is_worked_on_in_three_dimensions(scan: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = propose(
-        scan, "-o", out, "--roi", "10:26,2:18,4:20", "--foreground", "none", "--at", "20,10,12", *QUICK
-    )
+    result = propose(scan, "-o", out, "--roi", "10:26,2:18,4:20", "--at", "20,10,12", *QUICK)
     assert result.exit_code == 0, result.stderr
     regions = read_labelmap(out / "regions.nii.gz").array[0]
     assert (regions[10:26, 2:18, 4:20] > 0).all()
@@ -202,6 +206,11 @@ def test_an_image_that_cannot_be_used_is_one_sentence(
     [
         (["--at", "40,3"], "The seed (0, 40, 3) lies outside"),
         (["--at", "here"], "'here' is no point"),
+        (["--at", "3,3", "--region", "1"], "three ways to choose the foreground"),
+        (["--at", "3,3", "--foreground", "largest"], "three ways to choose the foreground"),
+        (["--region", "1", "--foreground", "none"], "three ways to choose the foreground"),
+        (["--truth-label", "2"], "a label of --truth, which is not given"),
+        (["--seed", "-1"], "--seed takes a whole number of at least 0, not '-1'"),
         (["--slice", "k:0"], "A picture has no slices"),
         (["--roi", "50:60,0:10"], "holds no voxel of the image"),
         (["--roi", "nowhere.nii.gz"], "nowhere.nii.gz does not exist"),
@@ -225,7 +234,8 @@ def test_options_that_cannot_be_followed_are_one_sentence(
     [
         ([], "A whole volume of 100 x 20 x 24 voxels"),
         (["--slice", "40"], "'40' is no slice"),
-        (["--slice", "axial:100"], "There is no slice k:100; the image has k:0 to k:99."),
+        (["--slice", "k:100"], "There is no slice k:100; the image has k:0 to k:99."),
+        (["--slice", "axial:100"], "There is no slice axial:100; the image has axial:0 to axial:99."),
         (["--slice", "axial:4", "--roi", "10:30,0:20,0:24"], "lies outside of the region"),
         (["--slice", "axial:4", "--at", "5,4,4"], "lies outside of what is looked at"),
         (["--roi", "0:30,0:20,0:24", "--at", "4,4"], "it needs three: k,j,i"),
@@ -249,6 +259,97 @@ def test_a_result_is_not_replaced_unasked(picture: Path, tmp_path: Path) -> None
     picture.rename(tmp_path / "out" / "picture.png")
     again = propose(tmp_path / "out" / "picture.png", "-o", tmp_path / "out", "--overwrite", *QUICK)
     refused(again, "would replace the file")
+
+
+def test_regions_are_named_by_the_numbers_of_an_earlier_run(scan: Path, tmp_path: Path) -> None:
+    arguments = [scan, "-o", tmp_path / "out", "--slice", "axial:40", "--overwrite", *QUICK]
+    assert propose(*arguments, "--foreground", "none").exit_code == 0
+    regions = read_labelmap(tmp_path / "out" / "regions.nii.gz").array[0, 40]
+    last = int(regions.max())
+    result = propose(*arguments, "--region", last, "--region", "1", "--region", last)
+    assert result.exit_code == 0, result.stderr
+    found = read_labelmap(tmp_path / "out" / "foreground.nii.gz").array[0, 40]
+    np.testing.assert_array_equal(found, filled(np.isin(regions, (1, last))[None])[0])
+    assert f"Foreground: Regions 1 and {last} were named." in " ".join(result.stdout.split())
+    facts = json.loads((tmp_path / "out" / "regions.json").read_text(encoding="utf-8"))
+    assert facts["foreground"]["rule"] == "numbers"
+    beyond = propose(*arguments, "--region", last + 1)
+    refused(beyond, f"There is no region {last + 1}; the regions are 1 to {last}.")
+
+
+def test_a_run_without_a_foreground_removes_that_of_the_earlier_run(picture: Path, tmp_path: Path) -> None:
+    arguments = [picture, "-o", tmp_path / "out", "--overwrite", *QUICK]
+    old = tmp_path / "out" / "foreground.png"
+    assert propose(*arguments).exit_code == 0
+    assert old.is_file()
+    assert propose(*arguments, "--foreground", "none").exit_code == 0
+    assert json.loads((tmp_path / "out" / "regions.json").read_text())["foreground"] is None
+    assert not old.exists()
+
+
+def test_a_foreground_that_is_read_or_was_no_result_stays(picture: Path, tmp_path: Path) -> None:
+    arguments = [picture, "-o", tmp_path / "out", "--overwrite", "--foreground", "none", *QUICK]
+    kept = tmp_path / "out" / "foreground.png"
+    kept.parent.mkdir()
+    Image.fromarray(np.where(disc()[..., 1] < 100, 255, 0).astype(np.uint8)).save(kept)
+    assert propose(*arguments).exit_code == 0  # no earlier run wrote it
+    assert kept.is_file()
+    assert propose(*arguments, "--truth", kept).exit_code == 0
+    assert kept.is_file()
+
+
+def test_several_labels_of_the_truth_are_taken_as_one_or_one_is_chosen(picture: Path, tmp_path: Path) -> None:
+    inside = disc()[..., 1] < 100
+    left = inside & (np.arange(48) < 24)
+    Image.fromarray((inside * 3 + left * 2).astype(np.uint8)).save(tmp_path / "truth.png")
+    arguments = [picture, "-o", tmp_path / "out", "--overwrite", "--truth", tmp_path / "truth.png", *QUICK]
+    together = propose(*arguments)
+    assert "2 labels are taken as one." in " ".join(together.stderr.split())
+    chosen = propose(*arguments, "--truth-label", "5")
+    assert chosen.exit_code == 0, chosen.stderr
+    assert "taken as one" not in chosen.stderr
+    mask = read_mask(tmp_path / "out" / "foreground.png").array[0, 0] > 0
+    expected = 2 * (mask & left).sum() / (mask.sum() + left.sum())
+    scores = json.loads((tmp_path / "out" / "regions.json").read_text(encoding="utf-8"))["scores"]
+    assert scores["foreground_dice"] == pytest.approx(expected)
+    wrong = propose(*arguments, "--truth-label", "2")
+    refused(wrong, "has no label 2 in what is looked at. It has 3, 5 there.")
+
+
+def test_nobody_knows_the_millimetres_of_a_picture(picture: Path, scan: Path, tmp_path: Path) -> None:
+    assert propose(picture, "-o", tmp_path / "a", *QUICK).exit_code == 0
+    assert propose(scan, "-o", tmp_path / "b", "--slice", "axial:40", *QUICK).exit_code == 0
+    of_picture, of_slice = (
+        json.loads((tmp_path / name / "regions.json").read_text(encoding="utf-8"))["regions"] for name in "ab"
+    )
+    for entry in of_picture:
+        assert [entry[name] for name in ("area_mm2", "centroid_lps", "deepest_lps")] == [None] * 3
+        assert entry["voxels"] > 0
+        assert entry["deepest"][0] == 0
+    assert all(entry["area_mm2"] > 0 and len(entry["deepest_lps"]) == 3 for entry in of_slice)
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"slice": "Axial:40"}, ", axial 40"),
+        ({"roi": "10:26,2:18,4:20"}, ", box k 10:26, j 2:18, i 4:20"),
+        ({"slice": "j:10", "roi": "10:40,2:18,4:20"}, ", j 10, box k 10:40, i 4:20"),
+    ],
+    ids=str,
+)
+def test_the_picture_is_titled_with_what_it_shows(
+    part: dict[str, Any], place: str, scan: Path, tmp_path: Path
+) -> None:
+    options = ProposalOptions(changes=[text.removeprefix("--set=") for text in QUICK[:-1]], device="cpu")
+    found = run(ProposeRequest(scan, tmp_path / "out", options=options, **part)).looked
+    count = len(found.proposal.facts)
+    assert found.title == f"scan.nii.gz{place}: {count} region{'s' * (count > 1)} by S3-Net"
+
+
+def test_the_rest_of_a_long_table_is_counted_in_english() -> None:
+    assert number_of(1, "smaller one") == "1 smaller one"
+    assert number_of(2, "smaller one") == "2 smaller ones"
 
 
 def refused(result: Result, sentence: str) -> None:

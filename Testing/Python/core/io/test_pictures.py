@@ -37,6 +37,7 @@ def test_a_colour_picture_is_three_channels_of_one_slice(tmp_path: Path, ending:
 def test_a_jpeg_is_read(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "a.jpg")
     assert read_picture(tmp_path / "a.jpg").array.shape == (3, 1, 20, 30)
+    assert read_picture(str(tmp_path / "a.jpg")).array.shape == (3, 1, 20, 30)
 
 
 def test_grey_is_one_channel_also_where_it_is_stored_as_colour(tmp_path: Path) -> None:

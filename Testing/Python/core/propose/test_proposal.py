@@ -133,6 +133,7 @@ def test_a_reduced_copy_gives_regions_of_the_image(small: S3NetConfig) -> None:
         (ProposalOptions(method="magic"), "'magic'"),  # type: ignore[arg-type]
         (ProposalOptions(preset="paper"), "no preset 'paper'"),
         (ProposalOptions(device="cpu:7"), "no device 'cpu:7'"),
+        (ProposalOptions(seed=-1), "seed -1 is negative"),
         (ProposalOptions(method="superpixels", clusters=1), "at least 2 clusters"),
     ],
 )

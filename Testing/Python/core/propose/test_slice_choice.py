@@ -7,7 +7,7 @@ import pytest
 
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Volume
-from medcontext.workflows.slice_choice import Plane, cut, extent, plane_of
+from medcontext.workflows.slice_choice import Plane, cut, extent, place_of, plane_of
 
 LPS = Geometry.from_spacing((30, 20, 10), (2.0, 1.0, 1.0))
 
@@ -44,6 +44,8 @@ def test_a_slice_of_a_region() -> None:
 def test_what_lies_outside_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r"no slice k:30; the image has k:0 to k:29"):
         extent(LPS.shape, Plane(0, 30), None, "")
+    with pytest.raises(InputError, match=r"no slice axial:30; the image has axial:0 to axial:29"):
+        extent(LPS.shape, plane_of("axial:30", LPS), None, "")
     with pytest.raises(InputError, match="lies outside of the region"):
         extent(LPS.shape, Plane(0, 4), (slice(5, 9), slice(0, 20), slice(0, 10)), "")
     with pytest.raises(InputError, match="j from 0 to 21, the image from 0 to 20"):
@@ -55,6 +57,17 @@ def test_a_large_volume_needs_a_slice_or_a_region() -> None:
         extent((120, 60, 60), None, None, "Give a slice.")
     assert caught.value.hint == "Give a slice."
     extent((1, 5000, 5000), None, None, "")
+
+
+def test_a_part_in_words() -> None:
+    whole = (slice(0, 30), slice(0, 20), slice(0, 10))
+    box = (slice(2, 9), slice(0, 20), slice(3, 7))
+    assert place_of(whole, LPS.shape, None) == ""
+    assert place_of((slice(4, 5), *whole[1:]), LPS.shape, plane_of("k:4", LPS)) == "k 4"
+    assert place_of(box, LPS.shape, None) == "box k 2:9, j 0:20, i 3:7"
+    part = (slice(4, 5), *box[1:])
+    assert place_of(part, LPS.shape, plane_of("axial:4", LPS)) == "axial 4, box j 0:20, i 3:7"
+    assert place_of((slice(0, 1), *box[1:]), (1, 20, 10), None) == "box j 0:20, i 3:7"
 
 
 def test_a_cut_stays_where_it_is_in_the_patient() -> None:

@@ -54,6 +54,25 @@ def test_seeds_take_their_regions(values: np.ndarray) -> None:
     assert why.startswith("Regions 2 and ")
 
 
+def test_numbers_take_their_regions_and_drop_no_piece(values: np.ndarray) -> None:
+    regions, facts = looked_at(values)
+    block, bright = int(regions[0, 6, 6]), int(regions[0, 9, 30])
+    mask, why = choose(regions, facts, "numbers", numbers=[bright, block, block])
+    assert mask.sum() == 36 + 15 * 15  # two pieces; the hole of the block is filled
+    first, second = sorted((block, bright))
+    assert why == f"Regions {first} and {second} were named."
+    assert choose(regions, facts, "numbers", numbers=[bright])[1] == f"Region {bright} was named."
+
+
+@pytest.mark.parametrize("number", [0, -1, 99])
+def test_a_number_of_no_region_is_refused_with_those_that_are(values: np.ndarray, number: int) -> None:
+    regions, facts = looked_at(values)
+    with pytest.raises(InputError, match=f"no region {number}; the regions are 1 to {len(facts)}"):
+        choose(regions, facts, "numbers", numbers=[1, number])
+    with pytest.raises(InputError, match="needs the number of a region"):
+        choose(regions, facts, "numbers")
+
+
 @pytest.mark.parametrize("seed", [(0, 30, 5), (0, -1, 5), (1, 5, 5), (0, 5, 40)])
 def test_a_seed_outside_of_the_image_is_refused(values: np.ndarray, seed: tuple[int, int, int]) -> None:
     with pytest.raises(InputError, match=r"lies outside of the image, whose last voxel is \(29, 39\)"):
