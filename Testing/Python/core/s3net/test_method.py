@@ -257,6 +257,16 @@ def test_it_tells_a_dark_disc_from_the_skin_around_it(
     assert dice > 0.8
 
 
+def test_tissues_of_a_volume_stay_apart(learn: Callable[..., Any]) -> None:
+    place = np.mgrid[:20, :24, :24] - np.array([10, 12, 12]).reshape(3, 1, 1, 1)
+    depth = np.sqrt((place**2).sum(0))
+    tissues = np.digitize(depth, [6, 9])
+    grey = np.array([60.0, -80.0, -900.0])[tissues] + np.random.default_rng(0).normal(0, 15, depth.shape)
+    config = make_config("s3net", "scan").updated(["clusters=3", "channels=8", "most_iterations=12"])
+    labels = learn(prepare(grey[None], config), config).labels.numpy()
+    assert len({int(np.bincount(labels[tissues == tissue]).argmax()) for tissue in range(3)}) == 3
+
+
 def test_clusters_know_no_place_the_lungs_are_air(learn: Callable[..., Any]) -> None:
     """Why regions are cut out of clusters afterwards, and why a click says more than a cluster."""
     j, i = np.mgrid[:48, :64]
