@@ -20,7 +20,7 @@ def preset(name: str) -> S3NetConfig:
 def _scan() -> S3NetConfig:
     """Finer than the default: organs are smaller than lesions on a picture, and what counts are their borders."""
     return S3NetConfig(
-        size=128, clusters=6, contrast=0.0, start_blur=0.01, w_start=2.0, w_spatial=0.3, most_iterations=20
+        size=128, clusters=6, contrast=0.0, start_blur=0.01, w_start=8.0, w_spatial=0.05, most_iterations=20
     )
 
 
