@@ -24,6 +24,8 @@ from PySide6 import QtWidgets
 from harness import slicer_qt  # before PySide6: sets the off-screen platform
 from harness.pictures import SIZE, dark_palette, grab, grabDialog, joined, views
 
+PICTURED = "hippocampus_067.nii.gz"
+"""Sample that the pictures show."""
 PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
 CROPS = 9
@@ -62,7 +64,7 @@ def take(folder: Path, app: Any, minutes: float) -> None:
     light = QtWidgets.QApplication.palette()
     widget = slicer_qt.enter(slicer_qt.load_module(MODULE))
     try:
-        volume = loadSample()
+        volume = loadSample(case=PICTURED)
         widget.ui.reviewSection.collapsed = True
         grab(widget, folder / "panel_segment.png")
         app.setPalette(dark_palette())
@@ -136,7 +138,7 @@ def takeExplore(folder: Path, widget: Any, volume: Any) -> None:
     widget.ui.segmentationSelector.setCurrentNode(None)
     widget.ui.exploreSection.collapsed = False
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
-    labels = manualLabels()
+    labels = manualLabels(PICTURED)
     k = len(labels) // 2
     inside = np.argwhere(labels[k])
     nearest = np.linalg.norm(inside - inside.mean(0), axis=1).argmin()
@@ -213,7 +215,7 @@ def paintedSegmentation(volume: Any) -> Any:
 
     from harness.panel import manualLabels
 
-    labels = manualLabels()
+    labels = manualLabels(PICTURED)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Painted by hand")
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for value, name in ((1, "Anterior"), (2, "Tail")):

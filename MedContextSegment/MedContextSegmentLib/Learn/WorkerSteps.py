@@ -205,10 +205,14 @@ class Sending:
         Raises:
             MedContextError: the disk is full, the folder cannot be made, or ``check`` raised.
         """
+        folder = self._open()
         try:
-            shared = self._open().write(name, array, self._count)
+            shared = folder.write(name, array, self._count)
         except ResourceError as error:
             raise ResourceError(error.message, spaceHint()) from error
+        finally:
+            if self._closed:
+                folder.close()  # again: a file that came while the folder was being removed keeps it
         return {"array": shared.to_json(), "axis_order": "KJI", "affine": np.asarray(affine).tolist()}
 
     def images(self, snapshots: Sequence[VolumeSnapshot]) -> list[dict[str, Any]]:

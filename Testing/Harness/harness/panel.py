@@ -18,9 +18,9 @@ CASE = "hippocampus_219.nii.gz"
 DEADLINE = 90.0
 
 
-def loadSample(name: str = "T1 MR") -> Any:
+def loadSample(name: str = "T1 MR", case: str = CASE) -> Any:
     """A volume node of a real T1 MR crop."""
-    node = slicer.util.loadVolume(str(SAMPLE / "images" / CASE), {"name": name, "show": True})
+    node = slicer.util.loadVolume(str(SAMPLE / "images" / case), {"name": name, "show": True})
     settle()
     return node
 
@@ -71,9 +71,9 @@ def segmentArrays(segmentation: Any, volume: Any) -> dict[str, np.ndarray]:
     }
 
 
-def manualLabels() -> np.ndarray:
+def manualLabels(case: str = CASE) -> np.ndarray:
     """The expert's label map of the sample, ``(K, J, I)``."""
-    node = slicer.util.loadLabelVolume(str(SAMPLE / "labels" / CASE), {"show": False})
+    node = slicer.util.loadLabelVolume(str(SAMPLE / "labels" / case), {"show": False})
     array = slicer.util.arrayFromVolume(node).copy()
     slicer.mrmlScene.RemoveNode(node)
     settle()

@@ -572,3 +572,18 @@ def test_polling_never_waits_for_the_disk(
     assert not go.is_set()
     go.set()
     assert finish(run).case
+
+
+def test_a_file_that_comes_while_the_folder_is_removed_does_not_keep_it(root: Path) -> None:
+    from MedContextSegmentLib.Learn.WorkerSteps import Sending
+
+    def late() -> None:
+        """As when the removal has looked into the folder before the file is there."""
+        sending.close()
+        folder.mkdir()
+        (folder / "late.raw").touch()
+
+    sending = Sending(root, late)
+    folder = sending.folder
+    sending.volume("channel", np.zeros((2, 2, 2), np.float32), np.eye(4))
+    assert not folder.exists()
