@@ -18,9 +18,9 @@ CASE = "hippocampus_219.nii.gz"
 DEADLINE = 90.0
 
 
-def loadSample(name: str = "T1 MR", case: str = CASE) -> Any:
+def loadSample(name: str = "T1 MR", case: str = "") -> Any:
     """A volume node of a real T1 MR crop."""
-    node = slicer.util.loadVolume(str(SAMPLE / "images" / case), {"name": name, "show": True})
+    node = slicer.util.loadVolume(str(SAMPLE / "images" / (case or CASE)), {"name": name, "show": True})
     settle()
     return node
 
@@ -71,9 +71,9 @@ def segmentArrays(segmentation: Any, volume: Any) -> dict[str, np.ndarray]:
     }
 
 
-def manualLabels(case: str = CASE) -> np.ndarray:
+def manualLabels(case: str = "") -> np.ndarray:
     """The expert's label map of the sample, ``(K, J, I)``."""
-    node = slicer.util.loadLabelVolume(str(SAMPLE / "labels" / case), {"show": False})
+    node = slicer.util.loadLabelVolume(str(SAMPLE / "labels" / (case or CASE)), {"show": False})
     array = slicer.util.arrayFromVolume(node).copy()
     slicer.mrmlScene.RemoveNode(node)
     settle()
