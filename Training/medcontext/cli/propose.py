@@ -91,7 +91,7 @@ def propose(
             min=2,
             max=64,
             help="Kinds of what is shown to tell apart, such as lesion and skin. By default 2 in pictures in colour, "
-            "4 in scans.",
+            "6 in scans (4 by superpixels).",
             show_default=False,
         ),
     ] = None,
