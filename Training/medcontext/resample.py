@@ -48,12 +48,23 @@ def resample_array(
     if array.shape[1:] == target:
         return array if order == 0 else array.astype(np.float32, copy=False)
     if nearest_axis is not None:
-        array = _nearest(array, target, (nearest_axis,))
+        sizes = list(array.shape)
+        sizes[nearest_axis + 1] = target[nearest_axis]
+        array = nearest(array, sizes)
     if order == 1:
         return _linear(array, target)
     if not _is_labels(array):
-        return _nearest(array, target, (0, 1, 2))
+        return nearest(array, (len(array), *target))
     return np.stack([_labels_in_box(channel, target) for channel in array])
+
+
+def nearest(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """An array of any axes at another size over the same box: the nearest entry. No copy where nothing changes."""
+    for axis, (count, wanted) in enumerate(zip(array.shape, shape, strict=True)):
+        if count != wanted:
+            index = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64)
+            array = array.take(index, axis)
+    return array
 
 
 def resample_volume(
@@ -143,15 +154,6 @@ def _linear(array: np.ndarray, shape: Triple) -> np.ndarray:
     return functional.interpolate(tensor[None], size=shape, mode="trilinear", align_corners=False)[0].numpy()
 
 
-def _nearest(array: np.ndarray, shape: Triple, axes: tuple[int, ...]) -> np.ndarray:
-    for axis in axes:
-        count = array.shape[axis + 1]
-        if count != shape[axis]:
-            index = ((np.arange(shape[axis]) + 0.5) * count / shape[axis]).astype(np.int64)
-            array = array.take(index, axis=axis + 1)
-    return array
-
-
 def _sample(
     array: np.ndarray, shape: Triple, between: np.ndarray, *, linear: bool, fill: float = 0
 ) -> np.ndarray:
@@ -182,7 +184,7 @@ def _labels_in_box(labels: np.ndarray, shape: Triple) -> np.ndarray:
     def score(value: int, _: Box, out: Box) -> np.ndarray:
         return _interpolate(labels, value, [tuple(p[o] for p in t) for t, o in zip(tables, out, strict=True)])
 
-    return _strongest_label(labels, _nearest(labels[None], shape, (0, 1, 2))[0], reach, score)
+    return _strongest_label(labels, nearest(labels, shape), reach, score)
 
 
 def _labels_between(labels: np.ndarray, shape: Triple, between: np.ndarray, fill: float) -> np.ndarray:

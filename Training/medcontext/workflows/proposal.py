@@ -16,10 +16,10 @@ from medcontext.workflows.working_copy import STAGE, Clusters, WorkingCopy, is_p
 
 if TYPE_CHECKING:
     from medcontext.methods.s3net.config import S3NetConfig
+    from medcontext.regions.choosing import Rule
     from medcontext.regions.statistics import RegionFacts
 
 Method = Literal["s3net", "superpixels"]
-Rule = Literal["largest", "contrast", "seeds", "numbers"]
 
 METHODS: tuple[Method, ...] = ("s3net", "superpixels")
 COLOURS = 3
@@ -40,7 +40,7 @@ class ProposalOptions:
         changes: settings of S3-Net that are changed, such as ``size=256``.
         seed: of all random draws, from 0; the same seed gives the same regions.
         clusters: kinds of what is shown that are told apart, such as lesion and skin; when None 2 in a picture in
-            colour, 4 in other images.
+            colour, in other images 6 (S3-Net) or 4 (superpixels).
         least_share: smaller regions, as a share of the image, go to the neighbour with the longest common border, as
             do those of fewer than :data:`LEAST_REGION` pixels.
         device: ``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``.

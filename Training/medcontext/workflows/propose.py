@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from medcontext.io.pictures import PICTURE_FORMATS, is_picture, read_mask, read_
 from medcontext.labels import IGNORE
 from medcontext.workflows.proposal import (
     ProposalOptions,
-    Rule,
     check_seed,
     propose_regions,
     settings,
@@ -31,6 +30,9 @@ from medcontext.workflows.propose_files import Foreground, Looked, write_results
 from medcontext.workflows.roi import Box, box_of, check_roi
 from medcontext.workflows.slice_choice import cut, extent, place_of, plane_of
 from medcontext.workflows.working_copy import is_plane
+
+if TYPE_CHECKING:
+    from medcontext.regions.choosing import Rule
 
 Wish = Literal["largest", "contrast", "none"]
 

@@ -7,7 +7,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io import write_labelmap
 from medcontext.io.atomic import replacing
 from medcontext.io.pictures import is_picture, write_labels_picture
-from medcontext.workflows.proposal import Proposal, ProposalOptions, Rule, settings, usual_preset
+from medcontext.workflows.proposal import Proposal, ProposalOptions, settings, usual_preset
 from medcontext.workflows.roi import Box
+
+if TYPE_CHECKING:
+    from medcontext.regions.choosing import Rule
 
 SCHEMA_VERSION = 1
 

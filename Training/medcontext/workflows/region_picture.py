@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
 from medcontext.labels import default_color
+from medcontext.resample import nearest
 
 SIDE = 720
 """Pixels of the longer side of each plane."""
@@ -60,7 +61,7 @@ def draw_regions(
     for row, (axis, index), size in zip(grid, planes, sizes, strict=True):
         plain = _base(shown, axis, index, size, window)
         _show(row[0], plain)
-        cuts = [_stretched(_upright(array.take(index, axis), axis), size) for array in turned]
+        cuts = [nearest(_upright(array.take(index, axis), axis), size) for array in turned]
         _show(row[1], _marked(plain, *cuts))
         _number(row[1], cuts[0])
     _list(grid[0, 2], rows)
@@ -124,9 +125,9 @@ def _base(
     """``(*size, 3)`` uint8; shrunk before it becomes floats, of which a large picture would take gigabytes."""
     channels = image.array if _coloured(image) else image.array[:1]
     low, high = window
-    grey = []
+    grey = []  # of the nearest pixels: those of small slices are seen as such
     for channel in channels:
-        level = _stretched(_upright(channel.take(index, axis), axis), size).astype(np.float32)
+        level = nearest(_upright(channel.take(index, axis), axis), size).astype(np.float32)
         grey.append(np.clip((level - low) / (high - low) * 255, 0, 255).astype(np.uint8))
     return np.stack(grey if len(grey) == 3 else grey * 3, -1)
 
@@ -140,15 +141,6 @@ def _size(image: Volume, axis: int) -> tuple[int, int]:
     )
     scale = SIDE / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _stretched(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """By the nearest pixel: pixels of small slices are seen as such."""
-    index = [
-        ((np.arange(n) + 0.5) * count / n).astype(np.intp)
-        for n, count in zip(size, plane.shape, strict=False)
-    ]
-    return plane[np.ix_(*index)]
 
 
 def _marked(base: np.ndarray, regions: np.ndarray, foreground: np.ndarray) -> np.ndarray:

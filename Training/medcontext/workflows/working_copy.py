@@ -10,6 +10,7 @@ import numpy as np
 from medcontext.errors import InputError
 from medcontext.geometry import Geometry, Triple, Volume
 from medcontext.io.images import check_finite
+from medcontext.resample import nearest
 
 STAGE = "propose"
 """Name under which progress is told."""
@@ -63,11 +64,11 @@ class WorkingCopy:
 
     def enlarged(self, array: np.ndarray) -> np.ndarray:
         """``(K, J, I)`` of the copy on the grid of the image, by the nearest voxel."""
-        return _nearest(array, self.whole.shape)
+        return nearest(array, self.whole.shape)
 
     def shrunk(self, array: np.ndarray) -> np.ndarray:
         """``(K, J, I)`` of the image on the grid of the copy, by the nearest voxel."""
-        return _nearest(array, self.image.shape)
+        return nearest(array, self.image.shape)
 
     def index_in_copy(self, index: Triple) -> Triple:
         """The voxel ``(k, j, i)`` of the copy in which the middle of a voxel of the image lies."""
@@ -104,14 +105,6 @@ def averaged(array: np.ndarray, shape: Triple) -> np.ndarray:
     """
     channels = [_averaged_channel(channel, shape) for channel in array]
     return np.stack(channels)
-
-
-def _nearest(array: np.ndarray, shape: Triple) -> np.ndarray:
-    for axis, (count, wanted) in enumerate(zip(array.shape, shape, strict=True)):
-        if count != wanted:
-            index = ((np.arange(wanted) + 0.5) * count / wanted).astype(np.intp)
-            array = array.take(index, axis)
-    return array
 
 
 def _averaged_channel(channel: np.ndarray, shape: Triple) -> np.ndarray:
