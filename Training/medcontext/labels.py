@@ -120,6 +120,11 @@ def default_color(value: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def default_palette() -> list[tuple[int, int, int]]:
+    """The default colours of the values 0 to 255; 0 is black."""
+    return [(0, 0, 0), *(default_color(value) for value in range(1, 256))]
+
+
 @dataclass(frozen=True)
 class LabelSet:
     """The structures of a data set or a model; background is 0 and is not listed.

@@ -5,7 +5,6 @@ It is not saved with the scene, and no selector and no tree shows it.
 
 from __future__ import annotations
 
-import colorsys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from slicer.i18n import tr as _
 
 from medcontext.errors import InputError
 from medcontext.geometry import IndexBox as Box
+from medcontext.labels import default_color
 from MedContextSegmentLib.Explore.Holes import filled
 from MedContextSegmentLib.Scene.OrientedImage import orientedImage, starts
 from MedContextSegmentLib.Scene.SegmentationTarget import LABELMAP, adopt, modifying
@@ -24,8 +24,6 @@ from MedContextSegmentLib.Scene.VolumeReader import EXCLUDE_FROM_HIERARCHY, Volu
 
 FILL, BRIGHT_FILL = 0.2, 0.6
 """Opacity of a region, and of the one below the pointer."""
-GOLDEN = 0.618034
-"""Step of the hue from one region to the next: neighbors in the list never look alike."""
 
 
 @dataclass(frozen=True)
@@ -198,4 +196,6 @@ def _segmentId(number: int) -> str:
 
 
 def _color(number: int) -> tuple[float, float, float]:
-    return colorsys.hsv_to_rgb(number * GOLDEN % 1.0, 0.65, 0.95)
+    """That of the picture which the command draws."""
+    red, green, blue = default_color(number)
+    return red / 255, green / 255, blue / 255

@@ -22,7 +22,7 @@ from medcontext.geometry import Geometry, Volume
 from medcontext.io.atomic import replacing
 from medcontext.io.images import check_finite
 from medcontext.io.itk import reading
-from medcontext.labels import default_color
+from medcontext.labels import default_palette
 
 PICTURE_FORMATS = "PNG, JPEG, TIFF, BMP, GIF and WebP"
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp")
@@ -127,8 +127,7 @@ def write_labels_picture(path: Path, labels: np.ndarray) -> None:
         raise InputError(f"A picture of labels is (J, I) in 0..65535, not {labels.shape} in {low}..{high}.")
     if high < 256:
         picture = Image.fromarray(np.ascontiguousarray(labels, np.uint8))
-        colors = [(0, 0, 0), *(default_color(value) for value in range(1, 256))]
-        picture.putpalette([level for color in colors for level in color])
+        picture.putpalette([level for color in default_palette() for level in color])
     else:
         picture = Image.fromarray(np.ascontiguousarray(labels, np.uint16))
     with replacing(path) as temporary:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from medcontext.geometry import Volume
 from medcontext.io.atomic import replacing
-from medcontext.labels import default_color
+from medcontext.labels import default_color, default_palette
 from medcontext.resample import nearest
 
 SIDE = 720
@@ -145,7 +145,7 @@ def _size(image: Volume, axis: int) -> tuple[int, int]:
 
 def _marked(base: np.ndarray, regions: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Each region under a thin veil of its colour, with an outline."""
-    palette = np.array([(0, 0, 0), *(default_color(value) for value in range(1, 256))], np.float32)
+    palette = np.array(default_palette(), np.float32)
     share = np.where(regions > 0, np.float32(_VEIL), np.float32(0))
     share[_outline(regions) & (regions > 0)] = 1.0
     mixed = base * (1 - share[..., None]) + palette[regions] * share[..., None]
