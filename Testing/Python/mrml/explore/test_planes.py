@@ -117,4 +117,5 @@ def test_the_image_of_a_view_is_the_one_in_its_background(planes: Any, scan: Cal
     assert "Mine" not in planes.sliceNodes()
     node.SetMappedInLayout(True)
     assert planes.sliceNodes()["Mine"] is node
+    node.SetMappedInLayout(0)  # it outlives this test, and other tests look at the views on the screen
     logic.SetMRMLScene(None)
