@@ -18,8 +18,8 @@ class InputRange(StrictModel):
 
     spacing: tuple[Spacing, Spacing]
     """Smallest and largest spacing in mm, (K, J, I)."""
-    field_of_view: tuple[Spacing, Spacing]
-    """Smallest and largest extent in mm, (K, J, I)."""
+    field_of_view: tuple[Spacing, Spacing] | None = None
+    """Smallest and largest extent in mm, (K, J, I); None where scans of any extent are meant or nothing is known."""
 
 
 class InputSpec(StrictModel):
@@ -29,6 +29,11 @@ class InputSpec(StrictModel):
     channels: list[Channel]
     spacing: Spacing
     orientation: str
+    """Orientation of (i, j, k) that images are brought to; ``stored`` leaves them as they are in their file."""
+    transpose: Size = (0, 1, 2)
+    """Array axes of the image in that orientation, in the network's order; all else is along the axes after that."""
+    crop_to_nonzero: bool = False
+    """Whether everything outside of the box of voxels that are not zero is cut off first."""
     patch_size: Size
     range: InputRange
 
@@ -40,6 +45,8 @@ class InputSpec(StrictModel):
             channels=plan.channels,
             spacing=plan.spacing,
             orientation=plan.orientation,
+            transpose=plan.transpose,
+            crop_to_nonzero=plan.crop_to_nonzero,
             patch_size=plan.patch_size,
             range=InputRange(spacing=seen.spacing_range, field_of_view=seen.field_of_view_range),
         )
@@ -57,6 +64,9 @@ class InferenceSpec(StrictModel):
 
     overlap: float = Field(default=0.5, ge=0, lt=1)
     """Share of a window that the next one repeats."""
+    window_weight: Literal["gaussian", "nnunet"] = "gaussian"
+    """How much the voxels of a window count: a Gaussian around its middle, or as nnU-Net places it (half a voxel off in
+    windows of even size)."""
     resample: ResamplePlan = ResamplePlan()
     flips: list[int] = Field(default_factory=list)
     """Array axes over which mirrored predictions are averaged."""
@@ -133,6 +143,8 @@ class ModelCard(StrictModel):
     labels: list[dict[str, Any]]
     regions: list[list[int]] | None = None
     """For overlapping outputs: the label values each channel unites."""
+    region_values: list[int] | None = None
+    """The label value that each region paints, a later one over an earlier one; told from ``regions`` when None."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
     allowed_flips: list[int] = Field(default_factory=list)
     flip_pairs: list[tuple[int, int]] = Field(default_factory=list)

@@ -31,6 +31,8 @@ class Intensity(StrictModel):
     """ct: mean subtracted, in HU."""
     std: float | None = None
     """ct: divisor, in HU."""
+    within_nonzero: bool = False
+    """zscore: statistics of the voxels that are not zero in every channel, holes filled; the others become zero."""
 
 
 class Channel(StrictModel):
@@ -56,10 +58,15 @@ class NetworkSpec(StrictModel):
 class ResamplePlan(StrictModel):
     """How images reach the model's spacing and logits come back."""
 
-    order: Literal[1] = 1
-    """Interpolation order; linear."""
+    order: Literal[1, 3] = 1
+    """Interpolation order of images: linear or cubic spline; logits come back linearly."""
     separate_z: int | None = None
     """Array axis (0..2) that is interpolated by nearest neighbour because it is coarse, or None."""
+    coarse_axis: Literal["fixed", "of_image"] = "fixed"
+    """fixed: ``separate_z`` says it; of_image: chosen for each image, as nnU-Net does: the coarsest axis of the image
+    where it is more than 3 times as coarse as the finest, else that of the model's grid likewise."""
+    kept_axis: int | None = None
+    """Array axis that keeps the image's spacing, of models that look at single slices; or None."""
 
 
 class Fingerprint(StrictModel):
@@ -90,7 +97,11 @@ class Plan(StrictModel):
     spacing: Spacing
     """Spacing in mm that images are resampled to."""
     orientation: str = "LPS"
-    """Orientation of (i, j, k) that images are brought to."""
+    """Orientation of (i, j, k) that images are brought to; ``stored`` leaves them as they are in their file."""
+    transpose: Size = (0, 1, 2)
+    """Array axes of the image in that orientation, in the network's order; all else is along the axes after that."""
+    crop_to_nonzero: bool = False
+    """Whether everything outside of the box of voxels that are not zero is cut off first."""
     patch_size: Size
     """Voxels the network sees at once."""
     batch_size: int = Field(ge=1)
@@ -118,7 +129,7 @@ class Plan(StrictModel):
 
     def preprocessing_hash(self) -> str:
         """Hash of what changes the preprocessed arrays: two plans with the same hash share a cache."""
-        keys = ("channels", "labels", "spacing", "orientation", "resample")
+        keys = ("channels", "labels", "spacing", "orientation", "transpose", "crop_to_nonzero", "resample")
         return _hash({key: self.model_dump(mode="json")[key] for key in keys})
 
     def hash(self) -> str:
