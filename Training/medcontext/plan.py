@@ -14,6 +14,9 @@ from medcontext.labels import LabelSet
 Spacing = tuple[float, float, float]
 Size = tuple[int, int, int]
 
+STORED = "stored"
+"""The orientation of a model whose images stay as they lie in their file."""
+
 
 class Intensity(StrictModel):
     """How one channel's grey values become network input."""

@@ -87,15 +87,18 @@ def _facts(card: ModelCard, folder: Path) -> list[tuple[str, object]]:
     images: list[tuple[str, object]] = [
         ("Images", ", ".join(f"{c.name} ({c.modality})" for c in spec.channels)),
         ("Spacing", " x ".join(f"{s:.3g}" for s in spec.spacing) + " mm"),
-        ("Field of view", _extent(spec.range.field_of_view)),
     ]
+    if spec.range.field_of_view is not None:
+        images.append(("Field of view", _extent(spec.range.field_of_view)))
     learnt = ("Learnt from", f"{record.shots} annotated, {record.unlabelled} other scans")
     if card.kind == SEGMENTATION:
         finds = ("Labels", ", ".join(f"{label.value} {label.name}" for label in card.label_set))
     else:
         finds = ("Kind", f"{card.kind}: segments nothing by itself")
     if card.method == IMPORTED:
-        images, learnt = images[:1], ("From", ", ".join(f"{k}: {v}" for k, v in record.config.items()))
+        if card.kind != SEGMENTATION:
+            images = images[:1]
+        learnt = ("From", ", ".join(f"{k}: {v}" for k, v in record.config.items()))
     return [
         ("Title", card.title),
         ("Id", f"{card.id} {card.version}"),

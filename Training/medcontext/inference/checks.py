@@ -63,6 +63,8 @@ def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Repor
 
 
 def _check_extent(extent: Sequence[float], card: ModelCard, boxed: bool) -> None:
+    if card.input.range.field_of_view is None:
+        return
     low, high = card.input.range.field_of_view
     larger = [e > LARGEST_FIELD_OF_VIEW * limit for e, limit in zip(extent, high, strict=True)]
     if sum(larger) < 2:

@@ -65,7 +65,11 @@ def surroundings(image: Volume, card: ModelCard, box: Box) -> Box:
     """The part of an image around ``box`` that is as large as the images the model was trained on.
 
     Half way between the smallest and the largest of them, centred on the box, inside the image; at least the box.
+    The whole image where their size is not known.
     """
+    if card.input.range.field_of_view is None:
+        k, j, i = (slice(0, n) for n in image.shape)
+        return k, j, i
     permutation, _flips = image.geometry.reorientation(card.input.orientation)
     low, high = card.input.range.field_of_view
     sides = list(box)

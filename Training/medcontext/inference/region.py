@@ -165,10 +165,12 @@ def _hidden_on_grid(hidden: np.ndarray, image: Volume, card: ModelCard) -> np.nd
 
 
 def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
-    """Whether the image is larger than the training images by more than :data:`MUCH_LARGER`."""
+    """Whether the image is larger than the training images by more than :data:`MUCH_LARGER`; no where none is known."""
+    known = card.input.range.field_of_view
+    if known is None:
+        return False
     extent = [image.shape[axis] * image.spacing[axis] for axis in permutation]
-    largest = card.input.range.field_of_view[1]
-    return any(e > MUCH_LARGER * limit for e, limit in zip(extent, largest, strict=True))
+    return any(e > MUCH_LARGER * limit for e, limit in zip(extent, known[1], strict=True))
 
 
 def _alone(image: Volume, box: Box, inner: Box) -> tuple[Volume, Box]:

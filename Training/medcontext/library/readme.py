@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medcontext.card_schema import ModelCard
+from medcontext.card_schema import InputSpec, ModelCard
 from medcontext.cards import IMPORTED
 from medcontext.labels import Label
 from medcontext.library.read import weights_files
+from medcontext.plan import STORED
 
 _KINDS = {
     "segmentation": "segments",
@@ -68,22 +69,35 @@ def _hex(label: Label) -> str:
 
 def _input_section(card: ModelCard) -> str:
     spec = card.input
-    if card.method == IMPORTED:
+    if card.kind == "encoder" and card.method == IMPORTED:
         return (
             f"## Input\n\n{len(spec.channels)} channel(s). The weights say nothing else about the images that they "
             "were trained on."
         )
     rows = [[c.name, c.modality, c.intensity.kind] for c in spec.channels]
     low, high = spec.range.spacing
-    smallest, largest = spec.range.field_of_view
+    trained = f"Trained on spacings from {_mm(low)} to {_mm(high)}"
+    if spec.range.field_of_view is not None:
+        smallest, largest = spec.range.field_of_view
+        trained += f"\nand on images from {_mm(smallest)} to {_mm(largest)} large"
     facts = [
-        f"Resampled to {_mm(spec.spacing)} in orientation {spec.orientation};",
+        f"Resampled to {_mm(spec.spacing)} in {_orientation(spec)};",
         f"patch of {_times(spec.patch_size)} voxels.",
-        f"Trained on spacings from {_mm(low)} to {_mm(high)}",
-        f"and on images from {_mm(smallest)} to {_mm(largest)} large. Outside of that expect less.",
+        f"{trained}. Outside of that expect less.",
     ]
     head = "## Input\n\nPer-axis values are in the order (K, J, I), slices first.\n\n"
     return head + table(["channel", "modality", "intensity"], rows) + "\n\n" + "\n".join(facts)
+
+
+def _orientation(spec: InputSpec) -> str:
+    """What images are turned to before they are resampled."""
+    stored = spec.orientation == STORED
+    turned = "the orientation they are stored in" if stored else f"orientation {spec.orientation}"
+    if spec.transpose != (0, 1, 2):
+        turned += f" with the axes {_times(spec.transpose)} in turn"
+    if spec.crop_to_nonzero:
+        turned += ", cut to what is not zero"
+    return turned
 
 
 def _training_section(card: ModelCard) -> str:
