@@ -107,7 +107,7 @@ def list_cards() -> list[CardSummary]:
     """Every model folder, broken ones included: by id, newest version first, the user's before bundled."""
     cards = [read_summary(folder) for root in (user_models(), bundled_models()) for folder in _folders(root)]
     cards.sort(key=lambda card: card.bundled)
-    cards.sort(key=lambda card: _version_key(card.version), reverse=True)
+    cards.sort(key=lambda card: version_key(card.version), reverse=True)
     return sorted(cards, key=lambda card: card.id)
 
 
@@ -237,7 +237,7 @@ def _weights_problem(folder: Path, data: dict[str, Any]) -> str | None:
     return f"Weights are missing: {', '.join(missing)}." if missing else None
 
 
-def _version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
+def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
     """Sorts 1.10 after 1.9 and 1.0-rc1 before 1.0."""
     release, _, suffix = version.partition("-")
     return tuple(int(number) for number in re.findall(r"\d{1,9}", release)), not suffix, suffix

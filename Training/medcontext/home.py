@@ -21,6 +21,11 @@ def home() -> Path:
     return _platform_folder(sys.platform)
 
 
+def downloads() -> Path:
+    """The folder of downloads that are not finished; it need not exist."""
+    return home() / "downloads"
+
+
 def _platform_folder(platform: str) -> Path:
     if platform == "win32":
         local = os.environ.get("LOCALAPPDATA", "").strip()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medcontext.cards import IMPORTED
+from medcontext.cli import model_catalogue
 from medcontext.cli.console import session
 from medcontext.cli.options import Json
+from medcontext.disk import folder_size, size_text
 from medcontext.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,34 +36,51 @@ class ExportFormat(StrEnum):
 def list_models(as_json: Json = False) -> None:
     """List the models that are there."""
     with session(as_json) as console:
-        from medcontext.cards import list_cards
+        from medcontext.cards import list_cards, user_models
+        from medcontext.home import downloads
 
         cards = list_cards()
+        sizes = [folder_size(card.folder) for card in cards]
+        broken = any(card.problem for card in cards)
         rows = [
             (
                 card.id,
                 card.version,
                 card.title,
-                ", ".join(card.labels) if card.kind == SEGMENTATION else f"({card.kind})",
+                model_catalogue.labels_text(card.labels) if card.kind == SEGMENTATION else f"({card.kind})",
+                size_text(size),
                 _where(card.bundled),
-                card.problem or "",
+                *([card.problem or ""] if broken else []),
             )
-            for card in cards
+            for card, size in zip(cards, sizes, strict=True)
         ]
         if rows:
-            console.table(["Id", "Version", "Title", "Labels", "Where", "Problem"], rows)
+            columns = ["Id", "Version", "Title", "Labels", "Size", "Where"]
+            console.table([*columns, "Problem"] if broken else columns, rows)
         else:
             console.say(
                 "There is no model yet: 'medcontext train' makes one, 'medcontext model import' adds one."
             )
+        library = sum(size for card, size in zip(cards, sizes, strict=True) if not card.bundled)
+        if library:
+            console.say(f"The models in {user_models()} take {size_text(library)}.")
+        unfinished = folder_size(downloads())
+        if unfinished:
+            console.say(f"Unfinished downloads in {downloads()} take {size_text(unfinished)}.")
         console.result(
             models=[
                 {"id": card.id, "version": card.version, "title": card.title, "labels": list(card.labels)}
-                | {"kind": card.kind, "folder": str(card.folder)}
+                | {"kind": card.kind, "folder": str(card.folder), "bytes": size}
                 | {"bundled": card.bundled, "problem": card.problem}
-                for card in cards
-            ]
+                for card, size in zip(cards, sizes, strict=True)
+            ],
+            library_bytes=library,
+            unfinished_bytes=unfinished,
         )
+
+
+app.command("catalogue")(model_catalogue.catalogue)
+app.command("download")(model_catalogue.download)
 
 
 def _where(bundled: bool) -> str:

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 from medcontext.cards import bundled_models, resolve, user_models
+from medcontext.disk import folder_size
 from medcontext.errors import InputError
 from medcontext.library.folder import disk_errors
 
@@ -47,4 +48,4 @@ def disk_use(model: str | Path | None = None) -> int:
         InputError: there is no such model.
     """
     folder = user_models() if model is None else resolve(model)
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return folder_size(folder)

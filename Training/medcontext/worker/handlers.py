@@ -27,6 +27,8 @@ HANDLERS = {
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
     "batch_case": "medcontext.worker.batch_cases:batch_case",
     "import_model": "medcontext.worker.library:import_model",
+    "catalogue": "medcontext.worker.catalogue:catalogue",
+    "download_model": "medcontext.worker.catalogue:download_model",
     "create_store": "medcontext.worker.cases:create_store",
     "add_case": "medcontext.worker.cases:add_case",
     "edit_store": "medcontext.worker.cases:edit_store",
