@@ -60,7 +60,7 @@ def make_wheel() -> Callable[..., Path]:
     def make(
         folder: Path, name: str, version: str, tag: str = "py3-none-any", requires: Sequence[str] = ()
     ) -> Path:
-        module = name.lower()
+        module = name.lower().replace("-", "_")
         info = f"{module}-{version}.dist-info"
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
         files = {

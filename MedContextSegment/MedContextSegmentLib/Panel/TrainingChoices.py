@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from MedContextSegmentLib.Panel.QtHelpers import comboData, fillCombo
 
-NETWORKS = ("dynunet", "segresnet", "mednext", "unetr", "swin_unetr", "nnformer")
+NETWORKS = ("dynunet", "segresnet", "mednext", "unetr", "swin_unetr", "nnformer", "nnunet")
 SIZES = ("small", "medium", "large")
 UNTIL_STOPPED = "0"
 

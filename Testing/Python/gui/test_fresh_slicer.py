@@ -14,7 +14,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 ABSENT = [
     "torch", "monai", "SimpleITK", "pydantic", "typer", "safetensors", "psutil", "scipy", "yaml", "einops",
-    "accelerate", "matplotlib", "rich", "filelock", "highdicom",
+    "accelerate", "dynamic_network_architectures", "matplotlib", "rich", "filelock", "highdicom",
 ]  # fmt: skip
 
 CODE = """

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 VERSIONS = {
+    "dynamic-network-architectures": "0.3.1",
     "einops": "0.8.1", "monai": "1.5.0", "psutil": "7.0", "pydantic": "2.11.0", "PyYAML": "6.0.2",
     "safetensors": "0.5.0", "torch": "2.7.0",
 }  # fmt: skip

@@ -154,7 +154,7 @@ Network = Annotated[
     str | None,
     typer.Option(
         callback=checked_network,
-        help="dynunet (the default), segresnet, mednext, unetr, swin_unetr or nnformer.",
+        help="dynunet (the default), segresnet, mednext, unetr, swin_unetr, nnformer or nnunet.",
         rich_help_panel=METHOD,
         show_default=False,
     ),

@@ -20,6 +20,7 @@ _CLASSES = {
     "segresnet": "SegResNet",
     "mednext": "MedNeXt",
     "nnformer": "NNFormer",
+    "nnunet": "NNUNet",
 }
 """Name (and module in this package) to class. Names from files are looked up here and never imported."""
 

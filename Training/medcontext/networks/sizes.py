@@ -25,15 +25,19 @@ class PatchRule:
         multiple: each side must be a multiple of this, and the sides must not all equal it: a bottleneck of
             one voxel has no variance to normalise by and no context.
         exact: the only size that fits, for networks with a fixed position embedding.
+        flat: the first side must be 1, for networks of slices.
     """
 
     multiple: Size
     exact: Size | None = None
+    flat: bool = False
 
     def fits(self, patch_size: Size) -> bool:
         """Whether the network takes this patch."""
         if self.exact is not None:
             return tuple(patch_size) == self.exact
+        if self.flat and patch_size[0] != 1:
+            return False
         cells = [divmod(n, m) for n, m in zip(patch_size, self.multiple, strict=True)]
         return all(rest == 0 and count > 0 for count, rest in cells) and math.prod(c for c, _ in cells) > 1
 
@@ -50,6 +54,7 @@ class PatchRule:
             if self.exact is not None
             else f"its sides must be multiples of {text(self.multiple)}, one of them at least twice that"
         )
+        allowed += "; it works on single slices" if self.flat else ""
         given = text(tuple(patch_size))
         raise InputError(
             f"The network {network} cannot take a patch of {given} voxels (K x J x I): {allowed}.",
@@ -57,12 +62,13 @@ class PatchRule:
         )
 
     def round_up(self, patch_size: Size) -> Size:
-        """The smallest size that fits and is not smaller on any axis (or the exact size)."""
+        """The smallest size that fits and is not smaller on any axis but that of slices (or the exact size)."""
         if self.exact is not None:
             return self.exact
         size = [max(1, math.ceil(n / m)) * m for n, m in zip(patch_size, self.multiple, strict=True)]
+        size[0] = 1 if self.flat else size[0]
         if size == list(self.multiple):
-            longest = max(range(3), key=lambda axis: patch_size[axis])
+            longest = max(range(int(self.flat), 3), key=lambda axis: patch_size[axis])
             size[longest] *= 2
         k, j, i = size
         return k, j, i

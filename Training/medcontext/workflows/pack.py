@@ -32,7 +32,16 @@ SLICER_PYTHON = "3.12"
 SHIPPED = ("numpy", "pillow", "scipy", "SimpleITK")
 """What Slicer ships, built for it; never installed beside it."""
 
-TO_SEGMENT = ("einops", "monai", "psutil", "pydantic", "PyYAML", "safetensors", "torch")
+TO_SEGMENT = (
+    "dynamic-network-architectures",
+    "einops",
+    "monai",
+    "psutil",
+    "pydantic",
+    "PyYAML",
+    "safetensors",
+    "torch",
+)
 """What the worker needs to segment, beside what Slicer ships; a test segments with nothing else."""
 
 GLIBC = range(28, 16, -1)

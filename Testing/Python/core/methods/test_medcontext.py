@@ -308,6 +308,7 @@ NETWORKS = {
     "nnformer": (16, 16, 16),
     "segresnet": (16, 16, 16),
     "mednext": (16, 16, 16),
+    "nnunet": (16, 16, 16),
 }
 
 

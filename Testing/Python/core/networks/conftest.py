@@ -82,6 +82,19 @@ EXAMPLES = [
         },
         [(8, 16, 24), (4, 8, 24)],
     ),
+    Example(
+        "nnunet",
+        (4, 8, 16),
+        {
+            "architecture": "residual_encoder",
+            "features_per_stage": [4, 6, 8],
+            "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+            "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+            "n_blocks_per_stage": [1, 1, 2],
+            "n_conv_per_stage_decoder": [1, 1],
+        },
+        [(4, 8, 16), (4, 4, 8)],
+    ),
 ]
 
 

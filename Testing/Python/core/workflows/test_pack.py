@@ -25,6 +25,7 @@ MakeWheel = Callable[..., Path]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 VERSIONS = {
+    "dynamic-network-architectures": "0.3.1",
     "einops": "0.8.1", "monai": "1.5.0", "psutil": "7.0", "pydantic": "2.11.0", "PyYAML": "6.0.2",
     "safetensors": "0.5.0", "torch": "2.7.0", "accelerate": "1.6", "filelock": "3.18", "matplotlib": "3.10",
     "rich": "14.0", "typer": "0.16",
@@ -60,7 +61,16 @@ def test_a_pack_holds_packages_models_and_their_hashes(index: Path, tmp_path: Pa
     for name, digest in data["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
     wheels = {name.split("/")[1].split("-")[0] for name in files if name.startswith("wheels/")}
-    assert wheels == {"einops", "monai", "psutil", "pydantic", "pyyaml", "safetensors", "torch"}
+    assert wheels == {
+        "dynamic_network_architectures",
+        "einops",
+        "monai",
+        "psutil",
+        "pydantic",
+        "pyyaml",
+        "safetensors",
+        "torch",
+    }
     assert len([name for name in files if name.startswith("models/hippocampus-")]) == 1
     assert (data["python"], data["purpose"]) == ("3.12", "segment")
 
@@ -69,7 +79,7 @@ def test_training_needs_everything_but_what_slicer_ships(index: Path, tmp_path: 
     assert index.is_dir()
     make_pack(PackRequest(tmp_path / "pack", purpose="train"))
     wheels = {path.name.split("-")[0] for path in (tmp_path / "pack" / "wheels").iterdir()}
-    assert wheels == {name.lower() for name in VERSIONS}
+    assert wheels == {name.lower().replace("-", "_") for name in VERSIONS}
 
 
 def test_wheels_are_those_of_the_other_computer(index: Path, tmp_path: Path, make_wheel: MakeWheel) -> None:
