@@ -7,6 +7,7 @@ import re
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,9 @@ _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
 _PACKED = 2
 """PyTorch stores numbers as they are. A file that grows more than so many times when it is opened is no such file."""
 
-_BROKEN = (
+BROKEN = (
     pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError,
-    AssertionError, OSError, struct.error, zipfile.BadZipFile,
+    AssertionError, OSError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What torch raises for a file that is cut off or not its own."""
 
@@ -49,8 +50,8 @@ def read_checkpoint(path: Path) -> Any:
     form = _form(path)
     try:
         return load_file(path) if form == "safetensors" else _torch_load(path, mapped=form == "zip")
-    except (*_BROKEN, SafetensorError) as error:
-        raise _refusal(path, error) from error
+    except (*BROKEN, SafetensorError) as error:
+        raise refusal(path, error) from error
 
 
 def state_dicts(data: Any, place: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -104,21 +105,30 @@ def _form(path: Path) -> str:
     )
 
 
-def _check_zip(path: Path) -> None:
+def check_archive(path: Path) -> list[str]:
+    """The names in a zip of tensors.
+
+    Raises:
+        InputError: it is damaged, holds no tensors, or grows when it is opened.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except _BROKEN as error:
-        raise _refusal(path, error) from error
+    except BROKEN as error:
+        raise refusal(path, error) from error
     names = [entry.filename for entry in entries]
-    if any("/code/" in name for name in names):
-        raise InputError(
-            f"{path} is a TorchScript program, not a file of weights.", "Get the weights (state_dict) of it."
-        )
     if not any(name.endswith("data.pkl") for name in names):
         raise InputError(f"{path} holds neither a model nor weights.")
     if sum(entry.file_size for entry in entries) > _PACKED * path.stat().st_size:
         raise InputError(f"{path} grows when it is opened, as no file of weights does.", "Do not use it.")
+    return names
+
+
+def _check_zip(path: Path) -> None:
+    if any("/code/" in name for name in check_archive(path)):
+        raise InputError(
+            f"{path} is a TorchScript program, not a file of weights.", "Get the weights (state_dict) of it."
+        )
 
 
 def _torch_load(path: Path, mapped: bool) -> Any:
@@ -129,8 +139,8 @@ def _torch_load(path: Path, mapped: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
 
-def _refusal(path: Path, error: Exception) -> InputError:
-    """What is wrong with a file, in a sentence."""
+def refusal(path: Path, error: Exception) -> InputError:
+    """What is wrong with a file that could not be read because of ``error``, in a sentence."""
     told = str(error)
     needed = re.search(r"GLOBAL ([\w.]+)", told) or re.search(
         r"[Uu]nsupported (?:global|class):? ([\w.]+)", told
