@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from medcontext import networks
 from medcontext.api import Geometry, Predictor, Volume, choose_device
 from medcontext.card_schema import InputRange, InputSpec, ModelCard
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.preprocess import to_model_grid
 from medcontext.plan import Channel, NetworkSpec
 
@@ -77,14 +78,7 @@ def an_image(shape: tuple[int, int, int]) -> Volume:
 
 def monai_labels(network: nn.Module, card: ModelCard, image: Volume) -> np.ndarray:
     """The same task by MONAI and torch."""
-    spec = card.input
-    low = to_model_grid(
-        image,
-        orientation=spec.orientation,
-        spacing=spec.spacing,
-        channels=spec.channels,
-        resample=card.inference.resample,
-    )
+    low = to_model_grid(image, GridRecipe.of_card(card))
     with torch.inference_mode():
         logits = sliding_window_inference(
             torch.from_numpy(np.ascontiguousarray(low.array))[None],

@@ -18,7 +18,7 @@ from medcontext.data.entries import new_entry
 from medcontext.data.hashing import files_hash as files_hash
 from medcontext.data.hashing import remembered
 from medcontext.data.modality import odd_values
-from medcontext.data.preprocess import PreparedCase, class_locations, prepare_image, prepare_labels
+from medcontext.data.preprocess import PreparedCase, class_locations, prepare_case
 from medcontext.data.reading import shortened, voxel_hash
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError, ResourceError
@@ -138,13 +138,13 @@ def _prepare(
 ) -> tuple[Volume, np.ndarray | None, np.ndarray, list[np.ndarray]]:
     if not np.isfinite(image.array).all():
         raise InputError(f"Case {case.id} holds voxels that are not finite.", "Re-export the image.")
-    grid = prepare_image(image, plan)
-    known = np.ones(plan.classes, bool)
-    if not labelled:
-        return grid, None, known, []
-    labels = prepare_labels(store.read_labels(case), plan)
-    if labels.shape != grid.shape:
+    labelmap = store.read_labels(case) if labelled else None
+    if labelmap is not None and labelmap.shape != image.shape:
         raise InputError(f"Image and labels of case {case.id} do not lie on the same grid.")
+    grid, labels = prepare_case(image, labelmap, plan)
+    known = np.ones(plan.classes, bool)
+    if labels is None:
+        return grid, None, known, []
     if case.annotated.labels is not None:
         known[1:] = [value in case.annotated.labels for value in plan.label_set.values]
         # What was painted of a label that is not declared annotated says nothing sure: it is ignored.

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from medcontext.cubic import cubic
+from medcontext.data.grid_recipe import GridRecipe, cut
 from medcontext.geometry import Triple, Volume
-from medcontext.intensity import find_scales, scaled
+from medcontext.intensity import find_scales, left_out, scaled
 from medcontext.labels import IGNORE
-from medcontext.plan import Channel, Plan, ResamplePlan, Spacing
-from medcontext.resample import resample_volume
-
-SPACING_TOLERANCE = 0.01
-"""Spacings within 1 % of the plan's are not resampled: less than a voxel over 100."""
+from medcontext.plan import Plan
+from medcontext.resample import resample_array
 
 
-def to_model_grid(
-    image: Volume,
-    *,
-    orientation: str,
-    spacing: Spacing,
-    channels: Sequence[Channel],
-    resample: ResamplePlan,
-    hidden: np.ndarray | None = None,
-) -> Volume:
-    """Normalise, reorient and resample an image.
+def to_model_grid(image: Volume, recipe: GridRecipe, hidden: np.ndarray | None = None) -> Volume:
+    """Normalise, turn and resample an image, of which only ``recipe.box`` is left already.
 
     Args:
         image: in scanner units, any orientation.
-        orientation: code of (i, j, k) that the model works in.
-        spacing: mm along (K, J, I) after reorientation.
-        channels: normalisation of each channel.
-        resample: which axis, if any, is resampled by nearest neighbour.
+        recipe: the model's grid.
         hidden: voxels of the image to leave out, see :func:`medcontext.intensity.normalise`.
 
     Returns:
@@ -42,35 +29,42 @@ def to_model_grid(
     Raises:
         InputError: the channel count differs or the image holds voxels that are not finite.
     """
-    scales = find_scales(image.array, channels, hidden)
-    moved = image.reorient(orientation)
-    if hidden is not None:
-        permutation, flips = image.geometry.reorientation(orientation)
-        hidden = np.flip(hidden.transpose(permutation), flips)
-    return _resampled(replace(moved, array=scaled(moved.array, scales, hidden)), spacing, 1, resample)
+    omitted = left_out(image.array, recipe.channels, hidden)
+    scales = find_scales(image.array, recipe.channels, omitted)
+    permutation, flips = recipe.turn(image.geometry)
+    moved = image.permute(permutation).flip(flips)
+    seen = [None if mask is None else np.flip(mask.transpose(permutation), flips) for mask in omitted]
+    return _resampled(replace(moved, array=scaled(moved.array, scales, seen)), recipe)
 
 
-def labels_to_model_grid(
-    labelmap: Volume, *, orientation: str, spacing: Spacing, resample: ResamplePlan
-) -> Volume:
-    """Reorient and resample a labelmap the way :func:`to_model_grid` moves its image; labels never mix.
+def labels_to_model_grid(labelmap: Volume, recipe: GridRecipe) -> Volume:
+    """Turn and resample a labelmap the way :func:`to_model_grid` moves its image; labels never mix.
 
     What is annotated is never lost among voxels that are not (255): one slice in ten of a scan with thin slices
     would lie between the voxel centres of a coarser grid.
     """
-    turned = labelmap.reorient(orientation)
-    moved = _resampled(turned, spacing, 0, resample)
-    if moved.shape == turned.shape or not (turned.array == IGNORE).any():
-        return moved
-    missed = moved.array == IGNORE
-    return replace(moved, array=np.where(missed, _annotated_within(turned.array, moved.shape), moved.array))
+    permutation, flips = recipe.turn(labelmap.geometry)
+    turned = labelmap.permute(permutation).flip(flips)
+    shape = recipe.shape_of(turned.geometry)
+    array = resample_array(turned.array, shape, 0, recipe.nearest_axis(turned.geometry))
+    if shape != turned.shape and (turned.array == IGNORE).any():
+        array = np.where(array == IGNORE, _annotated_within(turned.array, shape), array)
+    return _on_grid(turned, array)
 
 
-def _resampled(volume: Volume, spacing: Spacing, order: int, resample: ResamplePlan) -> Volume:
-    close = np.allclose(volume.spacing, spacing, rtol=SPACING_TOLERANCE)
-    if close or volume.geometry.shape_at(spacing) == volume.shape:
-        return volume
-    return resample_volume(volume, spacing, order, resample.separate_z)
+def _resampled(turned: Volume, recipe: GridRecipe) -> Volume:
+    shape, coarse = recipe.shape_of(turned.geometry), recipe.nearest_axis(turned.geometry)
+    if recipe.resample.order == 3:
+        return _on_grid(turned, cubic(turned.array, shape, coarse))
+    return _on_grid(turned, resample_array(turned.array, shape, 1, coarse))
+
+
+def _on_grid(turned: Volume, array: np.ndarray) -> Volume:
+    """An array that fills the same box as a volume."""
+    k, j, i = array.shape[1:]
+    shape = (k, j, i)
+    geometry = turned.geometry if shape == turned.shape else turned.geometry.resampled(shape)
+    return Volume(array, geometry)
 
 
 def _annotated_within(labels: np.ndarray, shape: Triple) -> np.ndarray:
@@ -119,27 +113,25 @@ class PreparedCase:
 LOCATIONS_PER_CLASS = 10_000
 
 
-def prepare_image(image: Volume, plan: Plan) -> Volume:
-    """An image on the plan's grid."""
-    return to_model_grid(
-        image,
-        orientation=plan.orientation,
-        spacing=plan.spacing,
-        channels=plan.channels,
-        resample=plan.resample,
-    )
+def prepare_case(image: Volume, labelmap: Volume | None, plan: Plan) -> tuple[Volume, np.ndarray | None]:
+    """An image on the plan's grid, and of the labelmap on its voxels, if any, the class indices there.
 
+    Returns:
+        float32 volume, and uint8 ``(K, J, I)`` on the same grid, 255 where not annotated.
 
-def prepare_labels(labelmap: Volume, plan: Plan) -> np.ndarray:
-    """Class indices ``(K, J, I)`` on the plan's grid, 255 where not annotated."""
-    moved = labels_to_model_grid(
-        labelmap, orientation=plan.orientation, spacing=plan.spacing, resample=plan.resample
-    )
+    Raises:
+        InputError: the image cannot be prepared.
+    """
+    recipe = GridRecipe.of_plan(plan)
+    box = recipe.box(image)
+    grid = to_model_grid(cut(image, box), recipe)
+    if labelmap is None:
+        return grid, None
     lookup = np.full(256, IGNORE, np.uint8)
     lookup[0] = 0
     for index, value in enumerate(plan.label_set.values, start=1):
         lookup[value] = index
-    return lookup[moved.array[0]]
+    return grid, lookup[labels_to_model_grid(cut(labelmap, box), recipe).array[0]]
 
 
 def class_locations(labels: np.ndarray, classes: int, seed: int = 0) -> list[np.ndarray]:

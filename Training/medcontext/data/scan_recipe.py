@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medcontext.data.foreground import foreground_box, looks_like_labels
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.modality import odd_values
 from medcontext.data.preprocess import to_model_grid
 from medcontext.errors import InputError
@@ -72,13 +73,7 @@ class Recipe:
         turned = image.geometry.permuted(image.geometry.reorientation(self.orientation)[0])
         self._check(image, turned)
         spacing = self._target(turned)
-        grid = to_model_grid(
-            image,
-            orientation=self.orientation,
-            spacing=spacing,
-            channels=self.channels,
-            resample=self.resample,
-        )
+        grid = to_model_grid(image, GridRecipe(self.orientation, spacing, self.channels, self.resample))
         array = self._cut(grid.array)
         array = resample_array(array, self.resize or _at_least(array.shape[1:], self.region), order=1)
         low, high = float(array.min()), float(array.max())

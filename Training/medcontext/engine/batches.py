@@ -61,7 +61,7 @@ class BatchSource:
         self._shard = shard
         values = plan.label_set.values
         self._class_pairs = [(values.index(a) + 1, values.index(b) + 1) for a, b in plan.flip_pairs]
-        self._left_right = left_right_axis(plan.orientation)
+        self._left_right = left_right_axis(plan.orientation, plan.transpose)
         self._margin = margin_of(plan.patch_size, MARGIN_SHARE)
 
     def make(self, step: int, stage: Stage) -> Batch:

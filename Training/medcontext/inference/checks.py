@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.reading import counted
 from medcontext.errors import InputError
 from medcontext.events import Reporter
@@ -47,7 +48,7 @@ def check_image(image: Volume, card: ModelCard, box: Box | None, reporter: Repor
             f"{names}.",
             hint,
         )
-    permutation, _flips = image.geometry.reorientation(card.input.orientation)
+    permutation, _flips = GridRecipe.of_card(card).turn(image.geometry)
     spacing = [image.spacing[axis] for axis in permutation]
     voxels = image.shape if box is None else [part.stop - part.start for part in box]
     extent = [voxels[axis] * image.spacing[axis] for axis in permutation]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.grid_recipe import Box as Box
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.errors import InputError
 from medcontext.geometry import Volume
-
-Box = tuple[slice, slice, slice]
 
 FINE_OVERLAP = 0.75
 """Of finer windows. On validation cases more or fewer of them were no better, and images moved inside windows that
@@ -70,7 +70,7 @@ def surroundings(image: Volume, card: ModelCard, box: Box) -> Box:
     if card.input.range.field_of_view is None:
         k, j, i = (slice(0, n) for n in image.shape)
         return k, j, i
-    permutation, _flips = image.geometry.reorientation(card.input.orientation)
+    permutation, _flips = GridRecipe.of_card(card).turn(image.geometry)
     low, high = card.input.range.field_of_view
     sides = list(box)
     for axis, source in enumerate(permutation):

@@ -14,11 +14,6 @@ Forward = Callable[[Tensor], Tensor]
 """From windows ``(B, C, *patch)`` to float32 scores ``(B, classes, *patch)``."""
 
 
-def left_right_axis(orientation: str) -> int:
-    """Array axis (0..2 of (K, J, I)) that runs from left to right under an orientation code of (i, j, k)."""
-    return 2 - next(column for column, letter in enumerate(orientation) if letter in "LR")
-
-
 def network_forward(network: nn.Module, precision: str = "fp32") -> Forward:
     """``network`` under autocast in ``precision``, float32 scores out."""
     dtype = torch_dtype(precision)
@@ -46,14 +41,14 @@ def mean_forward(members: Sequence[Forward]) -> Forward:
 
 
 def mirrored_forward(
-    inner: Forward, axes: Sequence[int], left_right: int, channel_order: Sequence[int] | None = None
+    inner: Forward, axes: Sequence[int], left_right: int | None, channel_order: Sequence[int] | None = None
 ) -> Forward:
     """The average over windows mirrored along every combination of ``axes``.
 
     Args:
         inner: scores of windows.
         axes: array axes 0..2.
-        left_right: the array axis on which sides swap.
+        left_right: the array axis on which sides swap; None where nobody knows it.
         channel_order: score channels after sides have swapped; None where no label has a side.
     """
     combinations = [

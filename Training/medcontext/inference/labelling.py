@@ -34,7 +34,9 @@ class ScoreMeaning:
         self.temperature = card.inference.temperature
         self._pairs = card.flip_pairs
         self.channels = len(self._regions) if self.sigmoid else card.classes
-        painted = _painted_values(self._regions) if self.sigmoid else self._values
+        painted: Sequence[int] = self._values
+        if self.sigmoid:
+            painted = card.region_values or _painted_values(self._regions)
         self.lookup = np.array([0, *painted], np.uint8)
         """Label value of each class index that :meth:`classes` gives."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.grid_recipe import GridRecipe, cut
 from medcontext.data.preprocess import labels_to_model_grid, to_model_grid
 from medcontext.errors import InputError
 from medcontext.geometry import Volume
@@ -113,59 +114,63 @@ def prepare_region(
     With ``part``, index ranges with explicit bounds inside of the box, only that part of it is looked at, in the very
     voxels that the whole box would give.
 
+    What the model cuts off around an image (zeros) is not written: the box of the region ends there.
+
     Raises:
-        InputError: the box lies outside the image, the mask does not fit it, or the image cannot be normalised.
+        InputError: the box lies outside the image, or of what is looked at, the mask does not fit it, or the image
+            cannot be normalised.
     """
     whole = check_box(image, box) if focus is None else focus.box(image)
-    permutation, flips = image.geometry.reorientation(card.input.orientation)
+    recipe = GridRecipe.of_card(card)
+    permutation, flips = recipe.turn(image.geometry)
     source, inner, hidden = image, whole, focus.mask if focus is not None and focus.hidden else None
     if (box is not None or focus is not None) and _much_larger(image, card, permutation):
         around = whole if focus is None else surroundings(image, card, whole)
         source, inner = _alone(image, around, whole)
         hidden = None if hidden is None else hidden[around]
+    wanted = whole
     if part is not None:
-        moves = [within.start - outer.start for within, outer in zip(inner, whole, strict=True)]
-        start = [side.start + move for side, move in zip(part, moves, strict=True)]
-        inner = _box(start, [side.stop + move for side, move in zip(part, moves, strict=True)])
-    moved = to_model_grid(
-        source,
-        orientation=card.input.orientation,
-        spacing=card.input.spacing,
-        channels=card.input.channels,
-        resample=card.inference.resample,
-        hidden=hidden,
-    )
+        inner, wanted = _moved(part, _offset(whole, inner)), part
+    seen = recipe.box(source)
+    kept = _common(inner, seen)
+    inner, wanted = _moved(kept, [-side.start for side in seen]), _moved(kept, _offset(inner, wanted))
+    source, hidden = cut(source, seen), None if hidden is None else hidden[seen]
+    moved = to_model_grid(source, recipe, hidden)
+    maps = _maps(recipe, source, moved.shape, inner)
+    cutting, maps = _cut(maps, card.input.patch_size, moved.shape, 0.5 if focus is None else focus.margin)
+    array = moved.array[(slice(None), *cutting)]
+    blind = None if hidden is None else _hidden_on_grid(hidden, source, recipe)[cutting]
+    if blind is not None:
+        # Between hidden voxels and their neighbours resampling left mixtures.
+        array = np.where(blind, np.float32(0), array)
+    overlap = None if focus is None else focus.overlap
+    return Region(array, (maps[0], maps[1], maps[2]), wanted, permutation, flips, blind, overlap)
+
+
+def _maps(recipe: GridRecipe, source: Volume, shape: Size, inner: Box) -> list[AxisMap]:
+    """Where the voxels of a box of an image lie on its ``shape`` voxels of the model's grid."""
+    permutation, flips = recipe.turn(source.geometry)
+    coarse = recipe.nearest_axis_back(recipe.turned(source.geometry))
     maps = []
     for axis, source_axis in enumerate(permutation):
         count, side = source.shape[source_axis], inner[source_axis]
         if axis in flips:
             side = slice(count - side.stop, count - side.start)
-        nearest = card.inference.resample.separate_z == axis
-        maps.append(AxisMap.between(moved.shape[axis], count, side, nearest=nearest))
-    cut, maps = _cut(maps, card.input.patch_size, moved.shape, 0.5 if focus is None else focus.margin)
-    array = moved.array[(slice(None), *cut)]
-    blind = None if hidden is None else _hidden_on_grid(hidden, source, card)[cut]
-    if blind is not None:
-        # Between hidden voxels and their neighbours resampling left mixtures.
-        array = np.where(blind, np.float32(0), array)
-    overlap = None if focus is None else focus.overlap
-    wanted = whole if part is None else part
-    return Region(array, (maps[0], maps[1], maps[2]), wanted, permutation, flips, blind, overlap)
+        maps.append(AxisMap.between(shape[axis], count, side, nearest=axis == coarse))
+    return maps
 
 
-def _hidden_on_grid(hidden: np.ndarray, image: Volume, card: ModelCard) -> np.ndarray:
+def _hidden_on_grid(hidden: np.ndarray, image: Volume, recipe: GridRecipe) -> np.ndarray:
     """A mask on the grid of an image, bool ``(K, J, I)``, on the model's grid."""
-    moved = labels_to_model_grid(
-        Volume(hidden[None].astype(np.uint8), image.geometry),
-        orientation=card.input.orientation,
-        spacing=card.input.spacing,
-        resample=card.inference.resample,
-    )
+    moved = labels_to_model_grid(Volume(hidden[None].astype(np.uint8), image.geometry), recipe)
     return moved.array[0] > 0
 
 
 def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
-    """Whether the image is larger than the training images by more than :data:`MUCH_LARGER`; no where none is known."""
+    """Whether the image is larger than the training images by more than :data:`MUCH_LARGER`.
+
+    No where their size is not known.
+    """
     known = card.input.range.field_of_view
     if known is None:
         return False
@@ -179,6 +184,34 @@ def _alone(image: Volume, box: Box, inner: Box) -> tuple[Volume, Box]:
     start = [part.start - outer.start for part, outer in zip(inner, box, strict=True)]
     stop = [part.stop - outer.start for part, outer in zip(inner, box, strict=True)]
     return image.crop((box[0].start, box[1].start, box[2].start), (k, j, i)), _box(start, stop)
+
+
+def _common(one: Box, other: Box) -> Box:
+    """What two boxes share.
+
+    Raises:
+        InputError: nothing.
+    """
+    start = [max(a.start, b.start) for a, b in zip(one, other, strict=True)]
+    stop = [min(a.stop, b.stop) for a, b in zip(one, other, strict=True)]
+    if any(a >= b for a, b in zip(start, stop, strict=True)):
+        raise InputError(
+            "All voxels of the region are zero: there is nothing to segment.",
+            "Place it on the structure to segment.",
+        )
+    return _box(start, stop)
+
+
+def _offset(one: Box, other: Box) -> list[int]:
+    """How far a box lies behind another one of the same size."""
+    return [b.start - a.start for a, b in zip(one, other, strict=True)]
+
+
+def _moved(box: Box, by: list[int]) -> Box:
+    return _box(
+        [side.start + n for side, n in zip(box, by, strict=True)],
+        [side.stop + n for side, n in zip(box, by, strict=True)],
+    )
 
 
 def _cut(maps: list[AxisMap], patch: Size, shape: Size, margin: float) -> tuple[Box, list[AxisMap]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.augment.mirror import left_right_axis
 from medcontext.devices import Device, Precision, free_memory, is_out_of_memory
 from medcontext.errors import InputError, ResourceError
 from medcontext.events import Reporter
@@ -25,13 +26,7 @@ from medcontext.inference.certainty import (
 from medcontext.inference.choice import PlanChoice
 from medcontext.inference.clock import Clock
 from medcontext.inference.finish import Outputs, PlaneFinisher
-from medcontext.inference.forward import (
-    Forward,
-    left_right_axis,
-    mean_forward,
-    mirrored_forward,
-    remember_constant,
-)
+from medcontext.inference.forward import Forward, mean_forward, mirrored_forward, remember_constant
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.inference.masked import Masked, masked_once, with_hidden_input, with_mask_channel
 from medcontext.inference.plan import ExecutionPlan, planned_forward
@@ -193,7 +188,8 @@ class ModelRun:
 
     def _grid(self, region: Region) -> WindowGrid:
         overlap = self._overlap if region.overlap is None else region.overlap
-        return WindowGrid.cover(region.image.shape[1:], self._card.input.patch_size, overlap)
+        weight = self._card.inference.window_weight
+        return WindowGrid.cover(region.image.shape[1:], self._card.input.patch_size, overlap, weight)
 
     def _move_to(self, device: torch.device) -> None:
         with torch.inference_mode(False):  # parameters moved in inference mode could not be trained any more
@@ -224,7 +220,7 @@ class ModelRun:
         return mirrored_forward(
             forward,
             self._card.inference.flips,
-            left_right_axis(self._card.input.orientation),
+            left_right_axis(self._card.input.orientation, self._card.input.transpose),
             self._meaning.mirrored_channels(),
         )
 

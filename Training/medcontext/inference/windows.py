@@ -33,6 +33,21 @@ def gaussian_profile(patch: int) -> Tensor:
     return torch.exp(-0.5 * (offset / (patch * SIGMA)) ** 2).clamp_(min=SMALLEST_WEIGHT)
 
 
+def nnunet_profile(patch: int) -> Tensor:
+    """The same as nnU-Net lays it: around the voxel ``patch // 2``, cut off at four standard deviations.
+
+    The product over three axes is its ``compute_gaussian`` before that is rounded to half precision.
+    """
+    offset = torch.arange(patch, dtype=torch.float64) - patch // 2
+    reach = int(4 * patch * SIGMA + 0.5)
+    profile = torch.exp(-0.5 * (offset / (patch * SIGMA)) ** 2).where(offset.abs() <= reach, 0)
+    return profile.clamp_(min=float(profile[profile > 0].min())).float()
+
+
+PROFILES = {"gaussian": gaussian_profile, "nnunet": nnunet_profile}
+"""How much the voxels of a window count, by the name that a card gives it."""
+
+
 @dataclass(frozen=True)
 class WindowGrid:
     """Windows over a volume. A volume smaller than the patch is padded evenly on both sides.
@@ -42,15 +57,19 @@ class WindowGrid:
         shape: shape after padding; at least the patch.
         patch: window size.
         starts: window starts along each axis, in padded voxels.
+        weight: one of :data:`PROFILES`.
     """
 
     inner: Size
     shape: Size
     patch: Size
     starts: tuple[list[int], list[int], list[int]]
+    weight: str = "gaussian"
 
     @classmethod
-    def cover(cls, inner: Sequence[int], patch: Sequence[int], overlap: float = 0.5) -> WindowGrid:
+    def cover(
+        cls, inner: Sequence[int], patch: Sequence[int], overlap: float = 0.5, weight: str = "gaussian"
+    ) -> WindowGrid:
         """The windows of size ``patch`` that cover a volume of shape ``inner``.
 
         Raises:
@@ -63,7 +82,7 @@ class WindowGrid:
             )
         shape = [max(n, p) for n, p in zip(inner, patch, strict=True)]
         starts = [window_starts(n, p, overlap) for n, p in zip(shape, patch, strict=True)]
-        return cls(_size(inner), _size(shape), _size(patch), (starts[0], starts[1], starts[2]))
+        return cls(_size(inner), _size(shape), _size(patch), (starts[0], starts[1], starts[2]), weight)
 
     @property
     def count(self) -> int:
@@ -105,7 +124,7 @@ class WindowGrid:
 
     def weights(self) -> list[Tensor]:
         """The weight of a window's voxels as three 1-D factors, of the patch's lengths."""
-        return [gaussian_profile(p) for p in self.patch]
+        return [PROFILES[self.weight](p) for p in self.patch]
 
     def weight_sums(self) -> list[Tensor]:
         """The summed weight of all windows at each voxel as three 1-D factors, of the padded lengths.
@@ -113,8 +132,8 @@ class WindowGrid:
         Windows lie on a product grid and their weight is a product, so the sum is one too: no count map.
         """
         sums = []
-        for size, patch, starts in zip(self.shape, self.patch, self.starts, strict=True):
-            profile, total = gaussian_profile(patch), torch.zeros(size)
+        for size, profile, starts in zip(self.shape, self.weights(), self.starts, strict=True):
+            patch, total = len(profile), torch.zeros(size)
             for start in starts:
                 total[start : start + patch] += profile
             sums.append(total)

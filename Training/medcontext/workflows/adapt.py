@@ -15,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from medcontext.card_schema import ModelCard
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.preprocess import PreparedCase
 from medcontext.devices import Device
 from medcontext.errors import InputError
@@ -170,7 +171,7 @@ def _shown(
 
 def _part(image: Volume, card: ModelCard, shown: np.ndarray, whole: Box) -> Box:
     """Where the scan is looked at again: all of ``whole``, or half a window around the correction."""
-    permutation, _flips = image.geometry.reorientation(card.input.orientation)
+    permutation, _flips = GridRecipe.of_card(card).turn(image.geometry)
     windows = zip(permutation, card.input.patch_size, card.input.spacing, strict=True)
     size = {axis: voxels * mm / image.spacing[axis] for axis, voxels, mm in windows}
     sides = [outer.stop - outer.start for outer in whole]

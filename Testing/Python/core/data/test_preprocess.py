@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.preprocess import labels_to_model_grid
 from medcontext.geometry import Geometry, Volume
 from medcontext.labels import IGNORE
@@ -17,8 +18,8 @@ def moved(
 ) -> np.ndarray:
     """Labels of 0.5 x 1 x 1 mm on another grid."""
     labelmap = Volume(array[None], Geometry.from_spacing(array.shape, (0.5, 1.0, 1.0)))  # type: ignore[arg-type]
-    plan = ResamplePlan(separate_z=separate_z)
-    return labels_to_model_grid(labelmap, orientation="LPS", spacing=spacing, resample=plan).array[0]
+    recipe = GridRecipe("LPS", spacing, (), ResamplePlan(separate_z=separate_z))
+    return labels_to_model_grid(labelmap, recipe).array[0]
 
 
 @pytest.mark.parametrize("separate_z", [None, 0])

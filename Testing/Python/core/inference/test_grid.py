@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.preprocess import to_model_grid
 from medcontext.geometry import Geometry, Volume
 from medcontext.inference import Predictor
@@ -25,13 +26,7 @@ def oblique() -> np.ndarray:
 def reference(image: Volume, network: torch.nn.Module, card) -> tuple[np.ndarray, np.ndarray]:
     """Labels and class probabilities on the image's grid from the scores of all classes in full memory."""
     plan = card.inference.resample
-    moved = to_model_grid(
-        image,
-        orientation=card.input.orientation,
-        spacing=card.input.spacing,
-        channels=card.input.channels,
-        resample=plan,
-    )
+    moved = to_model_grid(image, GridRecipe.of_card(card))
     target = image.reorient(card.input.orientation).geometry
     with torch.inference_mode():
         scores = network(torch.from_numpy(np.ascontiguousarray(moved.array))[None])

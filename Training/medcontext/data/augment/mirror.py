@@ -8,19 +8,29 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from medcontext.errors import InputError
+from medcontext.plan import STORED, Size
 
 ClassPairs = Sequence[tuple[int, int]]
 
 
-def left_right_axis(orientation: str) -> int:
-    """The array axis (K, J, I) from left to right under an orientation of (i, j, k) such as ``"LPS"`` (2).
+def left_right_axis(orientation: str, transpose: Size = (0, 1, 2)) -> int | None:
+    """The axis of a network's input from left to right.
+
+    Args:
+        orientation: of (i, j, k), such as ``"LPS"`` (whose array axis 2 it is).
+        transpose: array axes of images in that orientation, in the network's order.
+
+    Returns:
+        0..2, or None for images that stay as they are stored: each may lie otherwise.
 
     Raises:
         InputError: the code holds neither L nor R.
     """
+    if orientation == STORED:
+        return None
     for position, letter in enumerate(orientation):
         if letter in "LR":
-            return 2 - position
+            return transpose.index(2 - position)
     raise InputError(f"Orientation '{orientation}' is not a code such as LPS or RAS.")
 
 
@@ -31,7 +41,7 @@ def mirror(tensor: torch.Tensor, axes: Iterable[int]) -> torch.Tensor:
 
 
 def mirror_labels(
-    labels: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int = 2
+    labels: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int | None = 2
 ) -> torch.Tensor:
     """Class indices ``(..., K, J, I)`` mirrored; classes of a pair swap where left and right do."""
     axes = tuple(axes)
@@ -45,7 +55,7 @@ def mirror_labels(
 
 
 def mirror_classes(
-    scores: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int = 2
+    scores: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int | None = 2
 ) -> torch.Tensor:
     """Scores ``(B, classes, K, J, I)`` mirrored, with the channels of a pair swapped; its own inverse.
 
@@ -59,7 +69,7 @@ def mirror_classes(
 
 
 def mirror_known(
-    known: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int = 2
+    known: torch.Tensor, axes: Iterable[int], flip_class_pairs: ClassPairs = (), left_right: int | None = 2
 ) -> torch.Tensor:
     """Something said of each class ``(..., classes)``, such as whether it was annotated, after mirroring."""
     if left_right in tuple(axes) and flip_class_pairs:

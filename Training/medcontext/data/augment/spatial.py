@@ -25,7 +25,7 @@ def apply_spatial(
     patch_size: Size,
     flip_class_pairs: ClassPairs = (),
     *,
-    left_right: int = 2,
+    left_right: int | None = 2,
     padding: Padding = "border",
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Cut one patch from each source as drawn.
