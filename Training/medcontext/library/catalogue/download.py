@@ -155,6 +155,7 @@ def _receive(place: PartFile, entry: CatalogueEntry, reporter: Reporter, stall_s
                 if have > entry.size:
                     raise _wrong_size(entry, have, "more than ")
                 stream.write(block)
+                stream.flush()  # a process that is killed keeps what it has shown
                 if time.monotonic() - shown_at > _SHOW_EVERY_S:
                     shown_at = time.monotonic()
                     reporter.progress("download", have / entry.size, received=have, size=entry.size)
