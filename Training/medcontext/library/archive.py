@@ -5,10 +5,8 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
 from medcontext.card_schema import ModelCard
 from medcontext.cards import MODEL_FILE, list_cards, resolve, user_models
@@ -23,20 +21,12 @@ from medcontext.library.folder import (
     write_file,
 )
 from medcontext.library.read import check_weights, read_card, weights_files
+from medcontext.library.unpacking import checked_entries, opened_zip, write_entry, write_stream
 from medcontext.library.verify import verify
 from medcontext.library.write import card_json
 
-MAXIMUM_FILES = 1000
-MAXIMUM_BYTES = 16 * 2**30
-"""An ensemble of five networks of 90 million parameters takes 1.8 GB."""
-
-SAFE_BYTES = 64 * 2**20
-MAXIMUM_RATIO = 100
-"""Weights hardly compress, logs about 20 times: an archive that grows more, beyond SAFE_BYTES, is a bomb."""
-
 _PARTS_OF_A_MODEL = (".", "training")
 _STORED = (".safetensors", ".png")
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def import_archive(source: Path, id: str | None = None, title: str | None = None) -> Path:
@@ -132,77 +122,20 @@ def _copy_folder(source: Path, folder: Path) -> None:
                 f"{file} is a link; a model holds plain files.", "Replace it by the file it points to."
             )
         with file.open("rb") as stream:
-            _write_stream(folder / checked_name(name), stream)
+            write_stream(folder / checked_name(name), stream)
 
 
 def _unpack(source: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            for place, entry in _checked_entries(archive, source):
-                with archive.open(entry) as stream:
-                    _write_stream(folder / place, stream)
-    except FileNotFoundError as error:
-        raise InputError(f"{source} does not exist.") from error
-    except _DAMAGED as error:
-        raise InputError(f"{source} is not a zip archive or is damaged: {error}.", "Get it again.") from error
-
-
-def _write_stream(path: Path, stream: IO[bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as target:
-        shutil.copyfileobj(stream, target, 2**20)
-        sync(target.fileno())
-
-
-def _checked_entries(archive: zipfile.ZipFile, source: Path) -> list[tuple[PurePosixPath, zipfile.ZipInfo]]:
-    """Each file of an archive and its place in the model folder; one that is not allowed condemns all."""
-    entries = [
-        entry for entry in archive.infolist() if not entry.is_dir() and not _is_system_file(entry.filename)
-    ]
-    _check_amount(entries, source)
-    names = [checked_name(entry.filename) for entry in entries]
-    for entry in entries:
-        mode = entry.external_attr >> 16
-        if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+    with opened_zip(source) as archive:
+        entries = checked_entries(archive, source, checked_name)
+        roots = [name.parent for name, _ in entries if name.name == MODEL_FILE]
+        if len(roots) != 1 or len(roots[0].parts) > 1:
             raise InputError(
-                f"{source} holds a link or a device: '{entry.filename}'.", "Do not use this archive."
+                f"{source} holds {len(roots) or 'no'} model(s): one {MODEL_FILE} is needed, at the top."
             )
-        if entry.flag_bits & 1:
-            raise InputError(f"{source} is encrypted.", "Export it without a password.")
-    if len({str(name).casefold() for name in names}) != len(names):
-        raise InputError(f"{source} holds two files of one name.", "Do not use this archive.")
-    roots = [name.parent for name in names if name.name == MODEL_FILE]
-    if len(roots) != 1 or len(roots[0].parts) > 1:
-        raise InputError(
-            f"{source} holds {len(roots) or 'no'} model(s): one {MODEL_FILE} is needed, at the top."
-        )
-    return [
-        (name.relative_to(roots[0]), entry)
-        for name, entry in zip(names, entries, strict=True)
-        if name.is_relative_to(roots[0])
-    ]
-
-
-def _check_amount(entries: list[zipfile.ZipInfo], source: Path) -> None:
-    """Sizes are those the archive declares: zipfile reads no more than them."""
-    total = sum(entry.file_size for entry in entries)
-    packed = sum(entry.compress_size for entry in entries)
-    if len(entries) > MAXIMUM_FILES or total > MAXIMUM_BYTES:
-        raise InputError(
-            f"{source} holds {len(entries)} files of {total / 2**20:.0f} MB; "
-            f"at most {MAXIMUM_FILES} files and {MAXIMUM_BYTES / 2**20:.0f} MB are allowed."
-        )
-    if total > max(SAFE_BYTES, MAXIMUM_RATIO * packed):
-        raise InputError(
-            f"{source} would grow {total / max(packed, 1):.0f} times to {total / 2**20:.0f} MB; "
-            f"no model grows more than {MAXIMUM_RATIO} times.",
-            "Do not use this archive.",
-        )
-
-
-def _is_system_file(name: str) -> bool:
-    """What macOS adds to archives by itself."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+        for name, entry in entries:
+            if name.is_relative_to(roots[0]):
+                write_entry(archive, entry, folder / name.relative_to(roots[0]))
 
 
 def place_in_library(folder: Path, card: ModelCard) -> Path:

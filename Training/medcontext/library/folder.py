@@ -39,22 +39,31 @@ def checked_name(name: str) -> PurePosixPath:
     Raises:
         InputError: the name leaves the folder, means something special to a system, or is of another kind.
     """
-    path = PurePosixPath(name)
-    parts = name.split("/")
-    if (
-        not name
-        or len(parts) > _DEPTH
-        or any(not _PLAIN.fullmatch(p) or p.endswith((".", " ")) for p in parts)
-    ):
-        raise InputError(
-            f"'{name[:120]}' is not a file name allowed in a model folder.", "Do not use this model."
-        )
+    path = plain_path(name)
     if path.suffix.lower() not in ALLOWED_SUFFIXES:
         kinds = " ".join(ALLOWED_SUFFIXES)
         raise InputError(
             f"'{name}' is not of a kind that a model may hold ({kinds}).", "Do not use this model."
         )
     return path
+
+
+def plain_path(name: str, depth: int = _DEPTH) -> PurePosixPath:
+    """A file's place inside a folder, as an archive names it.
+
+    Args:
+        name: parts with ``/`` between them.
+        depth: most parts.
+
+    Raises:
+        InputError: the name leaves the folder or means something special to a system.
+    """
+    parts = name.split("/")
+    if len(parts) > depth or any(not _PLAIN.fullmatch(p) or p.endswith((".", " ")) for p in parts):
+        raise InputError(
+            f"'{name[:120]}' is not a file name allowed in a model folder.", "Do not use this model."
+        )
+    return PurePosixPath(name)
 
 
 def identifier(name: str) -> str:

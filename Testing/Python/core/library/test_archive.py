@@ -16,8 +16,7 @@ import torch
 
 from medcontext.cards import list_cards, resolve
 from medcontext.errors import InputError
-from medcontext.library import archive as archive_module
-from medcontext.library import disk_use, export_archive, import_archive, load_model, remove
+from medcontext.library import disk_use, export_archive, import_archive, load_model, remove, unpacking
 
 Rewrite = Callable[..., Path]
 
@@ -196,14 +195,14 @@ def test_links_in_a_folder_are_refused(a_model: Path, library: Path, tmp_path: P
 def test_a_bomb_is_refused_before_it_is_unpacked(
     rewritten: Rewrite, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "SAFE_BYTES", 2**20)
+    monkeypatch.setattr(unpacking, "SAFE_BYTES", 2**20)
     assert_refused(rewritten({"tiny/training/log.txt": bytes(200 * 2**20)}), library, "would grow")
 
 
 def test_an_archive_of_too_many_files_is_refused(
     rewritten: Rewrite, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "MAXIMUM_FILES", 4)
+    monkeypatch.setattr(unpacking, "MAXIMUM_FILES", 4)
     assert_refused(rewritten(), library, r"5 files.*at most 4 files")
 
 
