@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medcontext.cards import bundled_models
 from medcontext.data import fingerprint
 from medcontext.data.fingerprint import LabelFacts
 from medcontext.data.splits import select
@@ -332,3 +333,14 @@ def test_the_command_writes_a_plan_that_reads_back(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert Plan.read(out).steps == 9
+
+
+def test_the_hashes_of_plans_that_lack_later_fields_still_hold() -> None:
+    folder = bundled_models() / "hippocampus"
+    plan = Plan.model_validate_json((folder / "plan.json").read_text(encoding="utf-8"))
+    assert "transpose" not in (folder / "plan.json").read_text(encoding="utf-8")
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert plan.hash() == card["plan"]["hash"]
+    changed = plan.model_copy(update={"crop_to_nonzero": True})
+    assert changed.hash() != plan.hash()
+    assert changed.preprocessing_hash() != plan.preprocessing_hash()
