@@ -10,6 +10,7 @@ import importlib.metadata
 from typing import Any
 
 from medcontext.card_schema import ModelCard
+from medcontext.library.monai_extras import KEY, Extras
 from medcontext.plan import Channel, Intensity
 
 Config = dict[str, Any]
@@ -55,6 +56,7 @@ def metadata(card: ModelCard) -> Config:
         "intended_use": "Research. It is no medical device.",
         "references": [],
         "labels": card.label_set.to_json(),
+        KEY: Extras.of(card).model_dump(mode="json"),
         "network_data_format": {
             "inputs": {"image": _input_format(card, _MODALITY.get(modality, modality))},
             "outputs": {"pred": _output_format(card)},
