@@ -137,7 +137,7 @@ class Plan(StrictModel):
 
     def hash(self) -> str:
         """Hash of the whole plan."""
-        return _hash(_as_before(self.model_dump(mode="json")))
+        return _hash(self.model_dump(mode="json"))
 
 
 _ADDED: dict[str, Any] = {
@@ -148,27 +148,6 @@ _ADDED: dict[str, Any] = {
     "within_nonzero": False,
 }
 """Fields that the first plans did not have. At these values they do not count, so that their hashes still hold."""
-
-
-_LATER = {
-    "transpose": [0, 1, 2],
-    "crop_to_nonzero": False,
-    "within_nonzero": False,
-    "coarse_axis": "fixed",
-    "kept_axis": None,
-}
-"""Fields that plans of the first release do not have, and what those plans mean: their hashes stay what they are."""
-
-
-def _as_before(data: Any) -> Any:
-    """The data of a plan without the later fields that say what plans without them mean."""
-    if isinstance(data, list):
-        return [_as_before(entry) for entry in data]
-    if not isinstance(data, dict):
-        return data
-    return {
-        key: _as_before(value) for key, value in data.items() if key not in _LATER or value != _LATER[key]
-    }
 
 
 def _hash(data: Any) -> str:
