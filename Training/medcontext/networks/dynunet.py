@@ -1,15 +1,15 @@
-"""The nnU-Net architecture, from MONAI's DynUNet."""
+"""The nnU-Net architecture as MONAI's DynUNet builds it."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-from monai.networks import nets
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from medcontext.config import StrictModel
 from medcontext.networks.base import MaskPoints, MonaiNetwork, NetworkSize, SegmentationNetwork
+from medcontext.networks.dynunet_layers import Layers
 from medcontext.networks.sizes import PatchRule, plan_pooling, product
 from medcontext.plan import Size, Spacing
 
@@ -67,9 +67,8 @@ class DynUNet(SegmentationNetwork):
     def __init__(self, in_channels: int, classes: int, options: DynUNetOptions) -> None:
         super().__init__(in_channels, classes, options, self.rule_for(options))
         self.heads = options.coarser_heads
-        self.backbone = nets.DynUNet(**self._monai_kwargs())
-        # The recursive copy of the same modules that MONAI runs; two names for one tensor cannot be stored.
-        del self.backbone.skip_layers
+        shape = (options.filters, options.strides, options.kernels)
+        self.backbone = Layers(in_channels, classes, *shape, self.heads, options.dropout, options.res_block)
 
     def _monai_kwargs(self) -> dict[str, Any]:
         options: Any = self.options
@@ -120,11 +119,13 @@ class DynUNet(SegmentationNetwork):
 
     def mask_points(self, before_position: bool = True) -> MaskPoints:  # noqa: ARG002 - no position embedding
         """The features of the first block, voxel by voxel."""
-        filters = self.backbone.filters
-        return MaskPoints(self.backbone.input_block, "grid", (1, 1, 1), int(filters[0]))
+        options: Any = self.options
+        return MaskPoints(self.backbone.input_block, "grid", (1, 1, 1), options.filters[0])
 
     def monai_equivalent(self) -> MonaiNetwork:
         """MONAI's DynUNet; its state names most tensors twice."""
+        from monai.networks import nets
+
         kwargs = self._monai_kwargs()
         twin = nets.DynUNet(**kwargs)
         twin.load_state_dict(self.backbone.state_dict(), strict=False)
