@@ -17,9 +17,13 @@ from medcontext.library.monai_config import inference, metadata
 from medcontext.library.monai_readme import bundle_readme, differences
 from medcontext.library.read import LoadedModel, load_model, read_card
 from medcontext.library.readme import model_readme
+from medcontext.plan import STORED
 
 if TYPE_CHECKING:
     from medcontext.networks import SegmentationNetwork
+
+_AS_MONAI = (2, 1, 0)
+"""Order of axes of an image that stays as it is stored: MONAI's arrays are (i, j, k)."""
 
 _TORCHSCRIPT = "$torch.jit.load(os.path.join(@bundle_root, 'models', 'model.ts'), map_location=@device)"
 
@@ -69,6 +73,15 @@ def _check_exportable(card: ModelCard) -> None:
         raise InputError(
             f"Model '{card.id}' predicts regions that overlap; "
             "only models with one label a voxel can be written as a MONAI bundle."
+        )
+    spec = card.input
+    if (
+        spec.orientation == STORED and spec.transpose != _AS_MONAI
+    ) or card.inference.resample.kept_axis is not None:
+        raise InputError(
+            f"Model '{card.id}' takes the axes of an image in another order, or one of them at any spacing, which a MONAI "
+            "bundle cannot say.",
+            "Hand it on as a zip file.",
         )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib.metadata
 from typing import Any
 
-from medcontext.card_schema import ModelCard
+from medcontext.card_schema import InputSpec, ModelCard
 from medcontext.library.monai_extras import KEY, Extras
-from medcontext.plan import Channel, Intensity
+from medcontext.plan import STORED, Channel, Intensity
 
 Config = dict[str, Any]
 
@@ -187,12 +187,7 @@ def _preprocessing(card: ModelCard) -> list[Config]:
     return [
         {"_target_": "LoadImaged", "keys": "image", "ensure_channel_first": True},
         {"_target_": "EnsureTyped", "keys": "image", "dtype": "$torch.float32"},
-        {
-            "_target_": "Orientationd",
-            "keys": "image",
-            "axcodes": card.input.orientation[::-1],
-            "labels": None,
-        },
+        *_orientation(card.input),
         *_intensity(card.input.channels),
         {
             "_target_": "Spacingd",
@@ -200,11 +195,26 @@ def _preprocessing(card: ModelCard) -> list[Config]:
             "pixdim": list(card.input.spacing),
             "min_pixdim": low,
             "max_pixdim": high,
-            "mode": "bilinear",
+            "mode": 3 if card.inference.resample.order == 3 else "bilinear",
             # Outer voxel faces coincide, as in our resampling; MONAI's default keeps the first centre.
             "scale_extent": True,
             "align_corners": True,
         },
+    ]
+
+
+def _orientation(spec: InputSpec) -> list[Config]:
+    """MONAI's arrays are (i, j, k): what stays as it is stored lies there as the axes of ours turned round."""
+    if spec.orientation == STORED:
+        return []
+    codes = spec.orientation[::-1]
+    return [
+        {
+            "_target_": "Orientationd",
+            "keys": "image",
+            "axcodes": "".join(codes[axis] for axis in spec.transpose),
+            "labels": None,
+        }
     ]
 
 
@@ -234,7 +244,8 @@ def _normalise(key: str, intensity: Intensity) -> list[Config]:
     if intensity.kind == "zscore":
         clip = {"_target_": "ClipIntensityPercentilesd", "keys": key, "lower": low, "upper": high}
         scale = {"_target_": "NormalizeIntensityd", "keys": key, "channel_wise": True}
-        return [{**clip, "channel_wise": True}, scale]
+        scale |= {"nonzero": True} if intensity.within_nonzero else {}
+        return [scale] if (low, high) == (0, 100) else [{**clip, "channel_wise": True}, scale]
     if intensity.kind == "rescale":
         return [
             {"_target_": "ScaleIntensityRangePercentilesd", "keys": key, "lower": low, "upper": high}

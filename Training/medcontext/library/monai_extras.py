@@ -1,4 +1,4 @@
-"""What MONAI's configuration has no word for, kept in the metadata of our own bundles, so that they come back whole."""
+"""What MONAI has no word for, kept in the metadata of our own bundles, so that they come back whole."""
 
 from __future__ import annotations
 

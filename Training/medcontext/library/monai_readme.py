@@ -43,6 +43,14 @@ def differences(card: ModelCard) -> list[str]:
     ]
     if card.inference.resample.separate_z is not None:
         sentences.append("The coarse axis is interpolated linearly; ours takes the nearest slice.")
+    if card.inference.resample.coarse_axis == "of_image":
+        sentences.append(
+            "Where slices lie far apart they are interpolated linearly; ours takes the nearest one."
+        )
+    if card.input.crop_to_nonzero:
+        sentences.append("What is zero around the image is not cut off first.")
+    if any(channel.intensity.within_nonzero for channel in card.input.channels):
+        sentences.append("Zeros inside of the body count as outside; ours fills such holes.")
     if card.inference.flips:
         sentences.append("Predictions are not averaged over mirrored images.")
     return sentences

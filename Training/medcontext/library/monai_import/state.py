@@ -122,9 +122,7 @@ def _renamed(tensors: Mapping[str, Tensor], expected: Iterable[str]) -> dict[str
 
     def named(front: str) -> dict[str, Tensor]:
         bare = ((name.removeprefix(front), value) for name, value in state.items())
-        return {
-            name if name in ours or name.startswith(_BACKBONE) else _BACKBONE + name: v for name, v in bare
-        }
+        return {name if plain or name.startswith(_BACKBONE) else _BACKBONE + name: v for name, v in bare}
 
     fronts = {""}
     for _ in range(3):  # wrappers may stand in front of each other
