@@ -39,7 +39,7 @@ class Slicer:
             self.add(name, version)
 
     def add(self, name: str, version: str) -> None:
-        folder = self.site / f"{name}-{version}.dist-info"
+        folder = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir(parents=True)
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         (folder / "METADATA").write_text(text, encoding="utf-8")

@@ -44,6 +44,9 @@ TO_SEGMENT = (
 )
 """What the worker needs to segment, beside what Slicer ships; a test segments with nothing else."""
 
+FROM_SOURCE = ("dynamic-network-architectures",)
+"""Pure Python of which no wheel is published: it is built here, for every system alike."""
+
 GLIBC = range(28, 16, -1)
 """Minor versions of glibc 2 whose wheels a Linux of the last years takes."""
 
@@ -176,15 +179,19 @@ def _platforms(system: str) -> list[str]:
 
 
 def _download(request: PackRequest, system: str, wanted: list[str], folder: Path, reporter: Reporter) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
-    command += ["--dest", str(folder), "--only-binary", ":all:", "--implementation", "cp"]
-    command += ["--python-version", request.python]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    shared: list[str] = []
+    if request.constraints is not None:
+        shared += ["--constraint", str(request.constraints)]
+    if request.extra_index is not None:
+        shared += ["--extra-index-url", request.extra_index]
+    built = [line for line in wanted if name_of(line) in FROM_SOURCE]
+    if built:
+        _run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), *shared, *built], reporter)
+    command = [*pip, "download", "--dest", str(folder), "--find-links", str(folder), *shared]
+    command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", request.python]
     for tag in _platforms(system):
         command += ["--platform", tag]
-    if request.constraints is not None:
-        command += ["--constraint", str(request.constraints)]
-    if request.extra_index is not None:
-        command += ["--extra-index-url", request.extra_index]
     _run([*command, *wanted], reporter)
 
 
