@@ -10,9 +10,9 @@ For example::
 ``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``pretrain`` (with
 ``PretrainRequest``), ``propose`` (with ``ProposeRequest``), ``evaluate``, ``demo``, ``make_pack`` (with
 ``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look
-at data; ``list_models`` and ``load_model`` at models; ``Predictor`` applies a loaded model to a ``Volume`` in memory,
-``propose_regions`` (with ``ProposalOptions``) needs no model. What takes time has a ``Reporter`` for progress and for
-stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
+at data; ``list_models`` and ``load_model`` at models, ``read_catalogue`` and ``download_model`` at those to download.
+``Predictor`` applies a loaded model to a ``Volume`` in memory, ``propose_regions`` (with ``ProposalOptions``) needs no
+model. What takes time has a ``Reporter`` for progress and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from medcontext.io import read_image, read_labelmap, write_labelmap
     from medcontext.io.pictures import read_picture
     from medcontext.library import load_model
+    from medcontext.library.catalogue import download_model, read_catalogue
     from medcontext.workflows.adapt import adapt
     from medcontext.workflows.demo import demo
     from medcontext.workflows.doctor import examine
@@ -65,6 +66,7 @@ _HOMES = {
     "adapt": "medcontext.workflows.adapt",
     "choose_device": "medcontext.devices",
     "demo": "medcontext.workflows.demo",
+    "download_model": "medcontext.library.catalogue",
     "evaluate": "medcontext.workflows.evaluate",
     "examine": "medcontext.workflows.doctor",
     "list_models": "medcontext.cards:list_cards",
@@ -74,6 +76,7 @@ _HOMES = {
     "pretrain": "medcontext.workflows.pretrain",
     "propose": "medcontext.workflows.propose",
     "propose_regions": "medcontext.workflows.proposal",
+    "read_catalogue": "medcontext.library.catalogue",
     "read_image": "medcontext.io",
     "read_labelmap": "medcontext.io",
     "read_picture": "medcontext.io.pictures",
@@ -100,6 +103,7 @@ __all__ = [
     "adapt",
     "choose_device",
     "demo",
+    "download_model",
     "evaluate",
     "examine",
     "list_models",
@@ -109,6 +113,7 @@ __all__ = [
     "pretrain",
     "propose",
     "propose_regions",
+    "read_catalogue",
     "read_image",
     "read_labelmap",
     "read_picture",

@@ -20,8 +20,9 @@ COMMANDS = [
     ["doctor"], ["pack"],
     ["data", "add"], ["data", "check"], ["data", "split"],
     ["model", "list"], ["model", "show"], ["model", "verify"], ["model", "import"], ["model", "export"],
-    ["model", "remove"], ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"],
-    ["jobs", "resume"], ["jobs", "stop"], ["jobs", "restart"],
+    ["model", "remove"], ["model", "catalogue"], ["model", "download"],
+    ["jobs", "list"], ["jobs", "show"], ["jobs", "follow"], ["jobs", "pause"], ["jobs", "resume"], ["jobs", "stop"],
+    ["jobs", "restart"],
 ]  # fmt: skip
 
 
