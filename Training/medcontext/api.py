@@ -12,7 +12,8 @@ For example::
 ``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look
 at data; ``list_models`` and ``load_model`` at models, ``read_catalogue`` and ``download_model`` at those to download.
 ``Predictor`` applies a loaded model to a ``Volume`` in memory, ``propose_regions`` (with ``ProposalOptions``) needs no
-model. What takes time has a ``Reporter`` for progress and for stopping. Errors are of :class:`medcontext.errors.MedContextError`, with a hint what to do.
+model. What takes time has a ``Reporter`` for progress and for stopping. Errors are of
+:class:`medcontext.errors.MedContextError`, with a hint what to do.
 
 Importing this module loads nothing heavy; each name is fetched when it is first used.
 """
