@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ READABLE_SCHEMA = 1
 
 Sizes = tuple[float, float, float]
 Color = tuple[int, int, int]
+
+_ORDERS = {str([k, j, i]): (k, j, i) for k, j, i in permutations((0, 1, 2))}
 
 MAXIMUM_BYTES = 16 * 2**20
 """A larger model.json is not read: real ones take a few kilobytes."""
@@ -51,7 +54,8 @@ class CardSummary:
         bundled: whether it came with the program (and cannot be removed).
         problem: why it cannot be used, or None.
         dims: 2 or 3: whether the network sees slices or volumes.
-        orientation: code of the axes ``(i, j, k)`` that the ranges refer to.
+        orientation: code of the axes ``(i, j, k)`` that the ranges refer to; ``stored`` for those of the file.
+        transpose: array axes of an image in that orientation, in the order of the ranges.
         spacing_range: smallest and largest voxel size of the training images in mm along ``(K, J, I)``, or None.
         field_of_view_range: smallest and largest extent of the training images in mm, likewise, or None.
         window: extent in mm of what the network sees at once, likewise, or None.
@@ -80,6 +84,7 @@ class CardSummary:
     problem: str | None = None
     dims: int = 3
     orientation: str = "LPS"
+    transpose: tuple[int, int, int] = (0, 1, 2)
     spacing_range: tuple[Sizes, Sizes] | None = None
     field_of_view_range: tuple[Sizes, Sizes] | None = None
     window: Sizes | None = None
@@ -135,6 +140,7 @@ def read_summary(folder: Path) -> CardSummary:
         problem=problem or _weights_problem(folder, data),
         dims=2 if spec.get("dims") == 2 else 3,
         orientation=_text(spec.get("orientation")) or "LPS",
+        transpose=_ORDERS.get(str(spec.get("transpose")), (0, 1, 2)),
         spacing_range=_range(ranges.get("spacing")),
         field_of_view_range=_range(ranges.get("field_of_view")),
         window=_window(spec),

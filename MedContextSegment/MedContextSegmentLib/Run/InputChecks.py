@@ -194,9 +194,9 @@ def _overlaps(one: Geometry, other: Geometry) -> bool:
 def _inModelAxes(values: Sequence[float], geometry: Geometry, card: CardSummary) -> list[float]:
     try:
         permutation, _flips = geometry.reorientation(card.orientation)
-    except InputError:  # a card that says no orientation: the axes are taken as they are
+    except InputError:  # a model of images as they are stored, or a card that says no orientation
         permutation = (0, 1, 2)
-    return [values[axis] for axis in permutation]
+    return [values[permutation[axis]] for axis in card.transpose]
 
 
 def _extentFindings(geometry: Geometry, card: CardSummary, roi: Sequence[float] | None) -> list[Finding]:

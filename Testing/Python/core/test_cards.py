@@ -132,13 +132,14 @@ def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
     spec = {
         "dims": 2,
         "orientation": "RAS",
+        "transpose": [1, 0, 2],
         "spacing": [2, 1, 0.5],
         "patch_size": [16, 32, 32],
         "range": {"spacing": [[1, 1, 1], [3, 2, 2]], "field_of_view": [[20, 30, 40], [50, 60.5, 70]]},
     }
     labels = [{"value": 1, "name": "a", "color": [1, 2, 3]}, {"value": 2, "name": "b"}]
     card = read_summary(make_model(library, "a", input=spec, labels=labels))
-    assert (card.dims, card.orientation) == (2, "RAS")
+    assert (card.dims, card.orientation, card.transpose) == (2, "RAS", (1, 0, 2))
     assert card.spacing_range == ((1, 1, 1), (3, 2, 2))
     assert card.field_of_view_range == ((20, 30, 40), (50, 60.5, 70))
     assert card.window == (32, 32, 16)
@@ -150,7 +151,7 @@ def test_a_summary_says_what_images_and_colors_to_expect(library: Path) -> None:
 )
 def test_a_range_that_is_none_is_left_out(library: Path, value: Any) -> None:
     ranges = {"spacing": value, "field_of_view": value}
-    spec = {"range": ranges, "dims": value, "patch_size": value, "spacing": [1, 1, 1]}
+    spec = {"range": ranges, "transpose": value, "dims": value, "patch_size": value, "spacing": [1, 1, 1]}
     card = read_summary(make_model(library, "a", input=spec))
     assert (card.spacing_range, card.field_of_view_range, card.window, card.dims) == (None, None, None, 3)
 

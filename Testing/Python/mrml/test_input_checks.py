@@ -148,6 +148,17 @@ def test_sizes_are_compared_along_the_axes_of_the_model() -> None:
     assert "35 x 50 x 36 mm" in finding.text
 
 
+def test_a_model_of_images_as_they_are_stored_has_axes_of_its_own() -> None:
+    """The same scan turned: its columns lie where the model has its slices."""
+    sizes = ((30, 45, 30), (40, 55, 40))
+    card = replace(CARD, orientation="stored", field_of_view_range=sizes, spacing_range=None)
+    assert check([makeVolume((35, 50, 36))], card) == []
+    turned = replace(card, transpose=(2, 0, 1))
+    assert check([makeVolume((50, 36, 35))], turned) == []
+    (finding,) = check([makeVolume((50, 36, 10))], turned)
+    assert "at least 30 x 45 x 30 mm" in finding.text
+
+
 def test_a_parent_transform_counts() -> None:
     node = makeVolume()
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")

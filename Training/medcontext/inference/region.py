@@ -37,7 +37,7 @@ class AxisMap:
     @classmethod
     def between(cls, inputs: int, outputs: int, part: slice, *, nearest: bool = False) -> AxisMap:
         """Map the ``part`` of ``outputs`` voxels to ``inputs`` voxels over one box; outer faces align."""
-        position = (np.arange(part.start, part.stop) + 0.5) * inputs / outputs - 0.5
+        position = inputs / outputs * (np.arange(part.start, part.stop) + 0.5) - 0.5
         if nearest:
             position = np.floor(position + 0.5)
         position = position.clip(0, inputs - 1)

@@ -24,7 +24,8 @@ def window_starts(size: int, patch: int, overlap: float) -> list[int]:
     if size <= patch:
         return [0]
     count = math.ceil((size - patch) / max(1.0, patch * (1 - overlap))) + 1
-    return [round(index * (size - patch) / (count - 1)) for index in range(count)]
+    step = (size - patch) / (count - 1)
+    return [round(index * step) for index in range(count)]
 
 
 def gaussian_profile(patch: int) -> Tensor:
