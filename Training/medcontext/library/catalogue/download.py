@@ -17,11 +17,12 @@ from medcontext.events import Reporter
 from medcontext.library.catalogue.form import CatalogueEntry
 from medcontext.library.catalogue.part_file import PartFile, part_file, tidy
 from medcontext.library.catalogue.places import local_path, shown
-from medcontext.library.catalogue.transport import Head, NetworkError, Transfer
+from medcontext.library.catalogue.transport import Head, NetworkError, NoSuchPartError, Transfer
 from medcontext.library.folder import disk_errors
 
 _SHOW_EVERY_S = 0.25
 _BLOCK = 2**20
+_CHECK_SHOWN_EVERY = 2**26
 _CHANGED = "Its catalogue may be old: tell whoever keeps it."
 
 
@@ -135,6 +136,8 @@ def _fill(place: PartFile, entry: CatalogueEntry, reporter: Reporter, patience: 
         try:
             start = _receive(place, entry, reporter, patience.stall_s)
         except NetworkError as error:
+            if isinstance(error, NoSuchPartError):
+                place.empty()
             failed = 1 if place.size > before else failed + 1
             if failed >= patience.attempts:
                 raise _given_up(error, place, entry) from error
@@ -201,6 +204,8 @@ def _is_right(path: Path, entry: CatalogueEntry, reporter: Reporter) -> bool:
             reporter.check_cancelled()
             digest.update(block)
             done += len(block)
+            if done % _CHECK_SHOWN_EVERY == 0:
+                reporter.progress("check", done / max(done, entry.size))
     reporter.progress("check", 1)
     return digest.hexdigest() == entry.sha256
 

@@ -36,6 +36,10 @@ class NetworkError(ResourceError):
     """Something between here and the server failed that may work when it is tried again."""
 
 
+class NoSuchPartError(NetworkError):
+    """The server's file ends before the part that was asked for."""
+
+
 @dataclass(frozen=True)
 class Head:
     """What a server says before the content.
@@ -213,6 +217,8 @@ def _refused(error: HTTPError, place: str) -> MedContextError:
         )
     if error.code in (404, 410):
         return InputError(f"{place} is not there (status {error.code}).", "Ask for the new address.")
+    if error.code == 416:
+        return NoSuchPartError(f"{place} is shorter than it was (status 416).", "Try again.")
     if error.code in (401, 403, 407):
         return InputError(
             f"{place} may not be read without permission (status {error.code}).",

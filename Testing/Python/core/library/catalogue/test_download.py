@@ -175,6 +175,14 @@ def test_a_part_that_was_not_asked_for_is_not_used(
     assert server.ranges("/m.zip") == [None, f"bytes={half}-", None]
 
 
+def test_a_server_whose_file_became_shorter_is_asked_for_the_whole(
+    server: Any, answer: Any, entry_of: Any, content: bytes, half: int
+) -> None:
+    entry = entry_of(server.answer("/m.zip", answer(content, sent=half), answer(status=416), answer(content)))
+    assert get(entry) == content
+    assert server.ranges("/m.zip") == [None, f"bytes={half}-", None]
+
+
 @pytest.mark.parametrize(
     "lie",
     [
