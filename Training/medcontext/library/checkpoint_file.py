@@ -155,7 +155,7 @@ def refusal(path: Path, error: Exception) -> InputError:
     )
 
 
-class _NumberType:
+class NumberType:
     """Stands for ``numpy.dtype`` while a file is read: plain numbers only."""
 
     def __init__(self, code: str, *_: Any) -> None:
@@ -176,14 +176,15 @@ class _Forgotten:
         pass
 
 
-def _number_reader() -> Callable[[_NumberType, bytes], float | int]:
+def number(kind: NumberType, data: bytes) -> float | int:
     """Stands for ``numpy.core.multiarray.scalar`` while a file is read."""
+    value: float | int = np.frombuffer(data, np.dtype(kind.code), 1)[0].item()
+    return value
 
-    def number(kind: _NumberType, data: bytes) -> float | int:
-        value: float | int = np.frombuffer(data, np.dtype(kind.code), 1)[0].item()
-        return value
 
-    return number
+def _number_reader() -> Callable[[NumberType, bytes], float | int]:
+    """:func:`number` as a function of its own, which may be given another name."""
+    return lambda kind, data: number(kind, data)
 
 
 def _called(thing: Any, module: str, name: str) -> Any:
@@ -193,7 +194,7 @@ def _called(thing: Any, module: str, name: str) -> Any:
 
 
 _HARMLESS = [
-    _called(_NumberType, "numpy", "dtype"),
+    _called(NumberType, "numpy", "dtype"),
     _called(_number_reader(), "numpy.core.multiarray", "scalar"),  # numpy 1
     _called(_number_reader(), "numpy._core.multiarray", "scalar"),  # numpy 2
     _called(_Forgotten, "argparse", "Namespace"),

@@ -79,8 +79,8 @@ def _check_exportable(card: ModelCard) -> None:
         spec.orientation == STORED and spec.transpose != _AS_MONAI
     ) or card.inference.resample.kept_axis is not None:
         raise InputError(
-            f"Model '{card.id}' takes the axes of an image in another order, or one of them at any spacing, which a MONAI "
-            "bundle cannot say.",
+            f"Model '{card.id}' takes the axes of an image in another order, or one of them at any spacing; "
+            "a MONAI bundle cannot say that.",
             "Hand it on as a zip file.",
         )
 

@@ -42,6 +42,10 @@ class NNFormerOptions(StrictModel):
     """Attention heads of each stage; they divide its channels."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     """Share of the residual branches skipped in the last encoder block; rises linearly from 0."""
+    deep_heads: int | None = Field(default=None, ge=0, le=2)
+    """Coarser outputs for deep supervision; None: two, as far as there are stages."""
+    authors_activations: bool = False
+    """As in the authors' code: GELU before each merging, and none after the last convolution of the embedding."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -55,7 +59,14 @@ class NNFormerOptions(StrictModel):
         for stage, heads in enumerate(self.num_heads):
             if self.channels * 2**stage % heads:
                 raise ValueError(f"stage {stage} has {self.channels * 2**stage} channels for {heads} heads")
+        if (self.deep_heads or 0) > len(self.strides) - 1:
+            raise ValueError(f"{stages} stages have at most {len(self.strides) - 1} coarser outputs")
         return self
+
+    @property
+    def outputs(self) -> int:
+        """Outputs, the finest included."""
+        return min(_HEADS, len(self.strides)) if self.deep_heads is None else self.deep_heads + 1
 
 
 class NNFormer(SegmentationNetwork):
@@ -66,12 +77,15 @@ class NNFormer(SegmentationNetwork):
     values from the skip connection) in the first block of each decoder stage, and up to three outputs by
     transposed convolution. No full-resolution skip exists, so masked tokens hide the image completely.
 
-    What differs from the authors' network; weights are not interchangeable:
+    What differs from the authors' network; with ``authors_activations`` and cubic windows their weights compute
+    the same here (:mod:`medcontext.library.published.nnformer`):
 
     * Sizes follow the patch: tokens of 2 voxels below 96 voxels a side, up to four stages (as many as leave
       4 tokens), merging that spares a coarse axis, windows that divide the grid where possible.
     * Any size that fits the strides is taken, not only that of training. Tokens of the padding are masked.
     * 24, 48 or 96 channels in the first stage; the authors have 96 (ACDC, BraTS) or 192 (Synapse).
+    * GELU after every convolution of the embedding and none before merging; the queries of skip attention are a linear
+      map of the expanded features, and skip and expanded features have a norm each.
     """
 
     name = "nnformer"
@@ -88,21 +102,25 @@ class NNFormer(SegmentationNetwork):
         super().__init__(in_channels, classes, options, self.rule_for(options))
         widths = [options.channels * 2**stage for stage in range(len(options.depths))]
         drop = torch.linspace(0, options.drop_path, sum(options.depths), device="cpu").tolist()
-        self.embedding = VolumeEmbedding(in_channels, widths[0], options.token)
+        authors = options.authors_activations
+        self.embedding = VolumeEmbedding(in_channels, widths[0], options.token, last_activation=not authors)
         self.encoder = nn.ModuleList(
             _stage(options, stage, width, [drop.pop(0) for _ in range(options.depths[stage])])
             for stage, width in enumerate(widths)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         pairs = list(zip(widths[:-1], widths[1:], options.strides, strict=True))
-        self.merging = nn.ModuleList(Merging(fine, coarse, stride) for fine, coarse, stride in pairs)
+        self.merging = nn.ModuleList(
+            Merging(fine, coarse, stride, activation=authors) for fine, coarse, stride in pairs
+        )
         self.expanding = nn.ModuleList(Expanding(coarse, fine, stride) for fine, coarse, stride in pairs)
         self.decoder = nn.ModuleList(
             _stage(options, stage, width, [0.0] * options.depths[stage], cross=True)
             for stage, width in enumerate(widths[:-1])
         )
         self.heads = nn.ModuleList(
-            nn.ConvTranspose3d(width, classes, options.token, options.token) for width in widths[:-1][:_HEADS]
+            nn.ConvTranspose3d(width, classes, options.token, options.token)
+            for width in widths[: options.outputs]
         )
         self.apply(_initialise)
 
@@ -166,10 +184,12 @@ class VolumeEmbedding(nn.Module):
         in_channels: image channels.
         channels: channels of a token.
         token: voxels per token on each axis; strides of 2 come first, where they save most.
+        last_activation: whether GELU follows the last convolution as it does the others.
     """
 
-    def __init__(self, in_channels: int, channels: int, token: Size) -> None:
+    def __init__(self, in_channels: int, channels: int, token: Size, *, last_activation: bool = True) -> None:
         super().__init__()
+        self.last_activation = last_activation
         half = channels // 2
         first = _triple(min(2, n) for n in token)
         second = _triple(n // f for n, f in zip(token, first, strict=True))
@@ -185,22 +205,27 @@ class VolumeEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, in_channels, K, J, I)`` to ``(B, channels, k, j, i)``."""
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = nn.functional.gelu(convolution(x))
+        last = len(self.convolutions) - 1
+        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = convolution(x)
+            if place < last or self.last_activation:
+                x = nn.functional.gelu(x)
             x = norm(x.movedim(1, -1)).movedim(-1, 1)
         return x
 
 
 class Merging(nn.Module):
-    """Norm and strided convolution: fewer, wider tokens."""
+    """Norm, with GELU before it where ``activation``, and strided convolution: fewer, wider tokens."""
 
-    def __init__(self, fine: int, coarse: int, stride: Size) -> None:
+    def __init__(self, fine: int, coarse: int, stride: Size, *, activation: bool = False) -> None:
         super().__init__()
+        self.activation = activation
         self.norm = nn.LayerNorm(fine)
         self.convolution = nn.Conv3d(fine, coarse, 3, stride, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens ``(B, k, j, i, fine)`` to ``(B, k', j', i', coarse)``."""
+        x = nn.functional.gelu(x) if self.activation else x
         return self.convolution(self.norm(x).movedim(-1, 1)).movedim(1, -1)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medcontext.card_schema import InferenceSpec, InputSpec, ModelCard, TrainingRecord
 from medcontext.cards import IMPORTED
 from medcontext.errors import InputError
+from medcontext.library.building import build_for
 from medcontext.library.folder import identifier, sha256_of
 from medcontext.library.foreign import Foreign, settled_labels
 from medcontext.library.import_options import ImportOptions
@@ -18,7 +19,7 @@ from medcontext.library.monai_import.config import SUFFIXES, TARGET, Part, first
 from medcontext.library.monai_import.definition import Definition, read_definition
 from medcontext.library.monai_import.outputs import Outputs, read_outputs
 from medcontext.library.monai_import.preprocessing import read_preprocessing
-from medcontext.library.monai_import.state import fitting, our_network, our_state
+from medcontext.library.monai_import.state import fitting, our_state
 from medcontext.library.monai_import.weights import read_weights, weights_file
 
 if TYPE_CHECKING:
@@ -32,15 +33,26 @@ _TEXT = 500
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a folder is a MONAI bundle: it holds ``configs/metadata.json``."""
-    return any((folder / CONFIGS / f"metadata{suffix}").is_file() for suffix in SUFFIXES)
+    """Whether a folder is a MONAI bundle, or holds one: there is ``configs/metadata.json``."""
+    return _bundle_in(folder) is not None
+
+
+def _bundle_in(folder: Path) -> Path | None:
+    """The bundle in a folder or in one of its own folders, as archives have it."""
+    places = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+    return next((place for place in places if _metadata_file(place) is not None), None)
+
+
+def _metadata_file(folder: Path) -> Path | None:
+    files = (folder / CONFIGS / f"metadata{suffix}" for suffix in SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
 
 
 def convert_bundle(folder: Path, options: ImportOptions | None = None) -> Foreign:
     """A bundle as a model of ours; its configuration is read as data and nothing of it is executed.
 
     Args:
-        folder: of the bundle, with ``configs`` and ``models``.
+        folder: of the bundle, with ``configs`` and ``models``, or a folder that holds it.
         options: choices of a person; those for other forms are not looked at.
 
     Raises:
@@ -48,6 +60,7 @@ def convert_bundle(folder: Path, options: ImportOptions | None = None) -> Foreig
             known here, or a value that is needed stands there as an expression.
     """
     options = options or ImportOptions()
+    folder = _bundle_in(folder) or folder
     metadata = _metadata(folder)
     configs = read_configs(folder / CONFIGS)
     extras = Extras.parse(metadata[KEY], f"'{KEY}' of the metadata") if KEY in metadata else None
@@ -70,7 +83,9 @@ def convert_bundle(folder: Path, options: ImportOptions | None = None) -> Foreig
 
 
 def _metadata(folder: Path) -> Mapping[str, Any]:
-    file = next(f for suffix in SUFFIXES if (f := folder / CONFIGS / f"metadata{suffix}").is_file())
+    file = _metadata_file(folder)
+    if file is None:
+        raise InputError(f"{folder} is no MONAI bundle: it has no {CONFIGS}/metadata.json.")
     data = read_config(file)
     if not isinstance(data, Mapping):
         raise InputError(f"{file} holds no metadata of a bundle.")
@@ -108,7 +123,8 @@ def _transforms(configs: list[Part]) -> Part | None:
 
 def _weights(path: Path, definition: Definition) -> tuple[dict[str, Tensor], list[str]]:
     groups = read_weights(path)
-    network = our_network(definition, max(groups, key=len), str(path))
+    channels = (definition.in_channels, definition.out_channels)
+    network = build_for(definition.network, *channels, max(groups, key=len), str(path))
     return our_state(network, max(groups, key=lambda group: fitting(group, network)), definition, str(path))
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from medcontext.errors import InputError
 from medcontext.library.monai_import.definition import Definition
 from medcontext.library.read import check_state
 
@@ -21,45 +20,11 @@ _BACKBONE = "backbone."
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.", "student.")
 """What programs put in front of every name."""
 
-_SLACK = 2.0
-"""A network has at most so many times the numbers of its file: names may be missing, sizes may not differ."""
-
 _UNUSED = {"skip_layers", "norm_cross_attn", "cross_attn", "cls_token"}
 """Second names of the same tensors, and what MONAI keeps and never computes with."""
 
 _HEAD = re.compile(r"\.(deep_supervision_heads|out_blocks)\.\d+\.")
 _LEVEL_HEAD = re.compile(r"\.up_layers\.(\d+)\.head\.")
-
-
-def our_network(definition: Definition, tensors: Mapping[str, Tensor], source: str) -> SegmentationNetwork:
-    """The network of a definition, with any weights.
-
-    Raises:
-        InputError: it cannot be built, or is far larger than the weights in the file.
-    """
-    import torch
-
-    from medcontext import networks
-
-    spec, numbers = definition.network, sum(value.numel() for value in tensors.values())
-    if spec.name != "swin_unetr":  # MONAI reads numbers off tensors while it builds that one
-        with torch.device("meta"):
-            shell = networks.build(spec, definition.in_channels, definition.out_channels)
-        if sum(value.numel() for value in shell.state_dict().values()) > _SLACK * numbers + 1e6:
-            raise InputError(
-                f"{source} holds {numbers} numbers, far fewer than the network of this bundle has.",
-                "Look whether the file is the right one.",
-            )
-    elif not any(_width(value) == spec.kwargs["feature_size"] for value in tensors.values()):
-        raise InputError(f"{source} holds no Swin UNETR with {spec.kwargs['feature_size']} features.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return networks.build(spec, definition.in_channels, definition.out_channels)
-
-
-def _width(value: Tensor) -> int:
-    """Output channels of the embedding of a Swin UNETR; 0 of any other tensor."""
-    return value.shape[0] if value.ndim == 5 and tuple(value.shape[2:]) == (2, 2, 2) else 0
 
 
 def our_state(
