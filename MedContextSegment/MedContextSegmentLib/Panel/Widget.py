@@ -21,6 +21,7 @@ from MedContextSegmentLib.Panel.ExploreSection import ExploreSection
 from MedContextSegmentLib.Panel.ExportPanel import ExportPanel
 from MedContextSegmentLib.Panel.LearnPanel import LearnPanel
 from MedContextSegmentLib.Panel.Lifecycle import SceneEvents
+from MedContextSegmentLib.Panel.ModelLibrary import ModelLibrary
 from MedContextSegmentLib.Panel.Parameters import parametersOf
 from MedContextSegmentLib.Panel.QtHelpers import parameterWidgets, quiet, showText
 from MedContextSegmentLib.Panel.RedoPanel import RedoPanel
@@ -85,6 +86,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic, self.settings, self._with.install, self.control, self.editor, self._onResult
         )
         self.segmentPanel = SegmentPanel(ui, self._onInputChanged, self._with.models)
+        self.library = ModelLibrary(self, root, self._with)
         self.advancedPanel = AdvancedPanel(
             ui, self.settings, self._onInstall, self._onOfflinePack, self._onDoctor
         )
@@ -123,12 +125,10 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """The panel goes away."""
         self._scene.stop()
-        self.warmUp.stop()
         self.control.forget()
-        self.exportPanel.stop()
-        self.reviewPanel.volumes.stop()
-        self.learn.stop()
-        self.explore.stop()
+        volumes = self.reviewPanel.volumes
+        for part in (self.warmUp, self.library, self.exportPanel, volumes, self.learn, self.explore):
+            part.stop()
         self._setParameters(None)
         try:
             self.batch.stop()  # which may have to write what was changed
@@ -188,7 +188,7 @@ class SegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.reviewPanel.show(self._segmentation(), self._volume())
             redoReason = self.redoPanel.update(self.segmentPanel.models.card)
             redoReason = self.segmentPanel.inputReason(self.segmentPanel.findings(redo=True)) or redoReason
-            for panel in (self.segmentPanel, self.redoPanel, self.exportPanel):
+            for panel in (self.segmentPanel, self.library, self.redoPanel, self.exportPanel):
                 panel.setEnabled(not running)
             self._showButton(self.ui.segmentButton, _("Segment"), reason)
             self._showButton(self.ui.redoButton, _("Redo this region"), redoReason)

@@ -24,6 +24,7 @@ FLOOR_0 = {
     "cards",
     "correction_facts",
     "dataset_form",
+    "disk",
     "errors",
     "events",
     "exchange",

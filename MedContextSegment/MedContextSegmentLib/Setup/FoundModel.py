@@ -1,0 +1,135 @@
+"""What the worker found in a file or folder that is to become a model, and what a person says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from medcontext.disk import size_text
+from medcontext.labels import Label
+
+STORED = "stored"
+"""Orientation of training images that were taken as they lay in their files."""
+
+ORIENTATIONS = ("RAS", "LPS", "LAS", "RPS", "RAI", "LAI", "LPI", "RPI")
+"""Codes of ``(i, j, k)`` that training images usually have."""
+
+CONFIGURATION, FOLDS, ORIENTATION = "configuration", "folds", "orientation"
+"""Choices, by the names of their options."""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """What is in a file or folder; nothing was written yet.
+
+    Attributes:
+        form: what it is, such as "nnU-Net v2".
+        kind: "segmentation" or "encoder".
+        id: proposed library id.
+        title: proposed title.
+        labels: its structures, with colours and codes as the source says them or as their names tell.
+        input: what it takes, in words.
+        orientation: of the training images as the source says it.
+        notes: sentences on what was chosen, is different here, or was left out.
+        choices: what there is to choose from, by the name of the option.
+    """
+
+    form: str
+    kind: str = "segmentation"
+    id: str = ""
+    title: str = ""
+    labels: tuple[Label, ...] = ()
+    input: str = ""
+    orientation: str = ""
+    notes: tuple[str, ...] = ()
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def fromAnswer(cls, answer: Mapping[str, Any]) -> FoundModel:
+        """From the worker's answer to ``inspect_model``."""
+        choices = {str(name): tuple(map(str, offered)) for name, offered in dict(answer["choices"]).items()}
+        return cls(
+            form=str(answer["form"]),
+            kind=str(answer["kind"]),
+            id=str(answer["id"]),
+            title=str(answer["title"]),
+            labels=tuple(Label.from_json(entry) for entry in answer["labels"]),
+            input=_inputText(answer),
+            orientation=str(answer.get("orientation") or ""),
+            notes=tuple(map(str, answer["notes"])),
+            choices=choices,
+        )
+
+
+@dataclass
+class ImportChoices:
+    """What a person says; what is empty the source decides."""
+
+    id: str = ""
+    title: str = ""
+    configuration: str = ""
+    folds: tuple[str, ...] = ()
+    orientation: str = ""
+    labels: tuple[Label, ...] = ()
+
+    def inspection(self, source: Path) -> dict[str, Any]:
+        """The fields of a request to look at it."""
+        said = {CONFIGURATION: self.configuration, FOLDS: list(self.folds), ORIENTATION: self.orientation}
+        return {"archive": str(source)} | {name: value for name, value in said.items() if value}
+
+    def request(self, source: Path) -> dict[str, Any]:
+        """The fields of a request to import it."""
+        labels = [label.to_json() for label in self.labels]
+        said = {"id": self.id, "title": self.title, "labels": labels}
+        return self.inspection(source) | {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True)
+class ArrivedModel:
+    """A model that came into the library.
+
+    Attributes:
+        key: ``id@version``.
+        title: its title.
+        kind: "segmentation" or "encoder".
+        notes: what is to be said about it.
+    """
+
+    key: str
+    title: str
+    kind: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What became of it, in a sentence."""
+        if self.kind == "segmentation":
+            return _("The model '{title}' is in the library and chosen.").format(title=self.title)
+        text = _(
+            "'{title}' is in the library. It knows no structure yet: a training can start from it, see Learn."
+        )
+        return text.format(title=self.title)
+
+
+def _inputText(answer: Mapping[str, Any]) -> str:
+    channels = [_channelText(channel) for channel in answer.get("channels") or ()]
+    spacing: Sequence[float] = answer.get("spacing") or ()
+    parts = [
+        ", ".join(part for part in channels if part) or str(answer.get("modality") or ""),
+        _("{size} mm").format(size=" x ".join(f"{value:.3g}" for value in reversed(spacing)))
+        if spacing
+        else "",
+        size_text(int(answer["bytes"])) if answer.get("bytes") else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _channelText(channel: Any) -> str:
+    if not isinstance(channel, Mapping):
+        return str(channel)
+    name, modality = str(channel.get("name") or ""), str(channel.get("modality") or "")
+    return name if not modality or name.casefold() == modality.casefold() else f"{name} ({modality})"
