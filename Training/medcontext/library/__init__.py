@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from medcontext.library.archive import export_archive, import_archive
 from medcontext.library.encoders import LoadedEncoder, load_encoder_folder, save_encoder
-from medcontext.library.import_encoder import ImportedEncoder, import_encoder
-from medcontext.library.import_model import Imported, import_model
+from medcontext.library.import_model import Imported, import_model, inspect_model
+from medcontext.library.import_options import ImportOptions
 from medcontext.library.manage import disk_use, remove
 from medcontext.library.monai_bundle import export_monai_bundle
 from medcontext.library.read import (
@@ -24,8 +24,8 @@ from medcontext.library.write import save_model, update_card
 
 __all__ = [
     "Finding",
+    "ImportOptions",
     "Imported",
-    "ImportedEncoder",
     "LoadedEncoder",
     "LoadedModel",
     "check_segments",
@@ -34,8 +34,8 @@ __all__ = [
     "export_archive",
     "export_monai_bundle",
     "import_archive",
-    "import_encoder",
     "import_model",
+    "inspect_model",
     "load_encoder_folder",
     "load_model",
     "load_state",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from medcontext.library.folder import (
     write_file,
 )
 from medcontext.library.read import check_weights, read_card, weights_files
-from medcontext.library.unpacking import checked_entries, opened_zip, write_entry, write_stream
+from medcontext.library.unpacking import Named, checked_entries, opened_zip, write_entry, write_stream
 from medcontext.library.verify import verify
 from medcontext.library.write import card_json
 
@@ -63,6 +64,22 @@ def import_archive(source: Path, id: str | None = None, title: str | None = None
             card = ModelCard.parse(read_card(folder).model_dump(mode="json") | names, "The id or title")
             write_file(folder / MODEL_FILE, card_json(card))
         return place_in_library(folder, read_card(folder))
+
+
+def look_at_archive(source: Path) -> tuple[ModelCard, int]:
+    """The card of a model in a zip or folder, and the bytes that its files take; nothing is imported.
+
+    Raises:
+        InputError: there is no model, more than one, or the archive is not allowed, see :func:`import_archive`.
+    """
+    if source.is_dir():
+        card = read_card(source)
+        return card, sum(file.stat().st_size for _, file in model_files(source, card))
+    with opened_zip(source) as archive, tempfile.TemporaryDirectory() as folder:
+        entries = _model_entries(archive, source)
+        found = next(entry for name, entry in entries if str(name) == MODEL_FILE)
+        write_entry(archive, found, Path(folder) / MODEL_FILE)
+        return read_card(Path(folder)), sum(entry.file_size for _, entry in entries)
 
 
 def export_archive(model: str | Path, path: Path, *, replace: bool = False) -> Path:
@@ -127,15 +144,20 @@ def _copy_folder(source: Path, folder: Path) -> None:
 
 def _unpack(source: Path, folder: Path) -> None:
     with opened_zip(source) as archive:
-        entries = checked_entries(archive, source, checked_name)
-        roots = [name.parent for name, _ in entries if name.name == MODEL_FILE]
-        if len(roots) != 1 or len(roots[0].parts) > 1:
-            raise InputError(
-                f"{source} holds {len(roots) or 'no'} model(s): one {MODEL_FILE} is needed, at the top."
-            )
-        for name, entry in entries:
-            if name.is_relative_to(roots[0]):
-                write_entry(archive, entry, folder / name.relative_to(roots[0]))
+        for name, entry in _model_entries(archive, source):
+            write_entry(archive, entry, folder / name)
+
+
+def _model_entries(archive: zipfile.ZipFile, source: Path) -> list[Named]:
+    """The files of the one model in an archive, by their places in its folder."""
+    entries = checked_entries(archive, source, checked_name)
+    roots = [name.parent for name, _ in entries if name.name == MODEL_FILE]
+    if len(roots) != 1 or len(roots[0].parts) > 1:
+        raise InputError(
+            f"{source} holds {len(roots) or 'no'} model(s): one {MODEL_FILE} is needed, at the top."
+        )
+    root = roots[0]
+    return [(name.relative_to(root), entry) for name, entry in entries if name.is_relative_to(root)]
 
 
 def place_in_library(folder: Path, card: ModelCard) -> Path:

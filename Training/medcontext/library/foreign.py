@@ -26,7 +26,8 @@ class Foreign:
         states: tensors by the names of our network, as :func:`medcontext.library.save_model` takes them; several are
             an ensemble. They may lie in the file still: it must stay while they are used.
         notes: sentences on what was chosen, is not the same here, or was left out.
-        choices: what there was to choose from, by the name of the option: ``{"configuration": [...], "folds": [...]}``.
+        choices: what there was to choose from, by option: ``{"configuration": [...], "folds": [...]}``.
+        chosen: what was taken of it, likewise.
         report: of weights alone, which of their tensors fitted; None where all must.
     """
 
@@ -35,6 +36,7 @@ class Foreign:
     states: list[dict[str, Tensor]]
     notes: tuple[str, ...] = ()
     choices: dict[str, list[str]] = field(default_factory=dict)
+    chosen: dict[str, list[str]] = field(default_factory=dict)
     report: TransferReport | None = None
 
 

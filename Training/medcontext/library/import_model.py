@@ -1,20 +1,31 @@
-"""One door for what others hand on: models of ours, and weights of other programs."""
+"""One door for what others hand on: models of ours, and models and weights of other programs."""
 
 from __future__ import annotations
 
-import zipfile
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from medcontext.cards import MODEL_FILE
+from medcontext.card_schema import ModelCard
+from medcontext.cards import user_models
 from medcontext.errors import InputError
-from medcontext.library.archive import import_archive
-from medcontext.library.checkpoint_file import SUFFIXES
-from medcontext.library.import_encoder import import_encoder
+from medcontext.library.archive import import_archive, look_at_archive, place_in_library
+from medcontext.library.folder import disk_errors, staging
+from medcontext.library.foreign import Foreign
+from medcontext.library.import_options import ImportOptions
+from medcontext.library.sources import is_own_model, opened, weights_in
+from medcontext.library.write import save_model
 
 if TYPE_CHECKING:
     from medcontext.networks.encoder import TransferReport
+
+OWN = "MedContext model"
+EVERYTHING = ("configuration", "folds", "checkpoint", "orientation", "labels")
+REPORT_FILE = "training/import.json"
+"""Which tensors of a file of weights fitted, where not all must."""
 
 
 @dataclass(frozen=True)
@@ -23,57 +34,127 @@ class Imported:
 
     Attributes:
         folder: of the model.
-        report: of weights of another program, which of their tensors fitted; None of a model of ours.
+        report: of weights of another program, which of their tensors fitted; None where all must.
+        form: what it was, such as "nnU-Net v2".
+        notes: sentences on what was chosen, is not the same here, or was left out.
     """
 
     folder: Path
     report: TransferReport | None = None
+    form: str = OWN
+    notes: tuple[str, ...] = ()
 
 
-def import_model(source: Path, id: str | None = None, title: str | None = None) -> Imported:
-    """Bring a model into the user's library; what it is, its content says.
+def import_model(
+    source: Path,
+    id: str | None = None,
+    title: str | None = None,
+    options: ImportOptions = ImportOptions(),  # noqa: B008 - frozen
+) -> Imported:
+    """Bring a model into the user's library; what it is, its content says. Nothing in it is executed.
 
     Args:
-        source: a model of ours as folder or zip (:func:`import_archive`), a file of weights of another program
-            (:func:`import_encoder`), or a folder that holds one.
-        id: the library id to give it; its own when None.
-        title: the title to give it; its own when None.
+        source: a model of ours (:func:`import_archive`), a folder of nnU-Net v2, a MONAI bundle, each as a folder or
+            a zip; a file of weights of another program, or a folder that holds one.
+        id: the library id to give it; its own, or one made from its name, when None.
+        title: the title to give it; likewise.
+        options: choices where the source leaves some.
 
     Raises:
-        InputError: it is none of these, or cannot be used, see there.
+        InputError: it is none of these, or cannot be used, or another model has its id.
         ResourceError: the disk is full.
     """
-    if not source.exists():
-        raise InputError(f"{source} does not exist.", "Check the path.")
-    if _is_model(source):
+    if is_own_model(source):
+        options.refuse(*EVERYTHING, source=f"{source}, a model of MedContext,")
         return Imported(import_archive(source, id, title))
-    encoder = import_encoder(_weights_in(source) if source.is_dir() else source, id, title)
-    return Imported(encoder.folder, encoder.report)
+    with opened(source) as place, _told_of(source, place):
+        found = convert(place, options)
+        names = {key: value for key, value in (("id", id), ("title", title)) if value is not None}
+        card = ModelCard.parse(found.card.model_dump(mode="json") | names, "The id or title")
+        return Imported(_save(found, card), found.report, found.form, found.notes)
 
 
-def _is_model(source: Path) -> bool:
-    """Whether a folder or zip says that it is a model of ours."""
-    if source.is_dir():
-        return (source / MODEL_FILE).is_file()
-    try:
-        with zipfile.ZipFile(source) as archive:
-            return any(PurePosixPath(name).name == MODEL_FILE for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):  # reading it as weights says why
-        return source.suffix.lower() == ".zip"
+def inspect_model(source: Path, options: ImportOptions = ImportOptions()) -> dict[str, Any]:  # noqa: B008
+    """What :func:`import_model` would bring in, as JSON; the library stays as it is.
 
-
-def _weights_in(folder: Path) -> Path:
-    """The only file of weights in a folder.
+    Returns:
+        ``form``, ``kind``, ``id``, ``title``, ``labels`` (a list of ``{value, name, color, terminology}``),
+        ``channels`` (names), ``modality``, ``spacing`` (mm along the network's axes), ``orientation``, ``dims``,
+        ``network``, ``license``, ``notes``, ``choices`` (what there is to choose from, by option), ``chosen`` (of
+        these, by option) and ``bytes`` that the weights take.
 
     Raises:
-        InputError: there is none, or there are several.
+        InputError: as :func:`import_model`.
+        ResourceError: a zip was to be unpacked for a look, and the disk is full.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    if len(files) == 1:
-        return files[0]
-    if not files:
-        raise InputError(
-            f"{folder} holds neither a model ({MODEL_FILE}) nor a file of weights ({', '.join(SUFFIXES)})."
-        )
-    names = ", ".join(file.name for file in files[:3]) + (", ..." if len(files) > 3 else "")
-    raise InputError(f"{folder} holds {len(files)} files of weights ({names}).", "Give one of them.")
+    if is_own_model(source):
+        card, size = look_at_archive(source)
+        return _summary(Foreign(OWN, card, []), size)
+    with opened(source) as place, _told_of(source, place):
+        found = convert(place, options)
+        size = sum(v.numel() * v.element_size() for state in found.states for v in state.values())
+        return _summary(found, size)
+
+
+def convert(place: Path, options: ImportOptions) -> Foreign:
+    """A folder or file of another program as a model of ours, by its content.
+
+    Raises:
+        InputError: it is none that is known, or cannot be used.
+    """
+    from medcontext.library.monai_import import convert_bundle, is_bundle
+    from medcontext.library.nnunet import convert_nnunet, is_nnunet
+    from medcontext.library.weights_file import convert_weights
+
+    if place.is_dir():
+        if is_nnunet(place):
+            return convert_nnunet(place, options)
+        if is_bundle(place):
+            return convert_bundle(place, options)
+        place = weights_in(place)
+    return convert_weights(place, options)
+
+
+def _save(found: Foreign, card: ModelCard) -> Path:
+    library = user_models()
+    with disk_errors(library / card.id), staging(library / "import") as staged:
+        files: dict[str, Path | bytes | str] = {}
+        if found.report is not None:
+            files[REPORT_FILE] = json.dumps(found.report.to_json(), indent=1) + "\n"
+        card = save_model(staged / "model", card, found.states, files=files)
+        return place_in_library(staged / "model", card)
+
+
+def _summary(found: Foreign, size: int) -> dict[str, Any]:
+    card = found.card
+    spec = card.input
+    return {
+        "form": found.form,
+        "kind": card.kind,
+        "id": card.id,
+        "title": card.title,
+        "labels": card.labels,
+        "channels": [channel.name for channel in spec.channels],
+        "modality": ", ".join(dict.fromkeys(channel.modality for channel in spec.channels)),
+        "spacing": list(spec.spacing),
+        "orientation": spec.orientation,
+        "dims": spec.dims,
+        "network": card.network.name,
+        "license": card.license,
+        "notes": list(found.notes),
+        "choices": found.choices,
+        "chosen": found.chosen,
+        "bytes": size,
+    }
+
+
+@contextmanager
+def _told_of(source: Path, place: Path) -> Iterator[None]:
+    """Sentences name what the person gave, not where it was unpacked to."""
+    try:
+        yield
+    except InputError as error:
+        if place == source or str(place) not in error.message + error.hint:
+            raise
+        message, hint = (text.replace(str(place), str(source)) for text in (error.message, error.hint))
+        raise InputError(message, hint) from error

@@ -51,6 +51,21 @@ class ImportOptions:
                 f"Give three letters such as RAS or LPS, or {STORED}.",
             )
 
+    def refuse(self, *names: str, source: str) -> None:
+        """Refuse choices that a source does not leave.
+
+        Args:
+            names: of attributes.
+            source: what was found, as the subject of the sentence.
+
+        Raises:
+            InputError: one of them was chosen.
+        """
+        plain = ImportOptions()
+        given = [name for name in names if getattr(self, name) != getattr(plain, name)]
+        if given:
+            raise InputError(f"{source} leaves no choice of {', '.join(given)}.", "Import it without that.")
+
 
 def parse_folds(text: str) -> tuple[str, ...]:
     """``"0,1"`` or ``"all"`` as folds, each once and in order of writing.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from medcontext.card_schema import ModelCard
-from medcontext.cards import resolve
+from medcontext.cards import IMPORTED, resolve
 from medcontext.errors import InputError
 from medcontext.library.folder import ALLOWED_SUFFIXES, PLAN_FILE, README_FILE
 from medcontext.library.read import (
@@ -98,7 +98,7 @@ def _attempt(findings: list[Finding], check: Callable[..., Any], *arguments: Any
 def _remarks(folder: Path, card: ModelCard) -> list[str]:
     remarks = []
     encoder = card.kind == "encoder"
-    if not card.plan and not encoder:
+    if not card.plan and not encoder and card.method != IMPORTED:  # that card says all a plan would
         remarks.append(
             f"There is no {PLAN_FILE}: training cannot go on from this model with the same preprocessing."
         )

@@ -23,7 +23,6 @@ from medcontext.cli.app import app
 from medcontext.errors import InputError
 from medcontext.library import (
     export_archive,
-    import_encoder,
     import_model,
     load_encoder_folder,
     verify,
@@ -155,7 +154,7 @@ def test_every_published_form_becomes_the_same_encoder(
     state = {name: value.clone() for name, value in swin.state_dict().items()}
     if form == "MONAI, as filter_swinunetr takes it":  # its networks have no convolution before a stage
         state = {name: value for name, value in state.items() if "c.0.layer" not in name}
-    imported = import_encoder(saved(FORMS[form](state), tmp_path / f"{form}.pt"))
+    imported = import_model(saved(FORMS[form](state), tmp_path / f"{form}.pt"))
     assert imported.folder.parent == own_home / "models"
     encoder = load_encoder_folder(imported.folder)
     assert encoder.card.network.kwargs == {
@@ -180,12 +179,12 @@ def test_every_published_form_becomes_the_same_encoder(
 
 def test_what_is_no_part_of_the_encoder_is_named(tmp_path: Path, swin: SwinUNETR) -> None:
     data = FORMS["VoCo 1"](swin.state_dict())
-    report = import_encoder(saved(data, tmp_path / "v1.pt")).report
+    report = import_model(saved(data, tmp_path / "v1.pt")).report
     reasons = dict(report.unmatched)
     assert reasons["student.projector.0.weight"] == "no part of the network"
     assert reasons["teacher.swinViT.patch_embed.proj.weight"] == "no part of the network"
     assert len(report.matched) + len(reasons) == len(data["state_dict"])
-    released = import_encoder(saved(dict(swin.state_dict()), tmp_path / "released.pt")).report
+    released = import_model(saved(dict(swin.state_dict()), tmp_path / "released.pt")).report
     assert (
         dict(released.unmatched)["decoder5.transp_conv.conv.weight"] == "not in the encoder of this network"
     )
@@ -195,7 +194,7 @@ def test_what_is_no_part_of_the_encoder_is_named(tmp_path: Path, swin: SwinUNETR
 def test_of_student_and_teacher_the_student_is_taken_and_that_is_said(
     tmp_path: Path, swin: SwinUNETR
 ) -> None:
-    imported = import_encoder(saved(FORMS["VoCo 1"](swin.state_dict()), tmp_path / "v1.pt"))
+    imported = import_model(saved(FORMS["VoCo 1"](swin.state_dict()), tmp_path / "v1.pt"))
     encoder = load_encoder_folder(imported.folder)
     name = "swinViT.patch_embed.proj.bias"
     assert torch.equal(encoder.state[f"backbone.{name}"], swin.state_dict()[name])
@@ -204,7 +203,7 @@ def test_of_student_and_teacher_the_student_is_taken_and_that_is_said(
 
 
 def test_the_card_says_no_more_than_the_file(tmp_path: Path, swin: SwinUNETR) -> None:
-    imported = import_encoder(
+    imported = import_model(
         saved(parts(swin.state_dict()), tmp_path / "Some Weights.pt"), id="swin", title="Abdomen"
     )
     card = load_encoder_folder("swin").card
@@ -248,7 +247,7 @@ def test_other_files_than_those_of_torch_are_read(tmp_path: Path, swin: SwinUNET
     state = parts(swin.state_dict())
     save_file(state, tmp_path / "a.safetensors")
     torch.save({"state_dict": state}, tmp_path / "b.pth", _use_new_zipfile_serialization=False)
-    reports = [import_encoder(tmp_path / name).report for name in ("a.safetensors", "b.pth")]
+    reports = [import_model(tmp_path / name).report for name in ("a.safetensors", "b.pth")]
     assert [report.share for report in reports] == [1.0, 1.0]
 
 

@@ -1,21 +1,21 @@
-"""Weights that other programs trained become an encoder in the library."""
+"""Files of weights that other programs trained."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medcontext.card_schema import InputRange, InputSpec, ModelCard, TrainingRecord
-from medcontext.cards import IMPORTED, user_models
+from medcontext.cards import IMPORTED
 from medcontext.errors import InputError
-from medcontext.library.archive import place_in_library
 from medcontext.library.checkpoint_file import check_storage, read_checkpoint, state_dicts
-from medcontext.library.folder import disk_errors, identifier, sha256_of, staging
+from medcontext.library.folder import identifier, sha256_of
+from medcontext.library.foreign import Foreign
+from medcontext.library.import_options import ImportOptions
+from medcontext.library.published.checkpoint import convert_published
 from medcontext.library.published.swin_unetr import Published, recognise
-from medcontext.library.write import save_model
 from medcontext.plan import Channel, Size, Spacing
 
 if TYPE_CHECKING:
@@ -23,57 +23,52 @@ if TYPE_CHECKING:
 
     from medcontext.networks.encoder import TransferReport
 
-REPORT_FILE = "training/import.json"
+WEIGHTS = "network_weights"
+"""Name of the weights in a checkpoint of nnU-Net."""
 
 PATCH: Size = (96, 96, 96)
 SPACING: Spacing = (1.5, 1.5, 1.5)
 """Published Swin UNETRs were trained on about these; the files do not say. A training from them asks its own data."""
 
 
-@dataclass(frozen=True)
-class ImportedEncoder:
-    """An encoder that came into the library.
+def convert_weights(path: Path, options: ImportOptions) -> Foreign:
+    """A file of weights: a UNETR or nnFormer of MedContext as a model, a Swin UNETR as an encoder.
 
-    Attributes:
-        folder: of the encoder.
-        report: which tensors of the file fitted; names of the network where they did, of the file where not.
-    """
-
-    folder: Path
-    report: TransferReport
-
-
-def import_encoder(path: Path, id: str | None = None, title: str | None = None) -> ImportedEncoder:
-    """Bring a file of Swin UNETR weights (see :mod:`medcontext.library.published.swin_unetr`) into the user's library.
+    See :mod:`medcontext.library.published` for the names that are known.
 
     Args:
         path: a PyTorch or safetensors file. Nothing in it is executed.
-        id: library id; made from the file's name when None.
-        title: title in lists; likewise.
+        options: labels and orientation of whole models; encoders leave nothing to choose.
 
     Raises:
-        InputError: the file is no such file, is damaged, would run code, holds another network or less than half of
-            an encoder; or another model has this id.
-        ResourceError: the disk is full.
+        InputError: the file is no such file, is damaged, would run code, or holds another network or less than half
+            of an encoder; or something was chosen.
     """
-    tensors, found = _found(path)
+    content = read_checkpoint(path)
+    if isinstance(content, Mapping) and WEIGHTS in content and "init_args" in content:
+        raise InputError(
+            f"{path} is one fold of an nnU-Net: without its plans it is not known what the network looks like.",
+            "Give the folder that holds plans.json, or the zip of it.",
+        )
+    if (published := convert_published(path, content, options)) is not None:
+        return published
+    tensors, found = _found(path, content)
+    options.refuse(
+        "configuration", "folds", "checkpoint", "orientation", "labels", source=f"{path}, an encoder,"
+    )
     report, state = _fitting(path, tensors, found)
-    card = _card(path, found, report, id, title)
-    library = user_models()
-    with disk_errors(library / card.id), staging(library / "import") as staged:
-        files: dict[str, Path | bytes | str] = {REPORT_FILE: json.dumps(report.to_json(), indent=1) + "\n"}
-        card = save_model(staged / "model", card, [state], files=files)
-        return ImportedEncoder(place_in_library(staged / "model", card), report)
+    form = f"weights of a Swin UNETR ({found.form})"
+    return Foreign(form, _card(path, found, report), [state], found.notes, report=report)
 
 
-def _found(path: Path) -> tuple[dict[str, Tensor], Published]:
+def _found(path: Path, content: Any) -> tuple[dict[str, Tensor], Published]:
     """The tensors of a file and what they are.
 
     Raises:
         InputError: they are nothing that is known.
     """
     names: list[str] = []
-    for _, tensors in state_dicts(read_checkpoint(path)):
+    for _, tensors in state_dicts(content):
         try:
             found = recognise(tensors)
         except InputError as error:
@@ -85,7 +80,8 @@ def _found(path: Path) -> tuple[dict[str, Tensor], Published]:
     told = f"its tensors are called {', '.join(names[:3])}, ..." if names else "there are no tensors in it"
     raise InputError(
         f"{path} holds no weights that are known here: {told}.",
-        "Known are Swin UNETRs: of VoCo, of MONAI's self-supervision, and of MONAI in general.",
+        "Known are Swin UNETRs (of VoCo, of MONAI's self-supervision, of MONAI in general), and UNETRs and nnFormers of "
+        "MedContext.",
     )
 
 
@@ -109,9 +105,7 @@ def _fitting(
     return replace(report, unmatched=tuple(unmatched)), {name: state[name] for name in report.matched}
 
 
-def _card(
-    path: Path, found: Published, report: TransferReport, id: str | None, title: str | None
-) -> ModelCard:
+def _card(path: Path, found: Published, report: TransferReport) -> ModelCard:
     channels = [Channel(name=f"image {n + 1}", modality="unknown") for n in range(found.in_channels)]
     extent: Spacing = (PATCH[0] * SPACING[0], PATCH[1] * SPACING[1], PATCH[2] * SPACING[2])
     about = {
@@ -121,8 +115,8 @@ def _card(
         "Tensors": f"{len(report.matched)} of the {report.tensors} of the network's encoder",
     }
     data = {
-        "id": id or identifier(path.stem),
-        "title": title or path.stem,
+        "id": identifier(path.stem),
+        "title": path.stem,
         "kind": "encoder",
         "method": IMPORTED,
         "network": found.network,
@@ -136,4 +130,4 @@ def _card(
         "labels": [],
         "training": TrainingRecord(config=about | ({"Notes": " ".join(found.notes)} if found.notes else {})),
     }
-    return ModelCard.parse(data, "The id or title")
+    return ModelCard.parse(data, str(path))
