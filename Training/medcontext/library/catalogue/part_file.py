@@ -103,7 +103,7 @@ def part_file(entry: CatalogueEntry) -> Iterator[PartFile]:
 
     name = file_name(entry.url)
     if not name.lower().endswith((".zip", *SUFFIXES)):
-        name = f"{name or 'model'}.zip"
+        name = f"{name or 'model'}{'.pth' if entry.form == 'weights' else '.zip'}"
     place = PartFile(downloads() / f"{entry.id}-{entry.sha256[:16]}", name)
     with disk_errors(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
