@@ -30,6 +30,7 @@ class ExportFormat(StrEnum):
 
     ZIP = "zip"
     MONAI_BUNDLE = "monai-bundle"
+    NNUNET = "nnunet"
 
 
 @app.command("list")
@@ -190,22 +191,32 @@ def import_model(
 def export(
     model: ModelName,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .zip file, or the folder of the bundle.")
+        Path, typer.Option("--output", "-o", help="The .zip file, or the folder of the other formats.")
     ],
     form: Annotated[
-        ExportFormat, typer.Option("--format", help="zip for MedContext, monai-bundle for others.")
+        ExportFormat,
+        typer.Option(
+            "--format", help="zip for MedContext; monai-bundle, nnunet (a results folder) for others."
+        ),
     ] = ExportFormat.ZIP,
     as_json: Json = False,
 ) -> None:
-    """Hand a model on: as a zip file, or as a MONAI bundle."""
+    """Hand a model on: as a zip file, as a MONAI bundle, or as a results folder of nnU-Net."""
     with session(as_json) as console:
         from medcontext.cards import resolve
         from medcontext.library import export_archive, export_monai_bundle
+        from medcontext.library.nnunet.export import export_nnunet
 
-        write = export_archive if form is ExportFormat.ZIP else export_monai_bundle
-        write(resolve(model), output)
+        notes: tuple[str, ...] = ()
+        if form is ExportFormat.NNUNET:
+            notes = export_nnunet(model, output, console.reporter)
+        else:
+            write = export_archive if form is ExportFormat.ZIP else export_monai_bundle
+            write(resolve(model), output)
         console.say(f"Exported to {output.absolute()}")
-        console.result(output=str(output.absolute()))
+        for note in notes:
+            console.say(f"Note: {note}")
+        console.result(output=str(output.absolute()), notes=list(notes))
 
 
 @app.command()

@@ -13,10 +13,10 @@ from medcontext.card_schema import ModelCard
 from medcontext.cards import resolve
 from medcontext.errors import InputError
 from medcontext.library.folder import README_FILE, commit, disk_errors, staging, write_file
+from medcontext.library.handing_on import licence_text, own_readme
 from medcontext.library.monai_config import inference, metadata
 from medcontext.library.monai_readme import bundle_readme, differences
 from medcontext.library.read import LoadedModel, load_model, read_card
-from medcontext.library.readme import model_readme
 from medcontext.plan import STORED
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def _contents(
         contents["configs/inference.json"] = _json(inference(card, definition))
         contents["models/model.pt"] = _saved(equivalent.state)
     about = bundle_readme(card, name, sentences, torchscript=equivalent is None)
-    contents[f"docs/{README_FILE}"] = (about + _own_readme(loaded)).encode()
-    contents["LICENSE"] = _licence(loaded).encode()
+    contents[f"docs/{README_FILE}"] = (about + own_readme(loaded)).encode()
+    contents["LICENSE"] = licence_text(loaded).encode()
     return contents
 
 
@@ -162,16 +162,3 @@ def _scripted(network: SegmentationNetwork, card: ModelCard, facts: Mapping[str,
     stream = io.BytesIO()
     save_net_with_metadata(traced, stream, meta_values=dict(facts))
     return stream.getvalue(), 'value="cpu"' in str(traced.inlined_graph)
-
-
-def _own_readme(loaded: LoadedModel) -> str:
-    path = loaded.folder / README_FILE
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else model_readme(loaded.card)
-
-
-def _licence(loaded: LoadedModel) -> str:
-    for name in ("LICENSE.txt", "LICENSE.md"):
-        if (loaded.folder / name).is_file():
-            return (loaded.folder / name).read_text(encoding="utf-8", errors="replace")
-    card = loaded.card
-    return f"The weights of '{card.id}' {card.version} are given under this licence: {card.license}\n"
