@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.labels import LabelSet
+from medcontext.library.anatomy import propose_labels
 from medcontext.library.import_options import ImportOptions
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ class Foreign:
 
 
 def settled_labels(found: LabelSet, options: ImportOptions) -> LabelSet:
-    """The labels a model gets: what the person says, else what the source says.
+    """The labels a model gets: what the person says, else what the source says, else colours and codes by name.
 
     Raises:
         InputError: the person speaks of a value that the model does not have, or names two labels alike.
     """
+    found = propose_labels(found)
     if options.labels is None:
         return found
     unknown = [label.value for label in options.labels if label.value not in found.values]

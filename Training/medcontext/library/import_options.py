@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from medcontext.config import read_data
 from medcontext.errors import InputError
-from medcontext.labels import LabelSet
+from medcontext.labels import Label, LabelSet
+from medcontext.library.anatomy import propose_labels
 
 STORED = "stored"
 """Orientation of images that are taken as they lie in their file."""
@@ -80,7 +81,9 @@ def parse_folds(text: str) -> tuple[str, ...]:
 
 
 def labels_of(data: Sequence[Any], source: str) -> LabelSet:
-    """Labels from a JSON list of ``{value, name, color, terminology}``; colour and codes may be left out.
+    """Labels from a JSON list of ``{value, name, color, terminology}``.
+
+    Colour and codes that are left out are proposed by the name; codes of ``null`` stay none.
 
     Raises:
         InputError: it is no such list.
@@ -88,6 +91,8 @@ def labels_of(data: Sequence[Any], source: str) -> LabelSet:
     try:
         labels = LabelSet.from_json(data)
         problem = next((f"the colour of {label.name}" for label in labels if not _is_color(label.color)), "")
+        proposed = zip(data, labels, propose_labels(labels), strict=True)
+        labels = LabelSet(tuple(_filled(entry, said, known) for entry, said, known in proposed))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"{type(error).__name__} {error}"
     if problem:
@@ -96,6 +101,14 @@ def labels_of(data: Sequence[Any], source: str) -> LabelSet:
             'Write it as [{"value": 1, "name": "liver", "color": [200, 90, 80]}, ...].',
         )
     return labels
+
+
+def _filled(entry: Mapping[str, Any], said: Label, known: Label) -> Label:
+    """A label, with what the entry is silent about as it is proposed."""
+    color = said.color if entry.get("color") else known.color
+    return replace(
+        said, color=color, terminology=said.terminology if "terminology" in entry else known.terminology
+    )
 
 
 def _is_color(parts: tuple[Any, ...]) -> bool:
