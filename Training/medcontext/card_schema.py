@@ -42,6 +42,7 @@ class InputSpec(StrictModel):
         """What a network trained by a plan takes."""
         seen = plan.fingerprint
         return cls(
+            dims=3 if plan.resample.kept_axis is None else 2,
             channels=plan.channels,
             spacing=plan.spacing,
             orientation=plan.orientation,
@@ -65,8 +66,8 @@ class InferenceSpec(StrictModel):
     overlap: float = Field(default=0.5, ge=0, lt=1)
     """Share of a window that the next one repeats."""
     window_weight: Literal["gaussian", "nnunet"] = "gaussian"
-    """How much the voxels of a window count: a Gaussian around its middle, or as nnU-Net places it (half a voxel off in
-    windows of even size)."""
+    """How much the voxels of a window count: a Gaussian around its middle, or as nnU-Net places it (half a voxel off
+    in windows of even size)."""
     resample: ResamplePlan = ResamplePlan()
     flips: list[int] = Field(default_factory=list)
     """Array axes over which mirrored predictions are averaged."""

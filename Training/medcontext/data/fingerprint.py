@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medcontext.data.case import Case
+from medcontext.data.grid_recipe import GridRecipe
 from medcontext.data.reading import read_grid
 from medcontext.data.store import CaseStore
 from medcontext.errors import InputError
@@ -29,8 +30,8 @@ SAMPLES_PER_CASE = 20_000
 """Foreground voxels a case adds to the intensity statistics, so that a large case does not drown others."""
 
 
-def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:
-    """The grids of the cases after reorientation to ``orientation``.
+def read_grids(cases: Sequence[Case], orientation: str, transpose: Size = (0, 1, 2)) -> list[Geometry]:
+    """The grids of the cases, turned as a model of that orientation and transposition turns images.
 
     Of the unlabelled scans at most :data:`GRIDS_LOOKED_AT` are looked at, and those that vanished or are broken
     are passed over.
@@ -41,6 +42,7 @@ def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:
     free = [index for index, case in enumerate(cases) if case.label is None]
     step = max(1, -(-len(free) // GRIDS_LOOKED_AT))
     passed = {*free} - {*free[::step]}
+    recipe = GridRecipe(orientation, (1.0, 1.0, 1.0), (), transpose=transpose)
     grids, failed = [], None
     for index, case in enumerate(cases):
         if index in passed:
@@ -52,8 +54,7 @@ def read_grids(cases: Sequence[Case], orientation: str) -> list[Geometry]:
                 raise
             failed = error
             continue
-        permutation, flips = grid.reorientation(orientation)
-        grids.append(grid.permuted(permutation).flipped(flips))
+        grids.append(recipe.turned(grid))
     if not grids and failed is not None:
         raise failed
     return grids

@@ -124,16 +124,16 @@ class GridRecipe:
         """The axis along which an image takes the nearest voxel, or None."""
         if self.resample.coarse_axis == "fixed":
             return self.resample.separate_z
-        return coarse_axis(turned.spacing, self.spacing_of(turned))
+        return slicewise_axis(turned.spacing, self.spacing_of(turned))
 
     def nearest_axis_back(self, turned: Geometry) -> int | None:
         """The axis along which scores take the nearest voxel on their way back to an image, or None."""
         if self.resample.coarse_axis == "fixed":
             return self.resample.separate_z
-        return coarse_axis(self.spacing_of(turned), turned.spacing)
+        return slicewise_axis(self.spacing_of(turned), turned.spacing)
 
 
-def coarse_axis(current: Sequence[float], new: Sequence[float]) -> int | None:
+def slicewise_axis(current: Sequence[float], new: Sequence[float]) -> int | None:
     """The axis that nnU-Net resamples slice by slice, by its ``determine_do_sep_z_and_axis``.
 
     The coarsest one of the present spacing where it is more than :data:`COARSE` times the finest; else, by the same

@@ -109,7 +109,7 @@ class BatchSource:
         )
         weak_image: Tensor | None = None
         if weak:
-            coarse = coarse_axis(plan.spacing)
+            coarse = coarse_axis(plan.spacing, plan.patch_size)
             weak_draws = [draw_intensity(config, g, WEAK_STRENGTH, channels, coarse) for g in generators]
             weak_image = apply_intensity(image, weak_draws)
         strong = apply_intensity(image, [d.intensity for d in draws])

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from medcontext.data.fingerprint import LabelFacts
 from medcontext.labels import LabelSet
 
-LEFT_RIGHT_AXIS = 2
-"""Array axis (K, J, I) of an LPS volume that runs from right to left."""
-
 LATERALISED = (
     "aorta", "aortic", "appendix", "atrium", "atrial", "azygos", "brachiocephalic", "caecum", "cardiac",
     "cecum", "celiac", "coeliac", "colon", "coronary", "duodenum", "esophagus", "gallbladder", "heart",
@@ -73,6 +70,22 @@ def reason_against_flips(labels: LabelSet, title: Sequence[str] = (), facts: Lab
     if len(sides) == 1 and not paired:
         return f"the data set says that it shows the {sides.pop()} side only"
     return _one_sided(labels, paired, facts) if facts is not None else ""
+
+
+def reason_against_any_flips(labels: LabelSet, side: int | None) -> str:
+    """Why mirroring along whatever axis would mix up left and right; empty where it would not.
+
+    Args:
+        labels: the structures.
+        side: axis that runs from left to right, along which the labels of a pair swap; None where nobody knows it.
+    """
+    paired = {value for pair in flip_pairs(labels) for value in pair}
+    for label in labels:
+        if side_of(label.name)[0] is not None and (side is None or label.value not in paired):
+            if side is not None:
+                return f"'{label.name}' has no partner on the other side"
+            return f"'{label.name}' lies on one side, and images that stay as stored do not say which axis that is"
+    return ""
 
 
 def is_lateralised(name: str) -> bool:

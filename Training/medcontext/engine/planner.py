@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from medcontext.config import StrictModel
+from medcontext.data.augment.mirror import left_right_axis
 from medcontext.data.case import Case
 from medcontext.data.fingerprint import (
     LabelFacts,
@@ -20,7 +21,7 @@ from medcontext.data.fingerprint import (
     target_spacing,
 )
 from medcontext.data.store import CaseStore
-from medcontext.engine.laterality import LEFT_RIGHT_AXIS, flip_pairs, reason_against_flips
+from medcontext.engine.laterality import flip_pairs, reason_against_flips
 from medcontext.engine.memory import memory_at_hand
 from medcontext.engine.room import Room, SizeClass
 from medcontext.errors import InputError
@@ -42,15 +43,19 @@ class Wishes(StrictModel):
     channels: list[Channel] | None = None
     """Names and intensity treatment of the channels."""
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    """Voxel size in mm after reorientation to LPS."""
+    """Voxel size in mm along the network's axes."""
+    orientation: str = ORIENTATION
+    """What images are turned to."""
+    transpose: Size = (0, 1, 2)
+    """Array axes of the image after that, in the network's order."""
     patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """Voxels seen at once; rounded up to what the network takes."""
     batch_size: PositiveInt | None = None
     """Patches per step."""
     steps: PositiveInt | None = None
     """Recommended steps."""
-    flips: list[Literal[0, 1, 2]] | None = None
-    """Array axes along which training mirrors; an empty list for none."""
+    flips: list[Annotated[int, Field(ge=0, le=2)]] | None = None
+    """Array axes along which training mirrors; an empty list for none. Needed where images stay as stored."""
     network_kwargs: dict[str, Any] | None = None
     """Keyword arguments of the network that replace the default ones."""
 
@@ -89,7 +94,7 @@ def make_plan(
         raise InputError(f"{store.folder} holds no case to plan from.", "Add one with 'medcontext data add'.")
     if len(cases) == 1:
         reporter.warning("The plan is made from a single case; it fits scans that look like it.")
-    grids = read_grids(cases, ORIENTATION)
+    grids = read_grids(cases, wishes.orientation, wishes.transpose)
     spacing = wishes.spacing or target_spacing(grids)
     learnt = sum(case.label is not None for case in cases) or len(cases)
     fingerprint = summarise(grids, spacing, learnt)
@@ -105,11 +110,12 @@ def make_plan(
         channels=channels,
         labels=store.labels.to_json(),
         spacing=spacing,
-        orientation=ORIENTATION,
+        orientation=wishes.orientation,
+        transpose=wishes.transpose,
         patch_size=patch,
         batch_size=batch,
         steps=wishes.steps or plan_steps(fingerprint, patch, batch),
-        allowed_flips=plan_flips(store, facts, wishes.flips, reporter),
+        allowed_flips=plan_flips(store, facts, wishes, reporter),
         flip_pairs=flip_pairs(store.labels),
         resample=ResamplePlan(separate_z=coarse_axis(spacing)),
         network=NetworkSpec(name=network, kwargs=kwargs),
@@ -142,16 +148,17 @@ def plan_channels(store: CaseStore, facts: LabelFacts) -> list[Channel]:
     return channels
 
 
-def plan_flips(
-    store: CaseStore, facts: LabelFacts, wish: Sequence[int] | None, reporter: Reporter
-) -> list[int]:
+def plan_flips(store: CaseStore, facts: LabelFacts, wishes: Wishes, reporter: Reporter) -> list[int]:
     """The array axes along which mirrored anatomy is still anatomy: left-right or none, or what is wished."""
-    if wish is not None:
-        return sorted(set(wish))
+    if wishes.flips is not None:
+        return sorted(set(wishes.flips))
+    side = left_right_axis(wishes.orientation, wishes.transpose)
+    if side is None:
+        return []
     reason = reason_against_flips(store.labels, (store.name, store.description), facts)
     if reason:
         reporter.warning(f"Training does not mirror left and right: {reason}.")
-    return [] if reason else [LEFT_RIGHT_AXIS]
+    return [] if reason else [side]
 
 
 def plan_steps(fingerprint: Fingerprint, patch: Size, batch: int) -> int:

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_erosion
 
 from medcontext.data.preprocess import PreparedCase
 from medcontext.labels import IGNORE
-from medcontext.plan import Plan
+from medcontext.plan import STORED, Plan
 
 PIXELS = 480
 """Length of the longer side."""
@@ -19,6 +19,8 @@ VEIL = 0.45
 """Opacity of the prediction."""
 OUTLINE = 2
 """Width of the reference's outline in pixels."""
+UNKNOWN = "LPS"
+"""What images that stay as they are stored are hung as."""
 _VERTICAL = ("SI", "AP", "RL")
 """Directions in the order in which they become the vertical of a picture; the second letter points down or right."""
 
@@ -51,7 +53,11 @@ class Hanging:
 
     def __init__(self, plan: Plan, axis: int) -> None:
         others = [a for a in range(3) if a != axis]
-        letters, spacing = [plan.orientation[2 - a] for a in others], [plan.spacing[a] for a in others]
+        code = UNKNOWN if plan.orientation == STORED else plan.orientation
+        letters, spacing = (
+            [code[2 - plan.transpose[a]] for a in others],
+            [plan.spacing[a] for a in others],
+        )
         ranks = [next(i for i, pair in enumerate(_VERTICAL) if letter in pair) for letter in letters]
         self._turned = ranks[0] > ranks[1]
         if self._turned:

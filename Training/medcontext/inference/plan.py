@@ -46,10 +46,6 @@ class ExecutionPlan:
     batch: int = 1
 
 
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""The layout by the number of axes; a network of slices has kernels with four."""
-
-
 def default_plan(device: Device, wanted: str = "auto") -> ExecutionPlan:
     """The plan without measurement.
 
@@ -70,9 +66,7 @@ def planned_forward(network: nn.Module, plan: ExecutionPlan) -> Forward:
         return network_forward(network, plan.precision)
     dtype = torch_dtype(plan.precision)
     lean = _with_group_norm(copy.deepcopy(network)).to(dtype)
-    for tensor in lean.parameters():
-        if tensor.ndim in CHANNELS_LAST:
-            tensor.data = tensor.data.contiguous(memory_format=CHANNELS_LAST[tensor.ndim])
+    lean.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(windows: Tensor) -> Tensor:
         scores: Tensor = lean(windows.to(dtype=dtype, memory_format=torch.channels_last_3d))
@@ -84,7 +78,7 @@ def planned_forward(network: nn.Module, plan: ExecutionPlan) -> Forward:
 def _with_group_norm(network: nn.Module) -> nn.Module:
     """Replace instance norms, which lose the channels-last layout, by group norms of one channel each."""
     for name, child in network.named_children():
-        if isinstance(child, nn.InstanceNorm2d | nn.InstanceNorm3d) and not child.track_running_stats:
+        if isinstance(child, nn.InstanceNorm3d) and not child.track_running_stats:
             norm = nn.GroupNorm(child.num_features, child.num_features, child.eps, child.affine)
             if child.affine:
                 norm.weight, norm.bias = child.weight, child.bias

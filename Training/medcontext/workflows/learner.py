@@ -136,7 +136,8 @@ class Learner:
         images: list[Tensor] = []
         targets: list[Tensor] = []
         draws: list[IntensityDraw] = []
-        coarse, channels = coarse_axis(self._card.input.spacing), len(self._card.input.channels)
+        spec = self._card.input
+        coarse, channels = coarse_axis(spec.spacing, spec.patch_size), len(spec.channels)
         for sample in range(self._settings.batch):
             generator = generator_for(self._seed, step, sample)
             image, target = self._patch(generator)

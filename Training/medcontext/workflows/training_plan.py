@@ -6,11 +6,12 @@ from typing import Any
 
 from medcontext import networks
 from medcontext.card_schema import ModelCard
+from medcontext.data.augment.mirror import left_right_axis
 from medcontext.data.modality import kind_of
 from medcontext.data.splits import Split
 from medcontext.data.store import CaseStore
 from medcontext.devices import Device
-from medcontext.engine.laterality import flip_pairs, reason_against_flips
+from medcontext.engine.laterality import flip_pairs, reason_against_any_flips, reason_against_flips
 from medcontext.engine.planner import Wishes, make_plan
 from medcontext.events import Reporter
 from medcontext.plan import NetworkSpec, Plan
@@ -48,7 +49,7 @@ def plan_for_data(
             reporter=reporter,
         )
     if parent is not None:
-        planned, plan = plan, _like_parent(plan, parent)
+        planned, plan = plan, _mirrored_safely(_like_parent(plan, parent), parent, reporter)
         if request.plan is not None and plan.network != planned.network:
             reporter.info(f"The network is that of {request.init_from}, not that of {request.plan}.")
     return with_settings(plan, request)
@@ -72,11 +73,12 @@ def plan_for_child(
     flips = list(plan.allowed_flips)
     if parent is not None and inheritance.kept:
         flips = [axis for axis in flips if axis in parent.allowed_flips]
-    if flips and (reason := reason_against_flips(labels)):
+    if flips and _flips(parent) is None and (reason := reason_against_flips(labels)):
         reporter.warning(f"Training does not mirror left and right: {reason}.")
         flips = []
     changes = {"labels": labels.to_json(), "flip_pairs": flip_pairs(labels), "allowed_flips": flips}
-    return with_settings(plan.model_copy(update=changes), request)
+    child = plan.model_copy(update=changes)
+    return with_settings(_mirrored_safely(child, parent, reporter), request)
 
 
 def with_settings(plan: Plan, request: TrainRequest | PretrainRequest) -> Plan:
@@ -110,9 +112,37 @@ def _wishes(parent: ModelCard) -> Wishes:
     return Wishes(
         channels=spec.channels,
         spacing=spec.spacing,
+        orientation=spec.orientation,
+        transpose=spec.transpose,
         patch_size=spec.patch_size,
+        flips=_flips(parent),
         network_kwargs=parent.network.kwargs,
     )
+
+
+def _flips(parent: ModelCard | None) -> list[int] | None:
+    """The axes that training mirrors as the parent's did, where that was more than left and right of known sides.
+
+    None where the data say whether left and right are mirrored.
+    """
+    if parent is None or parent.kind == "encoder":
+        return None
+    side = left_right_axis(parent.input.orientation, parent.input.transpose)
+    if side is not None and {side}.issuperset(parent.allowed_flips):
+        return None
+    return parent.allowed_flips
+
+
+def _mirrored_safely(plan: Plan, parent: ModelCard | None, reporter: Reporter) -> Plan:
+    """The plan without the parent's mirroring where that would mix up the sides of its labels."""
+    if not plan.allowed_flips or _flips(parent) is None:
+        return plan
+    side = left_right_axis(plan.orientation, plan.transpose)
+    reason = reason_against_any_flips(plan.label_set, side)
+    if not reason:
+        return plan
+    reporter.warning(f"Training does not mirror images, as that of the parent did: {reason}.")
+    return plan.model_copy(update={"allowed_flips": []})
 
 
 def _like_parent(plan: Plan, card: ModelCard) -> Plan:
@@ -124,8 +154,12 @@ def _like_parent(plan: Plan, card: ModelCard) -> Plan:
         "channels": card.input.channels,
         "spacing": card.input.spacing,
         "orientation": card.input.orientation,
+        "transpose": card.input.transpose,
+        "crop_to_nonzero": card.input.crop_to_nonzero,
         "patch_size": card.input.patch_size,
         "resample": card.inference.resample,
         "network": network,
     }
+    if (plan.orientation, plan.transpose) != (card.input.orientation, card.input.transpose):
+        changes["allowed_flips"] = card.allowed_flips  # those of a given plan are along other axes
     return plan.model_copy(update=changes)

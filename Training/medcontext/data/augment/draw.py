@@ -134,7 +134,9 @@ def draw(
         channels: image channels; each gets intensity changes of its own.
     """
     spatial = draw_spatial(config, generator, patch_size, spacing, allowed_flips)
-    intensity = draw_intensity(config, generator, channels=channels, coarse_axis=coarse_axis(spacing))
+    intensity = draw_intensity(
+        config, generator, channels=channels, coarse_axis=coarse_axis(spacing, patch_size)
+    )
     return AugmentDraw(spatial, intensity)
 
 
@@ -150,7 +152,7 @@ def draw_spatial(
     Numbers that a probability discards are drawn all the same: turning one change off leaves the others.
     """
     fine = np.ones(3, bool)
-    coarse = coarse_axis(spacing)
+    coarse = coarse_axis(spacing, patch_size)
     if coarse is not None:
         fine[coarse] = False
     axes = config.rotation_axes
@@ -216,8 +218,13 @@ def draw_intensity(
     ).scaled(strength)
 
 
-def coarse_axis(spacing: Spacing) -> int | None:
-    """The array axis that is more than :data:`COARSE_RATIO` coarser than the finest, or None."""
+def coarse_axis(spacing: Spacing, patch_size: Size) -> int | None:
+    """The array axis that is more than :data:`COARSE_RATIO` coarser than the finest, or None.
+
+    Across a patch of a single slice it is that of the slice, whatever lies beside it.
+    """
+    if 1 in patch_size:
+        return patch_size.index(1)
     return int(np.argmax(spacing)) if max(spacing) > COARSE_RATIO * min(spacing) else None
 
 
