@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +54,13 @@ class ModelImportDialog:
         self.dialog.resize(WIDTH, self.dialog.height)
         ui.importSourceNameLabel.text, ui.importSourceNameLabel.toolTip = source.name, str(source)
         self.control = RunControl(ui.importProgressBar, self._show, self._show)
-        self.labels = ImportLabels(ui.importLabelsTable, self._show, self._named)
+        self.labels = ImportLabels(ui.importLabelsTable, self._said, self._named)
         items = [(_("as stored in their files"), STORED, "")] + [(code, code, "") for code in ORIENTATIONS]
         fillCombo(ui.importOrientationSelector, items, STORED)
         self._ok = ui.importButtonBox.button(qt.QDialogButtonBox.Ok)
         self._ok.text = _("Import")
         for edit in (ui.importTitleEdit, ui.importIdEdit):
-            edit.connect("textChanged(QString)", self._show)
+            edit.connect("textChanged(QString)", self._said)
         ui.importConfigurationSelector.connect("currentIndexChanged(int)", self._inspect)
         ui.importButtonBox.connect("accepted()", self._import)
         ui.importButtonBox.connect("rejected()", self._cancel)
@@ -174,8 +173,8 @@ class ModelImportDialog:
     def _fill(self, found: FoundModel) -> None:
         ui = self.ui
         ui.importFormText.text = ", ".join(part for part in (found.form, found.input) if part)
-        self._offerConfigurations(found.choices.get(CONFIGURATION, ()))
-        self._offerFolds(found.choices.get(FOLDS, ()))
+        self._offerConfigurations(found)
+        self._offerFolds(found)
         self._asksOrientation |= found.orientation == STORED
         ui.importOrientationLabel.setVisible(self._asksOrientation)
         ui.importOrientationSelector.setVisible(self._asksOrientation)
@@ -184,33 +183,42 @@ class ModelImportDialog:
         ui.importNotesEdit.setPlainText("\n".join(found.notes))
         ui.importNotesEdit.setVisible(bool(found.notes))
 
-    def _offerConfigurations(self, names: Sequence[str]) -> None:
-        """The first one is what the worker takes by itself; a choice of one is none."""
-        combo = self.ui.importConfigurationSelector
+    def _offerConfigurations(self, found: FoundModel) -> None:
+        """A choice of one is none."""
+        combo, names = self.ui.importConfigurationSelector, found.choices.get(CONFIGURATION, ())
         if combo.count == 0:
-            fillCombo(combo, [(name, name, "") for name in names], "")
+            taken = next(iter(found.chosen.get(CONFIGURATION, ())), "")
+            fillCombo(combo, [(name, name, "") for name in names], taken)
         several = combo.count > 1
         self.ui.importConfigurationLabel.setVisible(several)
         combo.setVisible(several)
 
-    def _offerFolds(self, names: Sequence[str]) -> None:
-        """A box for each; all are ticked."""
-        area, wanted = self.ui.importFoldsArea, list(names) if len(names) > 1 else []
+    def _offerFolds(self, found: FoundModel) -> None:
+        """A box for each of several."""
+        area, names = self.ui.importFoldsArea, found.choices.get(FOLDS, ())
+        wanted = list(names) if len(names) > 1 else []
         if [box.text for box in self._folds] != wanted:
             for box in self._folds:
                 area.layout().removeWidget(box)
                 box.deleteLater()
             self._folds = [qt.QCheckBox(name) for name in wanted]
             for box in self._folds:
-                box.checked = True
-                box.connect("toggled(bool)", self._show)
+                box.checked = box.text in found.chosen.get(FOLDS, names)
+                box.connect("toggled(bool)", self._said)
                 area.layout().addWidget(box)
         self.ui.importFoldsLabel.setVisible(bool(wanted))
         area.setVisible(bool(wanted))
 
+    def _said(self, _what: Any = None) -> None:
+        """A person said something else: what was wrong before is not known to be wrong now."""
+        if self.found is not None:
+            self._problem = ""
+        self._show()
+
     def _show(self, _what: Any = None) -> None:
         running, reason = self.control.running, self.reason()
-        for widget in (self.ui.importArea, self.ui.importLabelsArea):
-            widget.enabled = self.found is not None and not self._importing
+        free = self.found is not None and not self._importing
+        self.ui.importArea.enabled = free
+        self.ui.importLabelsArea.enabled = free and not (self.found is not None and self.found.fixed)
         self._ok.enabled = not running and not reason and self.found is not None
         showText(self.ui.importStatusLabel, reason or self._problem)

@@ -18,6 +18,9 @@ STORED = "stored"
 ORIENTATIONS = ("RAS", "LPS", "LAS", "RPS", "RAI", "LAI", "LPI", "RPI")
 """Codes of ``(i, j, k)`` that training images usually have."""
 
+OWN = "MedContext model"
+"""What the worker calls a model of ours: it comes as it is, under another id or title at most."""
+
 CONFIGURATION, FOLDS, ORIENTATION = "configuration", "folds", "orientation"
 """Choices, by the names of their options."""
 
@@ -36,6 +39,7 @@ class FoundModel:
         orientation: of the training images as the source says it.
         notes: sentences on what was chosen, is different here, or was left out.
         choices: what there is to choose from, by the name of the option.
+        chosen: what was taken of it, likewise.
     """
 
     form: str
@@ -47,11 +51,11 @@ class FoundModel:
     orientation: str = ""
     notes: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def fromAnswer(cls, answer: Mapping[str, Any]) -> FoundModel:
         """From the worker's answer to ``inspect_model``."""
-        choices = {str(name): tuple(map(str, offered)) for name, offered in dict(answer["choices"]).items()}
         return cls(
             form=str(answer["form"]),
             kind=str(answer["kind"]),
@@ -61,8 +65,14 @@ class FoundModel:
             input=_inputText(answer),
             orientation=str(answer.get("orientation") or ""),
             notes=tuple(map(str, answer["notes"])),
-            choices=choices,
+            choices=_texts(answer["choices"]),
+            chosen=_texts(answer["chosen"]),
         )
+
+    @property
+    def fixed(self) -> bool:
+        """Whether structures and orientation cannot be said otherwise."""
+        return self.form == OWN
 
 
 @dataclass
@@ -78,14 +88,13 @@ class ImportChoices:
 
     def inspection(self, source: Path) -> dict[str, Any]:
         """The fields of a request to look at it."""
-        said = {CONFIGURATION: self.configuration, FOLDS: list(self.folds), ORIENTATION: self.orientation}
-        return {"archive": str(source)} | {name: value for name, value in said.items() if value}
+        return {"archive": str(source)} | _given({CONFIGURATION: self.configuration})
 
     def request(self, source: Path) -> dict[str, Any]:
         """The fields of a request to import it."""
+        said = {"id": self.id, "title": self.title, FOLDS: list(self.folds), ORIENTATION: self.orientation}
         labels = [label.to_json() for label in self.labels]
-        said = {"id": self.id, "title": self.title, "labels": labels}
-        return self.inspection(source) | {name: value for name, value in said.items() if value}
+        return self.inspection(source) | _given(said | {"labels": labels})
 
 
 @dataclass(frozen=True)
@@ -115,21 +124,22 @@ class ArrivedModel:
         return text.format(title=self.title)
 
 
+def _given(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if value}
+
+
+def _texts(options: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {str(name): tuple(map(str, values)) for name, values in options.items()}
+
+
 def _inputText(answer: Mapping[str, Any]) -> str:
-    channels = [_channelText(channel) for channel in answer.get("channels") or ()]
-    spacing: Sequence[float] = answer.get("spacing") or ()
-    parts = [
-        ", ".join(part for part in channels if part) or str(answer.get("modality") or ""),
-        _("{size} mm").format(size=" x ".join(f"{value:.3g}" for value in reversed(spacing)))
-        if spacing
-        else "",
-        size_text(int(answer["bytes"])) if answer.get("bytes") else "",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def _channelText(channel: Any) -> str:
-    if not isinstance(channel, Mapping):
-        return str(channel)
-    name, modality = str(channel.get("name") or ""), str(channel.get("modality") or "")
-    return name if not modality or name.casefold() == modality.casefold() else f"{name} ({modality})"
+    spacing: Sequence[float] = answer["spacing"]
+    size = " x ".join(f"{value:.3g}" for value in reversed(spacing))
+    channels, modality = [str(name) for name in answer["channels"]], str(answer["modality"])
+    named = modality if [name.casefold() for name in channels] == [modality.casefold()] else ""
+    parts = (
+        named or _("{channels} ({modality})").format(channels=", ".join(channels), modality=modality),
+        _("{size} mm").format(size=size),
+        size_text(int(answer["bytes"])),
+    )
+    return " · ".join(parts)
