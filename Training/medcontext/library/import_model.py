@@ -50,6 +50,7 @@ def import_model(
     id: str | None = None,
     title: str | None = None,
     options: ImportOptions = ImportOptions(),  # noqa: B008 - frozen
+    version: str | None = None,
 ) -> Imported:
     """Bring a model into the user's library; what it is, its content says. Nothing in it is executed.
 
@@ -59,6 +60,7 @@ def import_model(
         id: the library id to give it; its own, or one made from its name, when None.
         title: the title to give it; likewise.
         options: choices where the source leaves some.
+        version: of a model of another program, whose files do not say it; a model of ours has its own.
 
     Raises:
         InputError: it is none of these, or cannot be used, or another model has its id.
@@ -69,7 +71,8 @@ def import_model(
         return Imported(import_archive(source, id, title))
     with opened(source) as place, _told_of(source, place):
         found = convert(place, options)
-        names = {key: value for key, value in (("id", id), ("title", title)) if value is not None}
+        said = {"id": id, "title": title, "version": version}
+        names = {key: value for key, value in said.items() if value is not None}
         card = ModelCard.parse(found.card.model_dump(mode="json") | names, "The id or title")
         return Imported(_save(found, card), found.report, found.form, found.notes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medcontext.cards import read_summary
 from medcontext.events import Reporter
 from medcontext.library.catalogue.download import PATIENCE, Patience, downloaded
 from medcontext.library.catalogue.fetch import read_catalogue
@@ -56,6 +57,11 @@ def download_model(
         from medcontext.library.import_model import import_model
 
         reporter.progress("import", 0)
-        imported = import_model(file, entry.id, entry.title, options)
+        imported = import_model(file, entry.id, entry.title, options, entry.version)
         reporter.progress("import", 1)
+    arrived = read_summary(imported.folder).version
+    if arrived != entry.version:
+        reporter.warning(
+            f"The model says that it is version {arrived}, not {entry.version} as its catalogue."
+        )
     return Installed(entry, imported.folder, imported)

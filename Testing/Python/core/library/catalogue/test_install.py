@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from medcontext import cards, home
 from medcontext.cli.app import app
 from medcontext.errors import CancelledError, InputError
 from medcontext.events import Reporter
-from medcontext.library import export_archive
+from medcontext.library import export_archive, read_card
 from medcontext.library.catalogue import download_model
+from medcontext.library.nnunet.export import export_nnunet
 from medcontext.worker.handlers import Services
 
 BUNDLED = Path(medcontext.__file__).parent / "resources" / "models" / "hippocampus"
@@ -62,6 +64,37 @@ def test_a_model_comes_into_the_library_once(shop: str, server: Any) -> None:
     again = download_model(shop, "hc@1.0.0")
     assert (again.folder, again.imported) == (installed.folder, None)
     assert asked(server, "/hc.zip") == 1
+
+
+def test_models_of_other_programs_come_as_the_catalogue_says(
+    server: Any, answer: Any, facts: Any, catalogue_of: Any, tmp_path: Path
+) -> None:
+    export_nnunet(
+        "hippocampus", tmp_path / "nnunet" / "Dataset001_HC" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    )
+    zipped = Path(shutil.make_archive(str(tmp_path / "hc"), "zip", tmp_path / "nnunet")).read_bytes()
+    said = {"id": "hc", "form": "nnunet", "configuration": "3d_fullres", "folds": ["0"], "orientation": "RAS"}
+    entries = [facts(zipped, "hc.zip", version=version, **said) for version in ("1.0.0", "2.0.0")]
+    server.answer("/hc.zip", answer(zipped))
+    source = server.answer("/catalogue.json", answer(catalogue_of(*entries)))
+    for version in ("1.0.0", "2.0.0"):
+        card = read_card(download_model(source, f"hc@{version}").folder)
+        assert (card.id, card.version, card.title, card.input.orientation) == ("hc", version, "Liver", "RAS")
+    assert [model["installed"] for model in final(run("catalogue", source, "--json"))["models"]] == [
+        True,
+        True,
+    ]
+
+
+def test_a_version_that_is_another_one_is_told(
+    server: Any, answer: Any, archive: bytes, facts: Any, catalogue_of: Any
+) -> None:
+    server.answer("/hc.zip", answer(archive))
+    source = server.answer("/c.json", answer(catalogue_of(facts(archive, "hc.zip", version="3"))))
+    events: list[dict[str, Any]] = []
+    download_model(source, "liver", Reporter(events.append))
+    (told,) = [event["message"] for event in events if event["event"] == "warning"]
+    assert told == "The model says that it is version 1.0.0, not 3 as its catalogue."
 
 
 def test_the_commands_list_get_show_and_remove_it(shop: str, archive: bytes) -> None:
