@@ -10,7 +10,8 @@ For example::
 ``segment``, ``run_batch`` (with ``BatchOptions``), ``train`` (with ``TrainRequest``), ``pretrain`` (with
 ``PretrainRequest``), ``propose`` (with ``ProposeRequest``), ``evaluate``, ``demo``, ``make_pack`` (with
 ``PackRequest``) and ``examine`` (the doctor) are whole tasks from files to files. ``CaseStore`` and ``make_plan`` look
-at data; ``list_models`` and ``load_model`` at models, ``read_catalogue`` and ``download_model`` at those to download.
+at data; ``list_models`` and ``load_model`` at models, ``read_catalogue`` and ``download_model`` at those to download,
+``inspect_model`` and ``import_model`` (with ``ImportOptions``) at those of other programs.
 ``Predictor`` applies a loaded model to a ``Volume`` in memory, ``propose_regions`` (with ``ProposalOptions``) needs no
 model. What takes time has a ``Reporter`` for progress and for stopping. Errors are of
 :class:`medcontext.errors.MedContextError`, with a hint what to do.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from medcontext.inference.predictor import Predictor
     from medcontext.io import read_image, read_labelmap, write_labelmap
     from medcontext.io.pictures import read_picture
-    from medcontext.library import load_model
+    from medcontext.library import ImportOptions, import_model, inspect_model, load_model
     from medcontext.library.catalogue import download_model, read_catalogue
     from medcontext.workflows.adapt import adapt
     from medcontext.workflows.demo import demo
@@ -56,6 +57,7 @@ _HOMES = {
     "BatchOptions": "medcontext.batch.options",
     "CaseStore": "medcontext.data.store",
     "Geometry": "medcontext.geometry",
+    "ImportOptions": "medcontext.library",
     "PackRequest": "medcontext.workflows.pack",
     "Predictor": "medcontext.inference.predictor",
     "PretrainRequest": "medcontext.workflows.pretrain_request",
@@ -70,6 +72,8 @@ _HOMES = {
     "download_model": "medcontext.library.catalogue",
     "evaluate": "medcontext.workflows.evaluate",
     "examine": "medcontext.workflows.doctor",
+    "import_model": "medcontext.library",
+    "inspect_model": "medcontext.library",
     "list_models": "medcontext.cards:list_cards",
     "load_model": "medcontext.library",
     "make_pack": "medcontext.workflows.pack",
@@ -93,6 +97,7 @@ __all__ = [
     "BatchOptions",
     "CaseStore",
     "Geometry",
+    "ImportOptions",
     "PackRequest",
     "Predictor",
     "PretrainRequest",
@@ -107,6 +112,8 @@ __all__ = [
     "download_model",
     "evaluate",
     "examine",
+    "import_model",
+    "inspect_model",
     "list_models",
     "load_model",
     "make_pack",

@@ -59,7 +59,7 @@ class FoundModel:
         return cls(
             form=str(answer["form"]),
             kind=str(answer["kind"]),
-            id=str(answer["id"]),
+            id=str(answer["model"]),
             title=str(answer["title"]),
             labels=tuple(Label.from_json(entry) for entry in answer["labels"]),
             input=_inputText(answer),
@@ -92,7 +92,12 @@ class ImportChoices:
 
     def request(self, source: Path) -> dict[str, Any]:
         """The fields of a request to import it."""
-        said = {"id": self.id, "title": self.title, FOLDS: list(self.folds), ORIENTATION: self.orientation}
+        said = {
+            "model_id": self.id,
+            "title": self.title,
+            FOLDS: list(self.folds),
+            ORIENTATION: self.orientation,
+        }
         labels = [label.to_json() for label in self.labels]
         return self.inspection(source) | _given(said | {"labels": labels})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medcontext.cards import IMPORTED
-from medcontext.cli import model_catalogue
+from medcontext.cli import model_catalogue, model_import
 from medcontext.cli.console import session
 from medcontext.cli.options import Json
 from medcontext.disk import folder_size, size_text
@@ -82,6 +82,7 @@ def list_models(as_json: Json = False) -> None:
 
 app.command("catalogue")(model_catalogue.catalogue)
 app.command("download")(model_catalogue.download)
+app.command("import")(model_import.import_model)
 
 
 def _where(bundled: bool) -> str:
@@ -150,41 +151,6 @@ def verify(model: ModelName, as_json: Json = False) -> None:
         if errors:
             raise InputError(f"{model} cannot be used.", "Import it again from where it came.")
         console.say(f"{model} can be used: complete and unchanged.")
-
-
-@app.command("import")
-def import_model(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="A model as .zip or as its folder; or Swin UNETR weights of VoCo or MONAI, as a file.",
-        ),
-    ],
-    model_id: Annotated[
-        str | None, typer.Option("--id", help="Id in the library.", show_default=False)
-    ] = None,
-    title: Annotated[str | None, typer.Option(help="Title in lists.", show_default=False)] = None,
-    as_json: Json = False,
-) -> None:
-    """Bring a model into the library, or weights of another program as an encoder to start from.
-
-    What it is, its content says. Nothing in it is executed.
-    """
-    with session(as_json) as console:
-        from medcontext.library import import_model as bring
-        from medcontext.library import read_card
-
-        imported = bring(source, model_id, title)
-        folder, report = imported.folder, imported.report
-        card = read_card(folder)
-        if report is not None:
-            console.say(report.sentence(source.name))
-        console.say(f"Imported as {card.id}")
-        if card.kind == "encoder":
-            console.say(f"Start from it: medcontext train --init-from {card.id} --data STORE -o MODEL")
-        transfer = None if report is None else report.to_json()
-        console.result(id=card.id, kind=card.kind, folder=str(folder.absolute()), transfer=transfer)
 
 
 @app.command()

@@ -26,6 +26,7 @@ HANDLERS = {
     "propose": "medcontext.worker.proposing:propose",
     "dicom_seg": "medcontext.worker.exporting:dicom_seg",
     "batch_case": "medcontext.worker.batch_cases:batch_case",
+    "inspect_model": "medcontext.worker.library:inspect_model",
     "import_model": "medcontext.worker.library:import_model",
     "remove_model": "medcontext.worker.model_files:remove_model",
     "export_model": "medcontext.worker.model_files:export_model",

@@ -14,7 +14,14 @@ from medcontext.library.foreign import Foreign, settled_labels
 from medcontext.library.import_options import STORED, ImportOptions
 from medcontext.library.nnunet.channels import read_channels
 from medcontext.library.nnunet.checkpoint import Fold, read_fold
-from medcontext.library.nnunet.folder import DATASET, PLANS, Training, choose_folds, find_training
+from medcontext.library.nnunet.folder import (
+    DATASET,
+    PLANS,
+    Training,
+    choose_folds,
+    find_training,
+    ready_folds,
+)
 from medcontext.library.nnunet.labels import Outputs, read_outputs
 from medcontext.library.nnunet.network import NETWORK, network_kwargs
 from medcontext.library.nnunet.plans import Configuration, Dataset, Plans, read_configuration, read_object
@@ -68,7 +75,7 @@ def convert_nnunet(folder: Path, options: ImportOptions) -> Foreign:
         ModelCard.parse(facts, str(training.folder)),
         states,
         (*notes, *more),
-        choices={"configuration": names, "folds": list(training.folds)},
+        choices={"configuration": names, "folds": ready_folds(training, options)},
         chosen={"configuration": [_called(training, names)], "folds": folds},
     )
 

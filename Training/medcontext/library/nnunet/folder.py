@@ -97,7 +97,7 @@ def choose_folds(training: Training, options: ImportOptions) -> tuple[list[str],
         InputError: a fold is missing, or holds no such weights.
     """
     kind = options.checkpoint
-    ready = [fold for fold in training.folds if training.checkpoint(fold, kind).is_file()]
+    ready = ready_folds(training, options)
     for fold in options.folds:
         if fold not in training.folds:
             there = f"There {_are(list(training.folds))}." if training.folds else ""
@@ -118,6 +118,11 @@ def choose_folds(training: Training, options: ImportOptions) -> tuple[list[str],
     if "all" in ready and "all" not in taken:
         notes.append("Fold all was left out: the others make an ensemble.")
     return taken, tuple(notes)
+
+
+def ready_folds(training: Training, options: ImportOptions) -> list[str]:
+    """The folds that hold weights of the kind that is asked for."""
+    return [fold for fold in training.folds if training.checkpoint(fold, options.checkpoint).is_file()]
 
 
 def _trainings(folder: Path) -> Iterator[Training]:
