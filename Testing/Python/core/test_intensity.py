@@ -153,3 +153,31 @@ def test_percentiles_are_taken_of_no_more_voxels_than_stated(monkeypatch: pytest
     image = np.random.default_rng(0).normal(size=(1, 19, 10, 10)).astype(np.float32)
     normalise(image, [Channel(name="a", modality="MRI")])
     assert 500 < seen[0] <= 1000
+
+
+@pytest.mark.parametrize("kind", ["zscore", "rescale"])
+def test_percentiles_of_0_and_100_look_at_every_voxel(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(intensity, "MAXIMUM_SAMPLES", 7)
+    scan = a_scan().astype(np.float64)
+    scan[0, 3, 7, 11] = 9000
+    out = normalise(scan, [a_channel(kind, percentiles=(0, 100))])
+    expected = (scan - scan.mean()) / scan.std()
+    if kind == "rescale":
+        expected = (scan - scan.min()) / (scan.max() - scan.min())
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+def test_within_what_is_not_zero_leaves_the_rest_at_zero() -> None:
+    scan = a_scan()
+    scan[0, :, 15:] = 0
+    masked = a_channel(percentiles=(0, 100), within_nonzero=True)
+    both = normalise(np.concatenate([scan, scan]), [masked, a_channel("none")])
+    assert float(both[0, :, :15].mean()) == pytest.approx(0, abs=1e-4)
+    assert float(both[0, :, :15].std()) == pytest.approx(1, abs=1e-4)
+    assert not both[0, :, 15:].any()
+    np.testing.assert_array_equal(both[1], scan[0])
+    hidden = np.zeros(SHAPE, bool)
+    hidden[:3] = True
+    seen = normalise(scan, [masked], hidden)
+    assert not seen[0, :3].any()
+    assert float(seen[0, 3:, :15].std()) == pytest.approx(1, abs=1e-4)

@@ -30,6 +30,15 @@ def test_regions_are_painted_in_order(make_card) -> None:
     assert meaning.channels == 3
 
 
+def test_a_card_may_say_what_each_region_paints(make_card) -> None:
+    """nnU-Net lists the values itself: here the second of two regions that share label 1 paints it."""
+    card = make_card(3, regions=[[1, 2], [1, 3]], region_values=[2, 1], activation="sigmoid")
+    meaning = ScoreMeaning(card)
+    scores = torch.tensor([[-1.0, -1], [2, -1], [-1, 2], [2, 2]])
+    np.testing.assert_array_equal(meaning.lookup[meaning.classes(scores, 1)], [0, 2, 1, 1])
+    assert (meaning.channel_of(2), meaning.channel_of(1)) == (0, 1)
+
+
 def test_mirroring_swaps_the_channels_of_pairs_only(make_card) -> None:
     assert ScoreMeaning(make_card(3, flip_pairs=[(1, 3)])).mirrored_channels() == [0, 3, 2, 1]
     assert ScoreMeaning(make_card(3)).mirrored_channels() is None

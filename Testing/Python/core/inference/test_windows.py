@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
+from scipy.ndimage import gaussian_filter
 
 from medcontext.errors import InputError
 from medcontext.inference.accumulate import RollingSlab, predict_planes
-from medcontext.inference.windows import WindowGrid, gaussian_profile, window_starts
+from medcontext.inference.windows import WindowGrid, gaussian_profile, nnunet_profile, window_starts
 
 CPU = torch.device("cpu")
 
@@ -74,6 +75,21 @@ def test_blending_equals_monai_with_the_same_weights() -> None:
         image[None], patch, 2, network, overlap=0.5, roi_weight_map=k[:, None, None] * j[:, None] * i
     )
     torch.testing.assert_close(blend(network, image, WindowGrid.cover(shape, patch, 0.5)), expected[0])
+
+
+@pytest.mark.parametrize("patch", [(8, 12, 5), (1, 16, 7)])
+def test_the_weights_of_nnunet_are_a_filtered_point(patch) -> None:
+    point = np.zeros(patch)
+    point[tuple(n // 2 for n in patch)] = 1
+    expected = gaussian_filter(point, [n / 8 for n in patch], mode="constant")
+    k, j, i = (nnunet_profile(p) for p in patch)
+    weight = k[:, None, None] * j[:, None] * i
+    assert (weight > 0).all()
+    np.testing.assert_allclose(weight, expected / expected.max(), atol=1e-7)
+    windows = WindowGrid.cover((12, 30, 9), patch, 0.5, "nnunet")
+    np.testing.assert_array_equal(torch.stack(windows.weights()[:1])[0], k)
+    image = torch.randn(1, 12, 30, 9)
+    torch.testing.assert_close(blend(lambda x: x, image, windows), image)
 
 
 @pytest.mark.parametrize("depth", [8, 64, 512])

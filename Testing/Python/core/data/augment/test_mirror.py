@@ -21,6 +21,12 @@ def test_left_right_axis(code: str, axis: int) -> None:
     assert left_right_axis(code) == axis
 
 
+def test_left_right_axis_of_images_that_are_transposed_or_stay_as_stored() -> None:
+    assert left_right_axis("LPS", (2, 0, 1)) == 0
+    assert left_right_axis("PSR", (1, 2, 0)) == 2
+    assert left_right_axis("stored", (2, 0, 1)) is None
+
+
 def test_left_right_axis_of_nonsense() -> None:
     with pytest.raises(InputError, match="APS"):
         left_right_axis("APS")
