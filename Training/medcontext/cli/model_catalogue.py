@@ -85,7 +85,7 @@ def download(
         entry, imported = installed.entry, installed.imported
         notes = () if imported is None else imported.notes
         for note in notes:
-            console.say(note)
+            console.say(f"Note: {note}")
         if imported is None:
             console.say(f"{entry.name} is in the library already.")
         else:

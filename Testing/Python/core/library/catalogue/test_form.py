@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from medcontext.errors import InputError
-from medcontext.library.catalogue import Catalogue, catalogue_schema, read_catalogue
+from medcontext.library.catalogue import Catalogue, CatalogueEntry, catalogue_schema, read_catalogue
+from medcontext.library.import_options import labels_of
 
 DOCS = Path(__file__).resolve().parents[5] / "docs"
 
@@ -20,6 +22,16 @@ Make = Callable[..., bytes]
 
 def test_the_schema_on_the_page_is_that_of_the_program() -> None:
     assert (DOCS / "catalogue.schema.json").read_text(encoding="utf-8") == catalogue_schema()
+
+
+def test_the_examples_on_the_page_are_allowed(on_disk: Callable[..., Path]) -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    labels, catalogue = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert "Hippocampus head" in [label.name for label in labels_of(json.loads(labels), "models.md")]
+    (entry,) = read_catalogue(str(on_disk(catalogue.encode()))).models
+    assert entry.options.orientation == "RAS"
+    fields = set(re.findall(r"`(\w+)`", page[page.index("| field |") :]))
+    assert set(CatalogueEntry.model_fields) - {"title"} <= fields
 
 
 @pytest.mark.parametrize(
