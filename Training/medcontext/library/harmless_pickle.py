@@ -25,7 +25,7 @@ class Bag:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, Mapping):
-            raise pickle.UnpicklingError(f"Unsupported class with a state of {type(state).__name__}")
+            raise pickle.UnpicklingError(f"an object with a state of {type(state).__name__}")
         self.attributes = {str(name): value for name, value in state.items()}
 
 
@@ -42,7 +42,7 @@ class Call:
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("Unsupported class that changes a function")
+        raise pickle.UnpicklingError("a function that is changed")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -62,7 +62,7 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         if self._persistent is None:
-            raise pickle.UnpicklingError("Unsupported class of a storage")
+            raise pickle.UnpicklingError("numbers that are kept elsewhere")
         return self._persistent(pid)
 
 
@@ -87,7 +87,7 @@ def read_pickle(
     """
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if opcode.name in _REGISTRY:
-            raise pickle.UnpicklingError("Unsupported class of the registry")
+            raise pickle.UnpicklingError("a class of the registry")
         if count > MOST_OPCODES or (opcode.name in _INDEX and int(argument or 0) > len(data)):
             raise pickle.UnpicklingError("pickle would fill the memory")
     return _Unpickler(data, known, bags, persistent).load()

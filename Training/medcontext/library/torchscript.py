@@ -24,8 +24,8 @@ _STORAGES = {
 
 _LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
 
-_MOST_PARTS = 1_000_000
-"""A network has far fewer attributes; modules that contain each other have no end of them."""
+_MOST_PARTS, _DEEPEST = 1_000_000, 200
+"""Attributes of a network, and modules in each other; modules that contain themselves have no end of both."""
 
 
 def is_torchscript(path: Path) -> bool:
@@ -99,7 +99,7 @@ class _Kind:
         self.dtype = dtype
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("Unsupported class that changes a storage")
+        raise pickle.UnpicklingError("a kind of storage that is changed")
 
 
 def _known() -> dict[str, Any]:
@@ -134,6 +134,8 @@ def _named(module: Any) -> Iterator[tuple[str, Tensor]]:
         if not waiting:
             return
         name, thing = waiting.pop()
+        if name.count(".") > _DEEPEST:
+            break
         if isinstance(thing, torch.Tensor):
             yield name, thing
         elif isinstance(thing, Bag):

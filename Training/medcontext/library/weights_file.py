@@ -80,7 +80,7 @@ def _found(path: Path, content: Any) -> tuple[dict[str, Tensor], Published]:
     told = f"its tensors are called {', '.join(names[:3])}, ..." if names else "there are no tensors in it"
     raise InputError(
         f"{path} holds no weights that are known here: {told}.",
-        "Known are Swin UNETRs (of VoCo, of MONAI's self-supervision, of MONAI in general), and UNETRs and nnFormers of "
+        "Known are Swin UNETRs (of VoCo, of MONAI's self-supervision, of MONAI in general), UNETRs and nnFormers of "
         "MedContext.",
     )
 

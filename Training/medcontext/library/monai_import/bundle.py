@@ -53,13 +53,14 @@ def convert_bundle(folder: Path, options: ImportOptions | None = None) -> Foreig
 
     Args:
         folder: of the bundle, with ``configs`` and ``models``, or a folder that holds it.
-        options: choices of a person; those for other forms are not looked at.
+        options: choices of a person.
 
     Raises:
         InputError: it is damaged, its network is none of ours, its weights do not fit, what it does to images is not
             known here, or a value that is needed stands there as an expression.
     """
     options = options or ImportOptions()
+    options.refuse("configuration", "folds", "checkpoint", source=f"{folder}, a MONAI bundle,")
     folder = _bundle_in(folder) or folder
     metadata = _metadata(folder)
     configs = read_configs(folder / CONFIGS)

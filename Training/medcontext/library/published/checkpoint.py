@@ -48,6 +48,7 @@ def convert_published(path: Path, content: Any, options: ImportOptions) -> Forei
         except InputError as error:
             raise InputError(f"{path} cannot be imported. {error.message}", error.hint) from error
         if found is not None:
+            options.refuse("configuration", "folds", "checkpoint", source=f"{path}, a file of weights,")
             check_storage(tensors, path)
             return _converted(path, found, options)
     return None
@@ -63,6 +64,7 @@ def _converted(path: Path, found: PublishedWeights, options: ImportOptions) -> F
     missing = [name for name, mine in expected.items() if not _fits(found.state.get(name), mine)]
     over = [(name, "no part of the network") for name in found.state if name not in expected]
     if missing or found.classes is None or found.classes < 2:
+        options.refuse("orientation", "labels", source=f"{path}, an encoder,")
         return _encoder(path, found, network)
     left_out = [*found.left_out, *over]
     notes = (*found.notes, _UNNAMED, *([_told(left_out)] if left_out else []))
