@@ -58,7 +58,7 @@ class ImportModelRequest(InspectModelRequest):
 
 
 def inspect_model(data: Mapping[str, Any], _services: Services, _reporter: Reporter) -> Result:
-    """Look at what may become a model; the result is that of :func:`medcontext.library.inspect_model`, its id ``model``.
+    """Look at what may become a model; the result is that of the library's function, with the id as ``model``.
 
     Raises:
         InputError: it is no model, or is damaged.

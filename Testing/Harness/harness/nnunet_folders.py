@@ -189,6 +189,7 @@ def nnunet_folder(
     folds: Sequence[int | str] = (0,),
     trainer: str = "nnUNetTrainer",
     written: Mapping[str, Any] | None = None,
+    outputs: int | None = None,
     **changes: Any,
 ) -> Path:
     """Write ``ROOT/Dataset.../TRAINER__nnUNetPlans__CONFIGURATION`` and what lies in it.
@@ -201,6 +202,7 @@ def nnunet_folder(
         folds: which were trained; each has weights of its own.
         trainer: what trained it.
         written: what stands in ``plans.json`` where that is not ``plans``, such as :func:`old_plans` of them.
+        outputs: channels that the network puts out, where labels and regions do not say it.
         changes: entries of the checkpoints.
 
     Returns:
@@ -212,9 +214,8 @@ def nnunet_folder(
     (folder / "plans.json").write_text(json.dumps(written or plans), encoding="utf-8")
     (folder / "dataset.json").write_text(json.dumps(dataset), encoding="utf-8")
     (folder / "dataset_fingerprint.json").write_text("{}", encoding="utf-8")
-    outputs = len(
-        [value for value in dataset["labels"].values() if "regions_class_order" not in dataset or value]
-    )
+    regions = "regions_class_order" in dataset
+    outputs = outputs or len([value for value in dataset["labels"].values() if value or not regions])
     entry = plans["configurations"][name]
     for number, fold in enumerate(folds):
         built = network(entry, len(dataset["channel_names"]), outputs, seed=number)
