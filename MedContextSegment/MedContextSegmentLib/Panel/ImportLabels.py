@@ -79,9 +79,11 @@ class ImportLabels:
         return ""
 
     def propose(self, label: Label) -> None:
-        """Show the colour and the codes of a name, where nobody chose others by hand."""
+        """Show the colour and the codes of a name, where nobody chose others by hand; a name may have none."""
         for row, shown in enumerate(self._labels):
             if shown.value == label.value and shown.name == label.name:
+                if label.terminology is None:
+                    label = replace(label, color=shown.color)
                 self._labels[row] = self._merged(label, shown)
                 with quiet(self._table):
                     self._fill(row, self._labels[row])

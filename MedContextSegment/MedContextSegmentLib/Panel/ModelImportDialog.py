@@ -145,9 +145,8 @@ class ModelImportDialog:
             self._problem = str(run.error)
             return
         answer = run.result
-        key, title = f"{answer['model']}@{answer['version']}", self.ui.importTitleEdit.text.strip()
-        notes = tuple(map(str, answer.get("notes") or ()))
-        self.arrived = ArrivedModel(key, title, str(answer["kind"]), notes)
+        key = f"{answer['model']}@{answer['version']}"
+        self.arrived = ArrivedModel(key, str(answer["title"]), str(answer["kind"]))
         self.dialog.accept()
 
     def _cancel(self) -> None:

@@ -63,4 +63,4 @@ class ModelLibrary:
         self._host.refresh()
         if model.kind == SEGMENTATION:
             self._host.learn.context.selectModel(model.key)
-        self.say("\n".join((model.text, *model.notes)))
+        self.say(model.text)

@@ -96,7 +96,7 @@ class ModelsDialog:
         arrived = ModelImportDialog(source, self._worker).ask()
         if arrived is not None:
             self._onArrived(arrived)
-            self._outcome = "\n".join((arrived.text, *arrived.notes))
+            self._outcome = arrived.text
             self.refresh(arrived.key)
         self._show()
 

@@ -110,13 +110,11 @@ class ArrivedModel:
         key: ``id@version``.
         title: its title.
         kind: "segmentation" or "encoder".
-        notes: what is to be said about it.
     """
 
     key: str
     title: str
     kind: str
-    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

@@ -219,6 +219,9 @@ class ctkColorPickerButton(QtWidgets.QPushButton):
 
     def _update(self) -> None:
         self.setText(self.color.name() if self.displayColorName else "")
+        swatch = QtGui.QPixmap(12, 12)
+        swatch.fill(self.color)
+        self.setIcon(QtGui.QIcon(swatch))
         self.colorChanged.emit(self.color)
 
 

@@ -23,7 +23,7 @@ def drop(widget: Any, *paths: Path) -> bool:
     mime = QtCore.QMimeData()
     mime.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
     copy = QtCore.Qt.DropAction.CopyAction
-    enter = QtGui.QDragEnterEvent(QtCore.QPoint(5, 5), copy, mime, _LEFT, _NONE)
+    enter = QtGui.QDragEnterEvent(QtCore.QPointF(5, 5), copy, mime, _LEFT, _NONE)
     enter.ignore()
     QtWidgets.QApplication.sendEvent(widget, enter)
     if not enter.isAccepted():

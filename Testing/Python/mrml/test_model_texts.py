@@ -22,7 +22,7 @@ CYST = Terminology(
 ANSWER: dict[str, Any] = {
     "form": "nnU-Net v2",
     "kind": "segmentation",
-    "id": "organs",
+    "model": "organs",
     "title": "Organs",
     "labels": [{"value": 1, "name": "liver", "color": [1, 2, 3]}],
     "channels": ["CT"],
@@ -95,7 +95,7 @@ def test_only_what_a_person_said_is_sent() -> None:
     assert said.request(source) == {
         "archive": str(source),
         "configuration": "2d",
-        "id": "my",
+        "model_id": "my",
         "folds": ["1"],
         "orientation": "RAS",
         "labels": [{"value": 1, "name": "liver", "color": [1, 2, 3]}],
