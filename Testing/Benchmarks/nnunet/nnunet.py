@@ -4,8 +4,8 @@
     python Testing/Benchmarks/nnunet/nnunet.py --python FOLDER/bin/python --work OUT --data ../shared/data
 
 nnU-Net trains tiny models (``reference.py``) on the bundled hippocampus cases: plain, residual, with region-based
-classes and of single slices; and one on a CT scan. Each is imported by ``medcontext model import`` and segments the
-test images: hippocampus crops, and CT scans on finer, thicker and turned grids than that of the model. Compared are the
+classes and of single slices; and one on CT. Each is imported by ``medcontext model import`` and segments the
+test images: hippocampus crops, and CT scans on finer, thicker and turned grids than its own. Compared are the
 labels voxel by voxel, the Dice and the time; then the plain model is fine-tuned for two minutes by ``medcontext
 finetune --method medcontext`` on the same cases. What is there already in ``--work`` is not made again.
 """
