@@ -25,7 +25,7 @@ _LENGTH = re.compile(r"\$\s*len\(@([\w.-]+(?:(?:::|#)[\w.-]+)*)\)\s*")
 _FOLLOWED = 50
 """References lead to references at most so often."""
 
-MOST_ENTRIES = 100_000
+MOST_ENTRIES = 20_000
 """The largest configuration in public bundles has 2 000 entries."""
 
 

@@ -45,14 +45,15 @@ def our_state(
         InputError: tensors are missing, of another shape, or of another network.
     """
     expected, notes = network.state_dict(), []
-    found = _renamed(tensors, expected)
+    buffers = {name for name, _ in network.named_buffers()}
+    computed = buffers - set(expected)  # programs keep them, files of weights do not
+    found = {name: value for name, value in _renamed(tensors, expected).items() if name not in computed}
     extra = [name for name in found if name not in expected and _is_head(name, found)]
     if extra:
         notes.append(
             f"{len(extra)} tensors of outputs for deep supervision, which are not used, were left out."
         )
     state = {name: value for name, value in found.items() if name not in extra}
-    buffers = {name for name, _ in network.named_buffers()}
     new = [name for name in expected if name not in state and _is_head(name, expected)]
     if new:
         notes.append(
