@@ -25,14 +25,13 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from record import REPOSITORY, SHARED, write_result
+from comparing import SAMPLE, agreement, mean_dice, test_cases
+from record import SHARED, write_result
 from reference import HIPPOCAMPUS, MODELS, NESTED, ORGANS, tests_of
 
-from medcontext.api import read_image, read_labelmap
+from medcontext.api import read_image, read_labelmap, segment
 from medcontext.geometry import Volume
 from medcontext.io import write_labelmap, write_volume
-
-SAMPLE = REPOSITORY / "Training/medcontext/resources/samples/hippocampus"
 
 
 def main() -> None:
@@ -71,115 +70,57 @@ def compared(work: Path, name: str, reference: dict[str, Any], truths: dict[str,
     """Import a model, segment the test images, and compare with what nnUNetPredictor said of them."""
     import torch
 
-    from medcontext.api import segment
-
-    home = work / "home" / "models" / f"nnunet-{name}"
+    home = work / "home/models" / f"nnunet-{name}"
     if not home.exists():
-        import_it(work / reference["folder"], name)
-    images = work / "inputs" / tests_of(name)
-    cases = sorted(path.name.removesuffix("_0000.nii.gz") for path in images.glob("*.nii.gz"))
+        medcontext("model", "import", str(work / reference["folder"]), "--id", home.name)
+    images = sorted((work / "inputs" / tests_of(name)).glob("*.nii.gz"))
+    cases = [path.name.removesuffix("_0000.nii.gz") for path in images]
+    theirs = {case: work / "predicted" / name / f"{case}.nii.gz" for case in cases}
+    known = all(case in truths for case in cases)
+    timed = {key: reference[key] for key in ("seconds", "cpu_seconds", "threads")}
     result: dict[str, Any] = {
         "cases": len(cases),
-        "nnU-Net": {key: reference[key] for key in ("seconds", "cpu_seconds", "threads")},
+        "nnU-Net": timed | ({"dice": mean_dice(theirs, truths)} if known else {}),
     }
     for precision in ("fp32", "auto"):
         output = work / "ours" / name / precision
         shutil.rmtree(output, ignore_errors=True)
         began, cpu = time.perf_counter(), time.process_time()
-        done = segment(
-            [images / f"{case}_0000.nii.gz" for case in cases],
-            home,
-            output,
-            precision=precision,
-            device="cpu",
-        )
+        segment(images, home, output, precision=precision, device="cpu")
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        assert all(one.ok for one in done), [str(one.error) for one in done if not one.ok]
-        pairs = [
-            (labels_of(work / "predicted" / name / f"{c}.nii.gz"), labels_of(output / f"{c}_0000.nii.gz"))
-            for c in cases
-        ]
-        result[f"ours, {precision}"] = {
-            "seconds": round(seconds, 2),
-            "cpu_seconds": round(cpu, 2),
+        ours = {case: output / f"{case}_0000.nii.gz" for case in cases}
+        facts: dict[str, Any] = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2)}
+        facts |= {
             "threads": torch.get_num_threads(),
             "times_as_fast": round(reference["seconds"] / seconds, 2),
-            "voxels_equal": round(
-                sum(int((a == b).sum()) for a, b in pairs) / sum(a.size for a, _ in pairs), 6
-            ),
-            "voxels_equal_in_the_worst_case": round(min(float((a == b).mean()) for a, b in pairs), 6),
-            "foreground_voxels": sum(int((a > 0).sum()) for a, _ in pairs),
-            "foreground_dice": round(float(np.mean([dice(a > 0, b > 0) for a, b in pairs])), 6),
         }
-    if all(case in truths for case in cases):
-        values = sorted({int(v) for c in cases for v in np.unique(labels_of(truths[c])) if v})
-        for side, folder, end in (
-            ("nnU-Net", work / "predicted" / name, ""),
-            ("ours, fp32", work / "ours" / name / "fp32", "_0000"),
-        ):
-            result[side]["dice"] = truth_dice(folder, end, cases, truths, values)
+        facts |= agreement(theirs, ours)
+        result[f"ours, {precision}"] = facts | ({"dice": mean_dice(ours, truths)} if known else {})
     return result
-
-
-def import_it(folder: Path, name: str) -> None:
-    """As a person does it."""
-    command = [sys.executable, "-m", "medcontext", "model", "import", str(folder), "--id", f"nnunet-{name}"]
-    subprocess.run(command, check=True)
-
-
-def labels_of(path: Path) -> np.ndarray:
-    """The labels of a file, ``(K, J, I)``."""
-    return read_labelmap(path).array[0]
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice of two masks; 1 where both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / total if total else 1.0
-
-
-def truth_dice(
-    folder: Path, end: str, cases: list[str], truths: dict[str, Path], values: list[int]
-) -> dict[str, float]:
-    """Mean Dice of each label over the cases."""
-    found = [(labels_of(folder / f"{c}{end}.nii.gz"), labels_of(truths[c])) for c in cases]
-    return {str(v): round(float(np.mean([dice(a == v, b == v) for a, b in found])), 4) for v in values}
 
 
 def fine_tuned(
     arguments: argparse.Namespace, parent: dict[str, Any], truths: dict[str, Path]
 ) -> dict[str, Any]:
     """Two minutes of MedContext from the imported model on the cases that nnU-Net learnt from."""
-    from medcontext.api import segment
-
-    model, output = arguments.work / "child", arguments.work / "ours" / "child"
-    command = ["finetune", "--init-from", "nnunet-plain", "--data", str(SAMPLE), "--method", "medcontext"]
+    model, output = arguments.work / "child", arguments.work / "ours/child"
+    minutes = str(arguments.minutes)
     if not (model / "model.json").exists():
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "medcontext",
-                *command,
-                "--minutes",
-                str(arguments.minutes),
-                "-o",
-                str(model),
-            ],
-            check=True,
-        )
-    images = arguments.work / "inputs" / "tests"
-    cases = sorted(path.name.removesuffix("_0000.nii.gz") for path in images.glob("*.nii.gz"))
-    segment([images / f"{c}_0000.nii.gz" for c in cases], model, output, overwrite=True, device="cpu")
+        command = ["finetune", "--init-from", "nnunet-plain", "--data", str(SAMPLE), "--method", "medcontext"]
+        medcontext(*command, "--minutes", minutes, "-o", str(model))
+    images = sorted((arguments.work / "inputs/tests").glob("*.nii.gz"))
+    segment(images, model, output, overwrite=True, device="cpu")
+    found = {case: output / f"{case}_0000.nii.gz" for case in truths}
     return {
         "minutes": arguments.minutes,
-        "command": "medcontext "
-        + " ".join(command[:3])
-        + " --data SAMPLE --method medcontext --minutes "
-        + str(arguments.minutes),
         "dice_before": parent["ours, fp32"]["dice"],
-        "dice_after": truth_dice(output, "_0000", cases, truths, [1, 2]),
+        "dice_after": mean_dice(found, truths),
     }
+
+
+def medcontext(*arguments: str) -> None:
+    """The command, as a person gives it."""
+    subprocess.run([sys.executable, "-m", "medcontext", *arguments], check=True)
 
 
 def make_inputs(data: Path, inputs: Path) -> None:
@@ -212,17 +153,6 @@ def make_inputs(data: Path, inputs: Path) -> None:
             path.parent.mkdir(exist_ok=True)
             write_volume(path, image)
     scratch.rename(inputs)
-
-
-def test_cases(data: Path) -> list[tuple[Path, Path]]:
-    """Image and labels of the 50 test cases, or of the bundled ones where the data are not there."""
-    folder = data / "hippocampus"
-    if folder.exists():
-        names = json.loads((folder / "splits.json").read_text())["test"]
-        return [(folder / f"images/{n}.nii.gz", folder / f"labels/{n}.nii.gz") for n in names]
-    entries = json.loads((SAMPLE / "dataset.json").read_text())["test"]
-    images = [SAMPLE / (e["image"] if isinstance(e, dict) else e) for e in entries]
-    return [(image, SAMPLE / "labels" / image.name) for image in images]
 
 
 def ct_tests(data: Path, torso: Volume) -> list[tuple[str, Volume]]:
