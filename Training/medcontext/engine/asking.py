@@ -13,6 +13,8 @@ from medcontext.events import Reporter
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from medcontext.engine.one_process import OneProcess
+
 PAUSE, STOP, CANCEL = 1, 2, 3
 _CODES = {None: 0, "pause": PAUSE, "stop": STOP}
 POLL_SECONDS = 0.2
@@ -55,7 +57,9 @@ class Requests:
         keeps: a run without an end keeps what it has even when it is cancelled by who may also stop it.
     """
 
-    def __init__(self, control: Control, reporter: Reporter, accelerator: Accelerator, keeps: bool) -> None:
+    def __init__(
+        self, control: Control, reporter: Reporter, accelerator: Accelerator | OneProcess, keeps: bool
+    ) -> None:
         self._control = control
         self._reporter = reporter
         self._accelerator = accelerator
@@ -71,7 +75,7 @@ class Requests:
         Raises:
             CancelledError: someone asked to stop at once.
         """
-        # Only a training needs accelerate; a batch can be paused without it.
+        # Only a training needs torch for this; a batch can be paused without it.
         from medcontext.engine.processes import largest_of_all
 
         asked = largest_of_all(self._accelerator, self._mine())

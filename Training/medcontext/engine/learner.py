@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medcontext.engine.course import Course
+from medcontext.engine.one_process import OneProcess
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.engine.processes import make_accelerator
 from medcontext.engine.run import Run
@@ -54,7 +55,7 @@ class Learner:
         run.method.after_step(
             self.accelerator.unwrap_model(self._student), course.momentum(step, config.ema_maximum)
         )
-        if self.accelerator.num_processes > 1:
+        if not isinstance(self.accelerator, OneProcess):
             terms = {name: self.accelerator.reduce(term.detach(), "mean") for name, term in terms.items()}
         return terms, rate
 

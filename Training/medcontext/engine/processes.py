@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
-from accelerate.state import AcceleratorState
 
 from medcontext.devices import Device
+from medcontext.engine.one_process import OneProcess
 from medcontext.engine.ranks import process_count
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @contextmanager
@@ -19,17 +22,25 @@ def main_process_first(device: Device) -> Iterator[None]:
     if process_count() == 1:
         yield
         return
+    from accelerate import PartialState
+
     with PartialState(cpu=device.kind == "cpu").main_process_first():
         yield
 
 
-def make_accelerator(device: Device, precision: str) -> Accelerator:
-    """An accelerator for this run on this device."""
+def make_accelerator(device: Device, precision: str) -> Accelerator | OneProcess:
+    """What joins the processes of this run: accelerate, where there are several or fp16 needs its gradients scaled."""
+    if process_count() == 1:
+        if device.kind == "cuda" and device.torch_device.index is not None:
+            torch.cuda.set_device(device.torch_device)
+        if precision != "fp16":
+            return OneProcess(device.torch_device, precision)
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
     if process_count() == 1:
         # accelerate keeps device and precision of the first run of a process; a later run may want others.
         AcceleratorState._reset_state(reset_partial_state=True)
-        if device.kind == "cuda" and device.torch_device.index is not None:
-            torch.cuda.set_device(device.torch_device)
     return Accelerator(
         cpu=device.kind == "cpu",
         mixed_precision={"fp32": "no"}.get(precision, precision),
@@ -37,17 +48,17 @@ def make_accelerator(device: Device, precision: str) -> Accelerator:
     )
 
 
-def largest_of_all(accelerator: Accelerator, value: int) -> int:
+def largest_of_all(accelerator: Accelerator | OneProcess, value: int) -> int:
     """The largest of a number over all processes."""
-    if accelerator.num_processes == 1:
+    if isinstance(accelerator, OneProcess):
         return value
     values = accelerator.gather(torch.tensor([value], device=accelerator.device))
     return int(values.max())
 
 
-def from_main_process(accelerator: Accelerator, value: int) -> int:
+def from_main_process(accelerator: Accelerator | OneProcess, value: int) -> int:
     """A number as the first process has it."""
-    if accelerator.num_processes == 1:
+    if isinstance(accelerator, OneProcess):
         return value
     values = accelerator.gather(torch.tensor([value], device=accelerator.device))
     return int(values[0])

@@ -73,8 +73,13 @@ class _Block(nn.Module):
         self.norm2 = nn.InstanceNorm3d(after, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.lrelu(self.norm1(self.conv1(x)))
-        return self.lrelu(self.norm2(self.conv2(x)))
+        return self.lrelu(self._before_last(x))
+
+    def _before_last(self, x: Tensor) -> Tensor:
+        # One after the other: what a layer took is let go of before the next one begins.
+        for layer in (self.conv1, self.norm1, self.lrelu, self.conv2, self.norm2):
+            x = layer(x)
+        return x
 
 
 class _ResidualBlock(_Block):
@@ -88,8 +93,11 @@ class _ResidualBlock(_Block):
             self.norm3 = nn.InstanceNorm3d(after, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        changed = self.norm2(self.conv2(self.lrelu(self.norm1(self.conv1(x)))))
-        return self.lrelu(changed.add_(self.norm3(self.conv3(x)) if self.shrinks else x))
+        changed = self._before_last(x)
+        if self.shrinks:
+            x = self.conv3(x)
+            x = self.norm3(x)
+        return self.lrelu(changed.add_(x))
 
 
 class _Up(nn.Module):
