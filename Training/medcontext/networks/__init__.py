@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from medcontext.networks.registry import (
+    all_kwargs,
     build,
     check_patch,
     default_kwargs,
@@ -22,6 +23,7 @@ __all__ = [
     "MonaiNetwork",
     "NetworkFacts",
     "SegmentationNetwork",
+    "all_kwargs",
     "build",
     "check_patch",
     "default_kwargs",

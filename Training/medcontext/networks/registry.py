@@ -94,6 +94,16 @@ def default_kwargs(
     return find(name).default_options(patch_size, spacing, size).model_dump(mode="json")
 
 
+def all_kwargs(spec: NetworkSpec) -> dict[str, Any]:
+    """Keyword arguments of a network, those among them that it does not name.
+
+    Raises:
+        InputError: unknown name, unknown or impossible keyword argument.
+    """
+    options = find(spec.name).options_type.parse(spec.kwargs, f"The configuration of {spec.name}")
+    return options.model_dump(mode="json")
+
+
 def check_patch(name: str, kwargs: dict[str, Any], patch_size: Size) -> None:
     """Check that a network takes a patch, without building it.
 

@@ -106,8 +106,9 @@ def _warn_of_other_modality(
 
 def _wishes(parent: ModelCard) -> Wishes:
     """Batch and steps are planned for the parent's network and patch; of an encoder only the network counts."""
+    kwargs = networks.all_kwargs(parent.network)
     if parent.kind == "encoder":
-        return Wishes(network_kwargs=parent.network.kwargs)
+        return Wishes(network_kwargs=kwargs)
     spec = parent.input
     return Wishes(
         channels=spec.channels,
@@ -116,7 +117,7 @@ def _wishes(parent: ModelCard) -> Wishes:
         transpose=spec.transpose,
         patch_size=spec.patch_size,
         flips=_flips(parent),
-        network_kwargs=parent.network.kwargs,
+        network_kwargs=kwargs,
     )
 
 

@@ -18,7 +18,7 @@ from medcontext.data.preprocess import PreparedCase, class_locations
 from medcontext.engine.keeping import Troubles
 from medcontext.engine.log import TrainingLog
 from medcontext.engine.loop import train
-from medcontext.engine.preview import PIXELS, Preview, best_slice
+from medcontext.engine.preview import PIXELS, Hanging, Preview, best_slice
 from medcontext.engine.run import Outcome, Run
 from medcontext.engine.validation import validate
 from medcontext.engine.watch import PICTURE, VALIDATION_SHARE
@@ -279,6 +279,20 @@ def test_the_picture_hangs_as_radiologists_hang_it(
             row = PIXELS - quarter if bottom else quarter
             column = PIXELS - quarter if right else quarter
             assert bool(picture[row, column].any()) == ((bottom, right) == corner)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_picture_of_a_transposed_case_hangs_the_same(run_of: Callable[..., Run], axis: int) -> None:
+    transpose = (2, 0, 1)
+    plan = run_of(Path()).task.plan.model_copy(update={"spacing": (3.0, 1.0, 2.0)})
+    volume = np.arange(4 * 5 * 6).reshape(4, 5, 6)
+    expected = Hanging(plan, transpose[axis])
+    turned = {"transpose": transpose, "spacing": tuple(plan.spacing[a] for a in transpose)}
+    for orientation in ("LPS", "stored"):
+        hanging = Hanging(plan.model_copy(update=turned | {"orientation": orientation}), axis)
+        plane = hanging.upright(np.take(volume.transpose(transpose), 2, axis))
+        np.testing.assert_array_equal(plane, expected.upright(np.take(volume, 2, transpose[axis])))
+        assert hanging.aspect == expected.aspect
 
 
 def test_a_millimetre_is_as_long_down_as_across(

@@ -90,6 +90,22 @@ def test_neighbouring_slices_change_the_same_way(
     assert (now == 3).mean() > 0.5
 
 
+def test_a_model_with_axes_of_its_own_learns_the_same(
+    model: LoadedModel, scan: Volume, before: np.ndarray, corrected: np.ndarray
+) -> None:
+    """The scan stored otherwise, and a model that transposes it back."""
+    transpose, back = (2, 0, 1), (1, 2, 0)
+    spec = model.card.input.model_copy(update={"orientation": "stored", "transpose": transpose})
+    stored = replace(model, card=model.card.model_copy(update={"input": spec}))
+    turned = scan.permute(back)
+    image = Volume(turned.array, Geometry.from_spacing(turned.shape, turned.spacing))
+    arrays = [np.ascontiguousarray(labels.transpose(back)) for labels in (before, corrected)]
+    found = labels_of(learn(stored, image, *arrays, steps=2))
+    expected = labels_of(learn(model, scan, before, corrected, steps=2))
+    assert (expected != corrected).any()
+    np.testing.assert_array_equal(found.transpose(transpose), expected)
+
+
 def test_far_from_the_correction_the_answer_stays(
     model: LoadedModel, scan: Volume, before: np.ndarray
 ) -> None:
