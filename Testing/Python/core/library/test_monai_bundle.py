@@ -271,6 +271,57 @@ def test_monai_checks_the_network_against_the_metadata(tmp_path: Path, a_model: 
     verify_net_in_out("network_def", meta_file=meta, config_file=config, device="cpu")
 
 
+def test_monai_drives_the_bundle_by_the_names_of_its_parts(tmp_path: Path, a_model: Path) -> None:
+    from monai.bundle import ConfigWorkflow
+
+    bundle = export_monai_bundle(a_model, tmp_path / "bundle")
+    write(tmp_path / "images" / "case.nii.gz", an_image((16, 16, 16), (1.0, 1.0, 1.0)))
+    workflow = ConfigWorkflow(
+        config_file=str(bundle / "configs" / "inference.json"),
+        meta_file=str(bundle / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="inference",
+        bundle_root=str(bundle),
+        dataset_dir=str(tmp_path / "images"),
+        output_dir=str(tmp_path / "out"),
+    )
+    workflow.initialize()
+    parts = {
+        name: getattr(workflow, name) for name in workflow.properties if name != "evaluator"
+    }  # needs ignite
+    needed = [name for name, facts in workflow.properties.items() if facts["required"] and name in parts]
+    assert [name for name in needed if parts[name] is None] == []
+    assert parts["channel_def"] == {"0": "background", "1": "anterior", "2": "posterior"}
+    workflow.run()
+    workflow.finalize()
+    assert (tmp_path / "out" / "case_seg.nii.gz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"orientation": "LPS", "transpose": (2, 0, 1)}, [("Orientationd", "axcodes", "LSP")]),
+        ({"orientation": "stored", "transpose": (2, 1, 0)}, []),
+    ],
+)
+def test_axes_in_another_order_are_said_in_the_words_of_monai(
+    tmp_path: Path, a_card: ModelCard, changes: dict[str, Any], steps: list[tuple[str, str, str]]
+) -> None:
+    """Array axes of LPS are (S, P, L); MONAI's are (i, j, k) as they are stored."""
+    model = saved(tmp_path / "model", with_input(a_card, **changes))
+    config = json.loads(
+        (export_monai_bundle(model, tmp_path / "b") / "configs" / "inference.json").read_text()
+    )
+    found = [step for step in config["preprocessing"]["transforms"] if step["_target_"] == "Orientationd"]
+    assert [(step["_target_"], "axcodes", step["axcodes"]) for step in found] == steps
+
+
+def test_an_order_of_axes_that_monai_cannot_say_is_refused(tmp_path: Path, a_card: ModelCard) -> None:
+    model = saved(tmp_path / "model", with_input(a_card, orientation="stored"))
+    with pytest.raises(InputError, match="takes the axes of an image in another order"):
+        export_monai_bundle(model, tmp_path / "bundle")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
