@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import medcontext
+from harness.nnunet_folders import nnunet_folder
+from medcontext.library import read_card
 
 BUNDLED = Path(medcontext.__file__).parent / "resources" / "models" / "hippocampus"
 
@@ -51,3 +53,38 @@ def test_a_damaged_model_is_refused_in_a_sentence(worker: Any, home: Path, tmp_p
     assert (answer["event"], answer["kind"]) == ("error", "input")
     assert "was not imported" in answer["message"]
     assert set((home / "models").glob("[!.]*")) == before
+
+
+def test_a_model_of_another_program_is_looked_at_and_imported_as_it_was_said(
+    worker: Any, home: Path, tmp_path: Path
+) -> None:
+    results = nnunet_folder(tmp_path / "results", folds=(0, 1)).parent
+    before = sorted((home / "models").glob("*"))
+    found = worker.ask("inspect_model", archive=str(results))
+    assert (found["event"], found["form"], found["kind"]) == ("result", "nnU-Net v2", "segmentation"), found
+    assert (found["model"], found["choices"]["folds"]) == ("dataset004_hippocampus-3d_fullres", ["0", "1"])
+    assert sorted((home / "models").glob("*")) == before
+    labels = [entry | {"name": f"my {entry['name']}"} for entry in found["labels"]]
+    said = {"model_id": "mine", "title": "Mine", "folds": ["1"], "orientation": "RAS", "labels": labels}
+    answer = worker.ask("import_model", archive=str(results), **said)
+    assert (answer["event"], answer["model"], answer["title"], answer["notes"]) == (
+        "result",
+        "mine",
+        "Mine",
+        [],
+    )
+    card = read_card(home / "models" / "mine")
+    assert (card.input.orientation, card.labels, len(card.weights)) == ("RAS", labels, 1)
+
+
+def test_what_is_asked_wrongly_is_answered_in_a_sentence(worker: Any, tmp_path: Path) -> None:
+    results = nnunet_folder(tmp_path / "results").parent
+    for said, message in (
+        ({"folds": ["4"]}, "holds no fold 4"),
+        ({"orientation": "up"}, "'up' is no orientation"),
+        ({"labels": [{"value": 1}]}, "The table of labels is no list of labels"),
+        ({"colour": 1}, "there is no field 'colour'"),
+    ):
+        answer = worker.ask("inspect_model", archive=str(results), **said)
+        assert (answer["event"], answer["kind"]) == ("error", "input")
+        assert message in answer["message"]
