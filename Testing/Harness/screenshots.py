@@ -23,6 +23,7 @@ from PySide6 import QtWidgets
 
 from harness import slicer_qt  # before PySide6: sets the off-screen platform
 from harness.pictures import SIZE, dark_palette, grab, grabDialog, joined, views
+from medcontext.cards import user_models
 
 PICTURED = "hippocampus_067.nii.gz"
 """Sample that the pictures show."""
@@ -30,6 +31,8 @@ PAINTED = (12, 16, 20)
 """Slices that somebody painted."""
 CROPS = 9
 """Scans of the batch: fewer do not tell what is usual."""
+STRUCTURES = ("liver", "spleen", "kidney_left", "kidney_right", "kidney_cyst_left", "vertebrae_L1", "aorta")
+"""What the model of another program finds."""
 PRETRAINING_MINUTES = 15.0
 """Long enough to see in the curve that something is learnt."""
 
@@ -66,6 +69,7 @@ def take(folder: Path, app: Any, minutes: float) -> None:
     try:
         volume = loadSample(case=PICTURED)
         widget.ui.reviewSection.collapsed = True
+        takeModels(folder, widget)
         grab(widget, folder / "panel_segment.png")
         app.setPalette(dark_palette())
         grab(widget, folder / "panel_segment_dark.png")
@@ -87,6 +91,31 @@ def take(folder: Path, app: Any, minutes: float) -> None:
         takeBatch(folder, widget)
     finally:
         slicer_qt.unload(widget)
+
+
+def takeModels(folder: Path, widget: Any) -> None:
+    """The model library, and what is asked when a results folder of nnU-Net comes in."""
+    from harness.nnunet_folders import configuration, dataset_json, nnunet_folder, plans_json
+    from harness.panel import waitUntil
+    from MedContextSegmentLib.Panel.ModelImportDialog import ModelImportDialog
+    from MedContextSegmentLib.Panel.ModelsDialog import ModelsDialog
+
+    results = Path(tempfile.mkdtemp(prefix="results_")) / "Organs"
+    labels = {name: value for value, name in enumerate(("background", *STRUCTURES))}
+    plans = plans_json({"3d_fullres": configuration() | {"normalization_schemes": ["CTNormalization"]}})
+    dataset = dataset_json(labels, ("CT",), name="Abdominal organs")
+    nnunet_folder(results, plans | {"dataset_name": "Dataset101_Abdomen"}, dataset, folds=(0, 1, 2))
+    dialog = ModelImportDialog(results, widget.logic.worker)
+    waitUntil(lambda: not dialog.control.running)
+    grabDialog(dialog.dialog, folder / "import_model.png")
+    dialog.ui.importButtonBox.button(QtWidgets.QDialogButtonBox.StandardButton.Ok).click()
+    waitUntil(lambda: dialog.arrived is not None)
+    library, worker = widget.library._models, widget.logic.worker
+    models = ModelsDialog(library, widget.settings, worker, lambda _model: None)
+    waitUntil(lambda: not models.sizing)
+    grabDialog(models.dialog, folder / "models.png")
+    shutil.rmtree(user_models())
+    widget.refresh()
 
 
 def takeLearn(folder: Path, widget: Any, volume: Any) -> None:

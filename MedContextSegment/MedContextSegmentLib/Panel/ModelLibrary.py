@@ -33,7 +33,8 @@ class ModelLibrary:
         """Show the list of models."""
         self.say("")
         if self._with.install.ensureInstalled():
-            ModelsDialog(self._models, self._host.logic.worker, self._arrived).show()
+            host = self._host
+            ModelsDialog(self._models, host.settings, host.logic.worker, self._arrived).show()
             self._host.refresh()
 
     def bring(self, source: Path) -> None:

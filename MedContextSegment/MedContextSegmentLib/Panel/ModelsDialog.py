@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from medcontext.cards import CardSummary, user_models
 from medcontext.disk import folder_size, size_text
 from MedContextSegmentLib.Learn.ModelRequest import ModelRequest
+from MedContextSegmentLib.Panel.CatalogueDialog import CatalogueDialog
 from MedContextSegmentLib.Panel.Dialogs import makeDialog, runDialog
 from MedContextSegmentLib.Panel.DropTarget import DropTarget, anything
 from MedContextSegmentLib.Panel.Later import Later
@@ -33,7 +34,8 @@ class ModelsDialog:
 
     Args:
         models: gives the cards of all models.
-        worker: checks, imports, exports and removes models.
+        settings: a :class:`Settings.Settings`, which keeps the catalogue that was read last.
+        worker: checks, imports, exports, downloads and removes models.
         onArrived: called with each model that was imported.
 
     Attributes:
@@ -43,10 +45,12 @@ class ModelsDialog:
     def __init__(
         self,
         models: Callable[[], Sequence[CardSummary]],
+        settings: Any,
         worker: WorkerProcess,
         onArrived: Callable[[ArrivedModel], None],
     ) -> None:
-        self._models, self._worker, self._onArrived = models, worker, onArrived
+        self._models, self._settings, self._worker = models, settings, worker
+        self._onArrived = onArrived
         self._outcome = self._space = ""
         self.dialog, self.ui = makeDialog("Models", _("Models"))
         ui = self.ui
@@ -57,6 +61,7 @@ class ModelsDialog:
         self._drop = DropTarget(self.dialog, anything, self.bring)
         ui.importFileButton.connect("clicked()", self._bringFile)
         ui.importFolderButton.connect("clicked()", self._bringFolder)
+        ui.catalogueButton.connect("clicked()", self._bringFromCatalogue)
         ui.exportModelButton.connect("clicked()", self._export)
         ui.removeModelButton.connect("clicked()", self._remove)
         ui.modelsCancelButton.connect("clicked()", self.control.cancel)
@@ -95,9 +100,16 @@ class ModelsDialog:
             return
         arrived = ModelImportDialog(source, self._worker).ask()
         if arrived is not None:
-            self._onArrived(arrived)
-            self._outcome = arrived.text
-            self.refresh(arrived.key)
+            self._arrive(arrived)
+        self._show()
+
+    def _arrive(self, model: ArrivedModel) -> None:
+        self._onArrived(model)
+        self._outcome = model.text
+        self.refresh(model.key)
+
+    def _bringFromCatalogue(self) -> None:
+        CatalogueDialog(self._settings, self._worker, self._arrive).show()
         self._show()
 
     def _bringFile(self) -> None:
@@ -157,7 +169,7 @@ class ModelsDialog:
 
     def _show(self) -> None:
         ui, running, card = self.ui, self.control.running, self.table.selected()
-        for button in (ui.importFileButton, ui.importFolderButton):
+        for button in (ui.importFileButton, ui.importFolderButton, ui.catalogueButton):
             button.enabled = not running
         ui.exportModelButton.enabled = not running and card is not None and card.problem is None
         ui.removeModelButton.enabled = not running and card is not None and not card.bundled

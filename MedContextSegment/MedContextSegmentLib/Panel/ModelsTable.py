@@ -17,6 +17,8 @@ from MedContextSegmentLib.Run.Models import ENCODER, encoderToolTip, modelKey, m
 
 TITLE, ID, LABELS, MADE, PLACE, SIZE = range(6)
 SHOWN_LABELS = 4
+ID_PIXELS = 120
+"""Ids that are made of file names are long; all of it is in the tooltip."""
 
 
 class ModelsTable:
@@ -34,8 +36,9 @@ class ModelsTable:
         table.setHorizontalHeaderLabels(titles)
         table.verticalHeader().setVisible(False)
         header = table.horizontalHeader()
-        for column in (ID, MADE, PLACE, SIZE):
+        for column in (MADE, PLACE, SIZE):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        header.resizeSection(ID, ID_PIXELS)
         for column in (TITLE, LABELS):
             header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
         table.connect("itemSelectionChanged()", onSelected)
@@ -76,7 +79,7 @@ class ModelsTable:
 
     def _fill(self, row: int, card: CardSummary, title: str) -> None:
         toolTip = encoderToolTip(card) if card.kind == ENCODER else modelToolTip(card)
-        place = _("comes with MedContext") if card.bundled else _("your library")
+        place = _("with MedContext") if card.bundled else _("library")
         for column, text in (
             (TITLE, title),
             (ID, card.id),

@@ -70,6 +70,7 @@ class Settings:
         offlinePack: folder of the offline pack that was installed from last; may be empty.
         caseStore: folder of the case store that was used last; may be empty.
         recentStores: folders of the case stores used before, the last one first, as a list in JSON.
+        catalogue: path or address of the catalogue of models that was read last; may be empty.
         trainingMinutes: how long a model learns; 0 until somebody stops it.
         pretrainingMinutes: how long an encoder learns, likewise.
         batchInput: the scans of the batch that was started last; may be empty.
@@ -84,6 +85,7 @@ class Settings:
     offlinePack = _Setting("")
     caseStore = _Setting("")
     recentStores = _Setting("")
+    catalogue = _Setting("")
     trainingMinutes = _Setting("15")
     pretrainingMinutes = _Setting("60")
     batchInput = _Setting("")

@@ -37,7 +37,6 @@ def importer(app: Any, library: Path) -> Iterator[Any]:  # noqa: ARG001
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDCONTEXT_HOME", str(library))
         kept = KeptWorker(environment=slicer.util.startupEnvironment(), killAfter=60.0)
-        kept.warm()
     yield kept
     WorkerProcess.close(kept)
 
@@ -253,6 +252,23 @@ def test_a_person_who_goes_away_leaves_nothing_behind(results: Path, importer: A
     assert set((own_home / "models").glob("*")) == before
 
 
+def test_an_import_can_be_stopped(kidneys: Callable[..., Any], own_home: Path) -> None:
+    import qt
+
+    dialog = kidneys()
+    dialog.ui.importIdEdit.text = "stopped"
+    okButton(dialog).click()
+    cancel = dialog.ui.importButtonBox.button(qt.QDialogButtonBox.Cancel)
+    cancel.click()  # before the timer has asked the worker
+    finish(dialog)
+    assert not dialog.arrived
+    assert "Stopped" in status(dialog)
+    assert not (own_home / "models" / "stopped").exists()
+    okButton(dialog).click()
+    finish(dialog)
+    assert dialog.arrived.key.startswith("stopped@")
+
+
 # Drops
 
 
@@ -291,12 +307,12 @@ def test_models_are_listed_exported_and_removed(
     first.ui.importIdEdit.text = "listed"
     okButton(first).click()
     finish(first)
-    dialog = ModelsDialog(models_panel.library._models, importer, lambda _model: None)
+    dialog = ModelsDialog(models_panel.library._models, models_panel.settings, importer, lambda _model: None)
     ui = dialog.ui
     assert waitUntil(lambda: not dialog.sizing)
     rows = {row[1]: row for row in shownRows(dialog)}
-    assert rows["hippocampus"][2:5] == ["Anterior, Posterior", "medcontext", "comes with MedContext"]
-    assert rows["listed"][2:5] == ["kidney_left, structure 2", "other software", "your library"]
+    assert rows["hippocampus"][2:5] == ["Anterior, Posterior", "medcontext", "with MedContext"]
+    assert rows["listed"][2:5] == ["kidney_left, structure 2", "other software", "library"]
     assert rows["listed"][5].endswith("kB")
     assert "Your library takes" in ui.modelsStatusLabel.text
     assert not ui.removeModelButton.enabled
@@ -357,3 +373,79 @@ def test_a_model_comes_in_through_the_list(
     models_panel.ui.modelsButton.click()
     assert (own_home / "models" / "again").is_dir()
     assert models_panel.segmentPanel.models.card.id == "again"
+
+
+# Catalogues
+
+
+def catalogueOf(folder: Path, **changes: Any) -> Path:
+    """A catalogue on the disk that lists the bundled model under another id."""
+    import hashlib
+
+    from medcontext.cards import bundled_models
+    from medcontext.library import export_archive
+
+    archive = export_archive(bundled_models() / "hippocampus", folder / "model.zip")
+    content = archive.read_bytes()
+    model = {
+        "id": "downloaded",
+        "version": "1.0.0",
+        "title": "From afar",
+        "url": archive.name,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "licence": "CC-BY-SA-4.0",
+        "modality": ["MR"],
+        "labels": ["Anterior", "Posterior"],
+    }
+    path = folder / "catalogue.json"
+    path.write_text(json.dumps({"schema_version": 1, "models": [model | changes]}), encoding="utf-8")
+    return path
+
+
+def test_a_model_of_a_catalogue_is_downloaded(
+    models_panel: Any, importer: Any, own_home: Path, tmp_path: Path
+) -> None:
+    from MedContextSegmentLib.Panel.CatalogueDialog import SIZE, CatalogueDialog
+
+    arrived: list[Any] = []
+    dialog = CatalogueDialog(models_panel.settings, importer, arrived.append)
+    ui = dialog.ui
+    assert not ui.readCatalogueButton.enabled
+    assert not dialog.control.running  # nothing is fetched unasked
+    ui.catalogueSourceEdit.text = str(catalogueOf(tmp_path))
+    ui.readCatalogueButton.click()
+    finish(dialog)
+    assert ui.catalogueTable.item(0, SIZE).text().endswith("MB")
+    assert not ui.downloadModelButton.enabled
+    ui.catalogueTable.selectRow(0)
+    ui.downloadModelButton.click()
+    finish(dialog)
+    assert [model.key for model in arrived] == ["downloaded@1.0.0"], ui.catalogueStatusLabel.text
+    assert "is in the library" in ui.catalogueStatusLabel.text
+    assert ui.catalogueTable.item(0, SIZE).text() == "in the library"
+    assert (own_home / "models" / "downloaded").is_dir()
+    assert models_panel.settings.catalogue == str(tmp_path / "catalogue.json")
+    dialog.show()
+
+
+def test_what_is_no_catalogue_and_a_download_that_is_not_what_was_meant(
+    models_panel: Any, importer: Any, tmp_path: Path
+) -> None:
+    from MedContextSegmentLib.Panel.CatalogueDialog import CatalogueDialog
+
+    dialog = CatalogueDialog(models_panel.settings, importer, lambda _model: None)
+    ui = dialog.ui
+    (tmp_path / "notes.json").write_text("no catalogue", encoding="utf-8")
+    ui.catalogueSourceEdit.text = str(tmp_path / "notes.json")
+    ui.readCatalogueButton.click()
+    finish(dialog)
+    assert "no catalogue" in ui.catalogueStatusLabel.text
+    ui.catalogueSourceEdit.text = str(catalogueOf(tmp_path, id="other", sha256="0" * 64))
+    ui.readCatalogueButton.click()
+    finish(dialog)
+    ui.catalogueTable.selectRow(0)
+    ui.downloadModelButton.click()
+    finish(dialog)
+    assert "SHA-256" in ui.catalogueStatusLabel.text
+    assert ui.downloadModelButton.enabled  # it can be tried again
