@@ -130,6 +130,15 @@ class NNUNetOptions(StrictModel):
             raise ValueError("bottleneck_channels needs one entry for each stage")
 
 
+class _AvgPool(nn.AvgPool3d):
+    """Averages in float32 on a CPU, for which torch has none of half precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and x.dtype != torch.float32:
+            return super().forward(x.float()).to(x.dtype)
+        return super().forward(x)
+
+
 class NNUNet(SegmentationNetwork):
     """U-Nets of nnU-Net (Isensee et al., Nature Methods 2021; residual encoder: Isensee et al., MICCAI 2024).
 
@@ -146,7 +155,7 @@ class NNUNet(SegmentationNetwork):
         super().__init__(in_channels, classes, options, self.rule_for(options))
         self.backbone = _bare(in_channels, classes, options)
         _initialise(self.backbone, options)
-        _name_each_tensor_once(self.backbone)
+        _prepare(self.backbone)
 
     @classmethod
     def default_options(cls, patch_size: Size, spacing: Spacing, size: NetworkSize) -> NNUNetOptions:
@@ -276,11 +285,14 @@ def _initialise(network: nn.Module, options: NNUNetOptions) -> None:
         network.apply(init_last_bn_before_add_to_0)
 
 
-def _name_each_tensor_once(network: Any) -> None:
-    """Take off the second names of layers, under which nothing is computed: one tensor is stored once."""
+def _prepare(network: Any) -> None:
+    """Leave each tensor one name, under which it is computed with and stored, and take means of any precision."""
     del network.decoder.encoder
     for module in network.modules():
         if isinstance(module, ConvDropoutNormReLU):
             for part in _PARTS:
                 if hasattr(module, part):
                     delattr(module, part)
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.AvgPool3d):
+                setattr(module, name, _AvgPool(child.kernel_size, child.stride))
