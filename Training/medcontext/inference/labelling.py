@@ -25,6 +25,9 @@ class ScoreMeaning:
 
     Args:
         card: labels, regions, activation, temperature and flip pairs are read.
+
+    Raises:
+        InputError: the card does not say of each region which value it paints.
     """
 
     def __init__(self, card: ModelCard) -> None:
@@ -37,6 +40,11 @@ class ScoreMeaning:
         painted: Sequence[int] = self._values
         if self.sigmoid:
             painted = card.region_values or _painted_values(self._regions)
+        if self.sigmoid and len(painted) != len(self._regions):
+            raise InputError(
+                f"'{card.title}' has {len(self._regions)} regions and {len(painted)} values to paint them with.",
+                "The model folder is inconsistent: import it again.",
+            )
         self.lookup = np.array([0, *painted], np.uint8)
         """Label value of each class index that :meth:`classes` gives."""
 

@@ -37,6 +37,8 @@ def test_a_card_may_say_what_each_region_paints(make_card) -> None:
     scores = torch.tensor([[-1.0, -1], [2, -1], [-1, 2], [2, 2]])
     np.testing.assert_array_equal(meaning.lookup[meaning.classes(scores, 1)], [0, 2, 1, 1])
     assert (meaning.channel_of(2), meaning.channel_of(1)) == (0, 1)
+    with pytest.raises(InputError, match="2 regions and 1 values"):
+        ScoreMeaning(card.model_copy(update={"region_values": [2]}))
 
 
 def test_mirroring_swaps_the_channels_of_pairs_only(make_card) -> None:
