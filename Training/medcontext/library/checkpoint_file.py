@@ -19,7 +19,7 @@ from medcontext.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".model", ".safetensors")
 """What such files are called. What is in them is read from their content, whatever they are called."""
 
 _DEPTH = 3
@@ -176,6 +176,15 @@ class _Forgotten:
         pass
 
 
+class _Array(_Forgotten):
+    """Stands for ``numpy.ndarray`` while a file is read, likewise."""
+
+
+def _array_maker() -> Callable[..., _Array]:
+    """Stands for ``numpy.core.multiarray._reconstruct`` while a file is read."""
+    return lambda *_: _Array()
+
+
 def number(kind: NumberType, data: bytes) -> float | int:
     """Stands for ``numpy.core.multiarray.scalar`` while a file is read."""
     value: float | int = np.frombuffer(data, np.dtype(kind.code), 1)[0].item()
@@ -197,6 +206,9 @@ _HARMLESS = [
     _called(NumberType, "numpy", "dtype"),
     _called(_number_reader(), "numpy.core.multiarray", "scalar"),  # numpy 1
     _called(_number_reader(), "numpy._core.multiarray", "scalar"),  # numpy 2
+    _called(_array_maker(), "numpy.core.multiarray", "_reconstruct"),
+    _called(_array_maker(), "numpy._core.multiarray", "_reconstruct"),
+    _called(_Array, "numpy", "ndarray"),
     _called(_Forgotten, "argparse", "Namespace"),
 ]
-"""Single numbers of numpy, such as the best score, and options lie in many checkpoints beside the weights."""
+"""Numbers of numpy, such as the best score, and options lie in many checkpoints beside the weights."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -238,6 +239,12 @@ def test_a_look_changes_nothing_and_says_what_an_import_would_do(tmp_path: Path,
     size = (imported.folder / card.weights[0].file).stat().st_size
     assert 0 < size - found["bytes"] < 20_000
     json.dumps(found)
+
+
+def test_curves_kept_as_arrays_of_numpy_are_passed_over(tmp_path: Path) -> None:
+    logging = {"ema": np.float32(0.5), "curve": np.arange(6.0).reshape(2, 3), "names": [np.array([1, 2])]}
+    folder = nnunet_folder(tmp_path, logging=logging)
+    assert_same(load_model(import_model(folder).folder).networks[0], theirs(folder, 3))
 
 
 def test_labels_get_names_colours_and_codes_by_whom_it_is_said(tmp_path: Path) -> None:
