@@ -163,8 +163,8 @@ class ModelsDialog:
     def _sized(self, sizes: Any) -> None:
         byFolder, total = sizes
         self.table.showSizes(byFolder)
-        text = _("Your library takes {size} in {folder}.")
-        self._space = text.format(size=size_text(total), folder=user_models())
+        self._space = _("Your library takes {size}.").format(size=size_text(total))
+        self.ui.modelsStatusLabel.toolTip = str(user_models())
         self._show()
 
     def _show(self) -> None:
