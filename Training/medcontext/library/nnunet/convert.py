@@ -203,7 +203,7 @@ def _notes(plans: Plans, found: Configuration, folds: Sequence[Fold], options: I
     elif options.orientation is None:
         notes.append(
             "Images are taken as they are stored, as nnU-Net does: their axes must lie as those of its training "
-            "images. Where these all had one orientation, say it (--orientation), and images are turned to it."
+            "images. Where these all had one orientation, say which at the import, and images are turned to it."
         )
     if reader == _PICTURES:
         notes.append("It was trained on pictures; here it takes the slices of a scan.")
