@@ -48,7 +48,7 @@ def catalogue(
 
         found = read_catalogue(source, console.reporter)
         console.table(
-            ["Id", "Version", "Title", "Images", "Labels", "Size", "Licence", "Here"],
+            ["Model", "Title", "Images", "Labels", "Size", "Licence"],
             [_row(entry) for entry in found.models],
             found.title or None,
         )
@@ -63,9 +63,9 @@ def catalogue(
 
 def _row(entry: CatalogueEntry) -> tuple[str, ...]:
     labels = labels_text(entry.labels)
-    here = "yes" if entry.installed is not None else ""
+    name = entry.name if entry.installed is None else f"{entry.name} (here)"
     images = ", ".join(entry.modality)
-    return entry.id, entry.version, entry.title, images, labels, size_text(entry.size), entry.licence, here
+    return name, entry.title, images, labels, size_text(entry.size), entry.licence
 
 
 def download(
