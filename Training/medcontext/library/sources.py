@@ -16,7 +16,7 @@ from medcontext.library.unpacking import checked_entries, opened_zip, write_entr
 DEPTH = 10
 """Most folders in each other in an archive of another program."""
 
-_NEEDED = (*SUFFIXES, ".ts", ".json", ".yaml", ".yml", ".txt", ".md")
+_NEEDED = (*SUFFIXES, ".ts", ".pkl", ".json", ".yaml", ".yml", ".txt", ".md")
 """Kinds of file that an import reads. Pictures, scans and programs stay packed."""
 
 _TENSORS = "data.pkl"

@@ -88,7 +88,8 @@ def _fits(given: Tensor | None, mine: Tensor) -> bool:
 def _told(left_out: list[tuple[str, str]]) -> str:
     named = "; ".join(f"{name}: {reason}" for name, reason in left_out[:_NAMED])
     more = "; ..." if len(left_out) > _NAMED else ""
-    return f"{len(left_out)} tensors of the file were left out ({named}{more})."
+    what = "1 tensor of the file was" if len(left_out) == 1 else f"{len(left_out)} tensors of the file were"
+    return f"{what} left out ({named}{more})."
 
 
 def _encoder(path: Path, found: PublishedWeights, network: SegmentationNetwork) -> Foreign:

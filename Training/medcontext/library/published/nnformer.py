@@ -102,7 +102,7 @@ def recognise(tensors: Mapping[str, Tensor], plans: Plans | None = None) -> Publ
 
 def _reason(name: str) -> str:
     if name.endswith("mask_token"):
-        return "hidden parts are blanked in another way here"
+        return "used in its training only"
     return "no part of the network"
 
 

@@ -32,7 +32,7 @@ LOW, HIGH = -175.0, 250.0
 _ANCHOR = "patch_embedding.position_embeddings"
 _REST = re.compile(r"(encoder[1-4]|decoder[2-5]|out)\.")
 _TRANSFORMER = re.compile(r"(patch_embedding|blocks|norm)\.")
-_UNUSED = {"mask_token": "hidden parts are blanked in another way here", "cls_token": "not used by UNETR"}
+_UNUSED = {"mask_token": "used in its training only", "cls_token": "not used by UNETR"}
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> PublishedWeights | None:
