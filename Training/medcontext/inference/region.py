@@ -126,14 +126,14 @@ def prepare_region(
     source, inner, hidden = image, whole, focus.mask if focus is not None and focus.hidden else None
     if (box is not None or focus is not None) and _much_larger(image, card, permutation):
         around = whole if focus is None else surroundings(image, card, whole)
-        source, inner = _alone(image, around, whole)
+        source, inner = cut(image, around), _within(whole, around)
         hidden = None if hidden is None else hidden[around]
     wanted = whole
     if part is not None:
         inner, wanted = _moved(part, _offset(whole, inner)), part
     seen = recipe.box(source)
     kept = _common(inner, seen)
-    inner, wanted = _moved(kept, [-side.start for side in seen]), _moved(kept, _offset(inner, wanted))
+    inner, wanted = _within(kept, seen), _moved(kept, _offset(inner, wanted))
     source, hidden = cut(source, seen), None if hidden is None else hidden[seen]
     moved = to_model_grid(source, recipe, hidden)
     maps = _maps(recipe, source, moved.shape, inner)
@@ -178,14 +178,6 @@ def _much_larger(image: Volume, card: ModelCard, permutation: Size) -> bool:
     return any(e > MUCH_LARGER * limit for e, limit in zip(extent, known[1], strict=True))
 
 
-def _alone(image: Volume, box: Box, inner: Box) -> tuple[Volume, Box]:
-    """The box as an image of its own, and what lies inside of it in that."""
-    k, j, i = (part.stop - part.start for part in box)
-    start = [part.start - outer.start for part, outer in zip(inner, box, strict=True)]
-    stop = [part.stop - outer.start for part, outer in zip(inner, box, strict=True)]
-    return image.crop((box[0].start, box[1].start, box[2].start), (k, j, i)), _box(start, stop)
-
-
 def _common(one: Box, other: Box) -> Box:
     """What two boxes share.
 
@@ -205,6 +197,11 @@ def _common(one: Box, other: Box) -> Box:
 def _offset(one: Box, other: Box) -> list[int]:
     """How far a box lies behind another one of the same size."""
     return [b.start - a.start for a, b in zip(one, other, strict=True)]
+
+
+def _within(box: Box, outer: Box) -> Box:
+    """A box by the indices of another one that it lies in."""
+    return _moved(box, [-side.start for side in outer])
 
 
 def _moved(box: Box, by: list[int]) -> Box:
