@@ -46,7 +46,6 @@ def export_nnunet(model: str | Path, folder: Path, reporter: Reporter | None = N
     """
     from medcontext.networks.nnunet_twin import as_nnunet, widened_stages
 
-    reporter = reporter or Reporter()
     _check_exportable(read_card(resolve(model)))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already.", "Choose another folder.")
@@ -63,16 +62,23 @@ def export_nnunet(model: str | Path, folder: Path, reporter: Reporter | None = N
         README_FILE: (export_readme(card, notes) + own_readme(loaded)).encode(),
         "LICENSE": licence_text(loaded).encode(),
     }
+    _write(folder, contents, card, twins, reporter or Reporter())
+    return notes
+
+
+def _write(
+    folder: Path, contents: Mapping[str, bytes], card: ModelCard, folds: list[NNUNet], reporter: Reporter
+) -> None:
+    """The whole folder, or nothing."""
     with disk_errors(folder), staging(folder) as staged:
         for name, data in contents.items():
             write_file(staged / name, data)
-        for fold, twin in enumerate(twins):
+        for fold, network in enumerate(folds):
             reporter.check_cancelled()
-            reporter.progress("export", fold / len(twins))
-            write_file(staged / f"fold_{fold}" / CHECKPOINT, _checkpoint(card, twin, fold))
+            reporter.progress("export", fold / len(folds))
+            write_file(staged / f"fold_{fold}" / CHECKPOINT, _checkpoint(card, network, fold))
         reporter.progress("export", 1)
         commit(staged, folder)
-    return notes
 
 
 def _check_exportable(card: ModelCard) -> None:

@@ -206,8 +206,8 @@ def dataset(card: ModelCard) -> dict[str, Any]:
 def _check_regions(card: ModelCard, regions: list[list[int]]) -> None:
     if all(len(region) == 1 for region in regions):
         raise InputError(
-            f"Model '{card.id}' judges each structure by itself; nnU-Net does so only where some unite several labels.",
-            "Only models whose labels exclude each other, or that have such unions, can become one of nnU-Net.",
+            f"Model '{card.id}' judges each structure by itself; nnU-Net does so only where one unites several.",
+            "Only models whose labels exclude each other, or of which one unites several, can become one of nnU-Net.",
         )
 
 
