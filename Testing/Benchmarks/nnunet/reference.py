@@ -44,7 +44,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "planner": "nnUNetPlannerResEncM",
         "configuration": "3d_fullres",
         "folds": ["all"],
-        "epochs": 8,
+        "epochs": 5,
         "steps": 50,
     },
     "regions": {
@@ -52,7 +52,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "planner": "ExperimentPlanner",
         "configuration": "3d_fullres",
         "folds": ["all"],
-        "epochs": 8,
+        "epochs": 5,
         "steps": 50,
     },
     "2d": {
@@ -60,7 +60,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "planner": "ExperimentPlanner",
         "configuration": "2d",
         "folds": ["all"],
-        "epochs": 8,
+        "epochs": 5,
         "steps": 50,
     },
     "ct": {
