@@ -117,6 +117,7 @@ def test_the_bundled_model_is_the_same_network_there(tmp_path: Path) -> None:
     assert configuration["normalization_schemes"] == ["ZScoreNormalization"]
     assert configuration["resampling_fn_data_kwargs"]["force_separate_z"] is False
     assert dataset["labels"] == {"background": 0, "Anterior": 1, "Posterior": 2}
+    assert convert_nnunet(tmp_path / "out", ImportOptions()).card.input.orientation == "LPS"
     told = " ".join(notes)
     assert "orientation LPS" in told
     assert "MRI (0.5 and 99.5 %)" in told

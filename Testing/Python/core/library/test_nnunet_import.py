@@ -26,6 +26,7 @@ from harness.nnunet_folders import (
 from medcontext.errors import InputError
 from medcontext.labels import Code, Label, LabelSet, Terminology
 from medcontext.library import ImportOptions, import_model, inspect_model, load_model, verify
+from medcontext.library.nnunet import convert_nnunet
 
 IMAGE = torch.randn(1, 1, 8, 16, 16, generator=torch.Generator().manual_seed(3))
 
@@ -176,6 +177,17 @@ def test_axes_mirroring_and_orientation_are_those_of_the_training(tmp_path: Path
     chosen = import_model(folder, "lps", options=ImportOptions(orientation="LPS"))
     assert load_model(chosen.folder).card.input.orientation == "LPS"
     assert chosen.notes == ()
+
+
+def test_a_data_set_that_says_its_orientation_is_believed(tmp_path: Path) -> None:
+    folder = nnunet_folder(tmp_path, plans_json())
+    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    (folder / "dataset.json").write_text(json.dumps(dataset | {"image_orientation": "LPS"}), encoding="utf-8")
+    assert convert_nnunet(folder, ImportOptions()).card.input.orientation == "LPS"
+    assert convert_nnunet(folder, ImportOptions(orientation="stored")).card.input.orientation == "stored"
+    (folder / "dataset.json").write_text(json.dumps(dataset | {"image_orientation": "up"}), encoding="utf-8")
+    with pytest.raises(InputError, match="'up' is no orientation"):
+        convert_nnunet(folder, ImportOptions())
 
 
 def test_batch_norm_of_a_trainer_that_puts_it_in(tmp_path: Path) -> None:

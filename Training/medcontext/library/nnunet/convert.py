@@ -59,7 +59,9 @@ def convert_nnunet(folder: Path, options: ImportOptions) -> Foreign:
     outputs = read_outputs(dataset.labels, dataset.regions_class_order, str(training.folder / DATASET))
     network = _network(found, read, training)
     states = _fitting(network, len(found.normalization_schemes), outputs.channels, read)
-    notes = (*notes, *left_out, *_notes(plans, found, read, options))
+    turned_to = _orientation(plans, dataset, options)
+    told = () if options.orientation is not None else (_told_of_orientation(turned_to),)
+    notes = (*notes, *left_out, *told, *_notes(plans, found, read))
     record, more = training_record(training, plans, name, folds, read, notes)
     facts = {
         "id": identifier(f"{plans.dataset_name}-{name}"),
@@ -69,7 +71,7 @@ def convert_nnunet(folder: Path, options: ImportOptions) -> Foreign:
         "training": record,
         "license": (dataset.licence or dataset.license or "unspecified")[:500],
     }
-    facts |= _input(training, plans, dataset, found, options) | _output(found, outputs, read, options)
+    facts |= _input(training, plans, dataset, found, turned_to) | _output(found, outputs, read, options)
     return Foreign(
         FORM,
         ModelCard.parse(facts, str(training.folder)),
@@ -142,7 +144,7 @@ def _fitting(
 
 
 def _input(
-    training: Training, plans: Plans, dataset: Dataset, found: Configuration, options: ImportOptions
+    training: Training, plans: Plans, dataset: Dataset, found: Configuration, orientation: str
 ) -> dict[str, Any]:
     """What the card says of images."""
     if sorted(plans.transpose_forward) != [0, 1, 2]:
@@ -155,13 +157,26 @@ def _input(
         dims=2 if len(found.patch_size) == 2 else 3,
         channels=read_channels(names, plans, found, source),
         spacing=_spacing(plans, found),
-        orientation=options.orientation or ("RAS" if plans.image_reader_writer == _REORIENTING else STORED),
+        orientation=orientation,
         transpose=plans.transpose_forward,
         crop_to_nonzero=True,
         patch_size=_patch(found),
         range=input_range(training, plans),
     )
     return {"input": spec}
+
+
+def _orientation(plans: Plans, dataset: Dataset, options: ImportOptions) -> str:
+    """What images are turned to: as a person said, or the data set, or the reader of the plans.
+
+    Raises:
+        InputError: the data set says what is no orientation.
+    """
+    if options.orientation is not None:
+        return options.orientation
+    if plans.image_reader_writer == _REORIENTING:
+        return "RAS"
+    return ImportOptions(orientation=dataset.image_orientation).orientation or STORED
 
 
 def _output(
@@ -194,18 +209,20 @@ def _output(
     }
 
 
-def _notes(plans: Plans, found: Configuration, folds: Sequence[Fold], options: ImportOptions) -> list[str]:
-    """What a person should know."""
+def _told_of_orientation(orientation: str) -> str:
+    """What happens to images, for a person who did not choose it."""
+    if orientation != STORED:
+        return f"Images are turned to {orientation} first, the orientation of the training images."
+    return (
+        "Images are taken as they are stored, as nnU-Net does: their axes must lie as those of its training images. "
+        "Where these all had one orientation, say which at the import, and images are turned to it."
+    )
+
+
+def _notes(plans: Plans, found: Configuration, folds: Sequence[Fold]) -> list[str]:
+    """What a person should know besides."""
     notes = []
-    reader = plans.image_reader_writer
-    if options.orientation is None and reader == _REORIENTING:
-        notes.append("Images are turned to RAS first, as its training did.")
-    elif options.orientation is None:
-        notes.append(
-            "Images are taken as they are stored, as nnU-Net does: their axes must lie as those of its training "
-            "images. Where these all had one orientation, say which at the import, and images are turned to it."
-        )
-    if reader == _PICTURES:
+    if plans.image_reader_writer == _PICTURES:
         notes.append("It was trained on pictures; here it takes the slices of a scan.")
     if any(fold.batch_norm for fold in folds) and "BatchNorm" not in str(
         found.architecture.arch_kwargs.get("norm_op")

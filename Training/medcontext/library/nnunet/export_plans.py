@@ -8,7 +8,7 @@ from medcontext.card_schema import ModelCard
 from medcontext.errors import InputError
 from medcontext.inference.labelling import ScoreMeaning
 from medcontext.library.nnunet.labels import BACKGROUND, IGNORE
-from medcontext.plan import Channel, ResamplePlan
+from medcontext.plan import STORED, Channel, ResamplePlan
 
 if TYPE_CHECKING:
     from medcontext.networks.nnunet import NNUNetOptions
@@ -191,6 +191,8 @@ def dataset(card: ModelCard) -> dict[str, Any]:
         for region, value in zip(regions, order, strict=True):
             labels[_free(_name(card, value), labels)] = region
         extra = {"regions_class_order": order}
+    if card.input.orientation != STORED:
+        extra["image_orientation"] = card.input.orientation
     return {
         "name": card.title,
         "description": f"{card.title}: {', '.join(label.name for label in card.label_set)}.",

@@ -130,6 +130,9 @@ class Dataset(_Read):
     regions_class_order: Any = None
     licence: str | None = None
     license: str | None = None
+    image_orientation: str | None = None
+    """Orientation that all training images had, such as LPS. nnU-Net passes it over; exports of ours say it, and
+    anybody can write it there."""
     name: str | None = None
 
     def channels(self, source: str) -> list[str]:
