@@ -21,7 +21,15 @@ PAGES = (
     REPOSITORY / "docs" / "learn.md",
     REPOSITORY / "docs" / "batch.md",
     REPOSITORY / "docs" / "propose.md",
+    REPOSITORY / "docs" / "models.md",
 )
+FOREIGN = {
+    "plain": "nnU-Net, plain, two folds",
+    "residual": "nnU-Net, residual encoder",
+    "regions": "nnU-Net, region-based classes",
+    "2d": "nnU-Net, slices (2D)",
+    "ct": "nnU-Net, CT, other grids than its own",
+}
 ROWS = {
     "bundled_model": "bundled model `hippocampus`, {labels} labels",
     "fewshot_5_supervised": "5 labels, plain supervision",
@@ -289,6 +297,39 @@ def propose_table() -> str:
     return "\n".join(lines)
 
 
+def foreign_table() -> str:
+    """What two programs make of the same weights."""
+    lines = [
+        "| model | images | equal voxels (worst image) | equal voxels in the faster form | "
+        "seconds there | here, fp32 | here, as it chooses |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    models = read("nnunet")["models"]
+    rows = [(title, models[name], "nnU-Net") for name, title in FOREIGN.items()]
+    rows.append(("MONAI bundle, DynUNet", read("monai_bundle"), "monai.bundle"))
+    for title, facts, there in rows:
+        plain, auto = facts["ours, fp32"], facts["ours, auto"]
+        lines.append(
+            f"| {title} | {facts['cases']} | {plain['voxels_equal']:.3%} "
+            f"({plain['voxels_equal_in_the_worst_case']:.3%}) | {auto['voxels_equal']:.3%} | "
+            f"{facts[there]['seconds']:.1f} | {plain['seconds']:.1f} | {auto['seconds']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def foreign_children_table() -> str:
+    """Imported models before and after fine-tuning."""
+    lines = ["| imported model | Dice before (anterior, posterior) | after |", "|---|---|---|"]
+    nnunet, bundle = read("nnunet")["models"], read("monai_bundle")
+    for title, before, after in (
+        (FOREIGN["plain"], nnunet["fine-tuned"]["dice_before"], nnunet["fine-tuned"]["dice_after"]),
+        ("MONAI bundle, DynUNet", bundle["ours, fp32"]["dice"], bundle["fine-tuned"]["dice"]),
+    ):
+        told = [", ".join(f"{dice[label]:.3f}" for label in ("1", "2")) for dice in (before, after)]
+        lines.append(f"| {title} | {told[0]} | {told[1]} |")
+    return "\n".join(lines)
+
+
 def _voco(signals: dict[str, float]) -> str:
     return (
         f"finds the place of {100 * signals['position_accuracy']:.0f} % of the crops "
@@ -335,6 +376,8 @@ TABLES = {
     "finetune": finetune_table,
     "pretraining": pretraining_table,
     "propose": propose_table,
+    "foreign": foreign_table,
+    "foreign_children": foreign_children_table,
     "learn_speed": learn_speed_table,
     "dice": dice_table,
     "certainty": certainty_table,
