@@ -37,6 +37,7 @@ def test_a_worker_segments_examines_imports_models_and_keeps_cases(
 
 EACH_IN_TURN = """
 import json
+import sys
 import traceback
 
 import torch  # once: it takes longest, and nothing does without it
@@ -47,6 +48,7 @@ def load_everything():
     from medcontext.events import Reporter
     from medcontext.worker.handlers import Services
     Services().models.get('hippocampus', 'cpu', 'auto', Reporter())
+    assert 'monai' not in sys.modules, 'a worker with the bundled model loaded what takes longer than torch'
     for name in networks.names():
         kwargs = networks.default_kwargs(name, (64, 64, 64), (1.0, 1.0, 1.0), 'small')
         networks.build(name, 1, 2, **kwargs)
