@@ -33,6 +33,9 @@ from medcontext.api import read_image, read_labelmap, segment
 from medcontext.geometry import Volume
 from medcontext.io import write_labelmap, write_volume
 
+CASES = 12
+"""Hippocampus crops, the first of the 50 test cases: nnU-Net computes each 8 times (mirrored), in two folds 16 times."""
+
 
 def main() -> None:
     """Do what is missing; write all that is known at the end."""
@@ -52,7 +55,7 @@ def main() -> None:
     os.environ["MEDCONTEXT_HOME"] = str((arguments.work / "home").absolute())
     results = arguments.work / "compared.json"
     known: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
-    truths = {image.name.split(".")[0]: labels for image, labels in test_cases(arguments.data)}
+    truths = {image.name.split(".")[0]: labels for image, labels in test_cases(arguments.data)[:CASES]}
     for name in arguments.models:
         if arguments.again or name not in known:
             known[name] = compared(arguments.work, name, reference["models"][name], truths)
@@ -132,7 +135,7 @@ def make_inputs(data: Path, inputs: Path) -> None:
     pairs = [(path, path.parents[1] / "labels" / path.name) for path in cases]
     data_set(scratch, "Dataset501_Hippocampus", "MRI", HIPPOCAMPUS, pairs)
     data_set(scratch, "Dataset502_HippocampusRegions", "MRI", NESTED, pairs)
-    for image, _ in test_cases(data):
+    for image, _ in test_cases(data)[:CASES]:
         copied(image, scratch / "tests" / f"{image.name.split('.')[0]}_0000.nii.gz")
     scan = data / "ct_torso/images/ct_torso_3mm.nii.gz"
     if scan.exists():
