@@ -34,7 +34,7 @@ from medcontext.geometry import Volume
 from medcontext.io import write_labelmap, write_volume
 
 CASES = 12
-"""Hippocampus crops, the first of the 50 test cases: nnU-Net computes each 8 times (mirrored), in two folds 16 times."""
+"""Hippocampus crops, the first of the 50 test cases: each window is computed 8 times (mirrored), with two folds 16."""
 
 
 def main() -> None:
