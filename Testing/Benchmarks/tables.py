@@ -21,7 +21,6 @@ PAGES = (
     REPOSITORY / "docs" / "learn.md",
     REPOSITORY / "docs" / "batch.md",
     REPOSITORY / "docs" / "propose.md",
-    REPOSITORY / "docs" / "models.md",
 )
 FOREIGN = {
     "plain": "nnU-Net, plain, two folds",

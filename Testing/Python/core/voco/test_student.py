@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from harness.zeros import without_zeros
 from medcontext import networks
 from medcontext.engine.optimiser import make_optimiser
 from medcontext.errors import InputError
@@ -21,6 +22,7 @@ def test_one_step_moves_the_whole_encoder_and_nothing_of_the_decoder(name, built
     small = built("default", "grid=[1,1,2]", "random_crops=1", plan=plan_of(name, (1, 1, 1), channels=3))
     monkeypatch.setattr(small.network, "_decode", lambda *_: pytest.fail("the decoder ran"))
     encoder = set(encoder_names(small.network))
+    without_zeros(small.network)
     before = {key: value.clone() for key, value in small.network.state_dict().items()}
     optimiser = make_optimiser(small.student, small.method.config.engine.optimiser)
     sum(small.loss(small.batch(volumes=1)).values()).backward()
