@@ -23,7 +23,12 @@ def authors_index(window: int) -> Tensor:
 
 
 def authors_state(
-    channels: int, heads: Sequence[int], windows: Sequence[int], token: Sequence[int], classes: int, outputs: int
+    channels: int,
+    heads: Sequence[int],
+    windows: Sequence[int],
+    token: Sequence[int],
+    classes: int,
+    outputs: int,
 ) -> State:
     """Random tensors by the authors' names, two blocks a stage."""
     generator = torch.Generator().manual_seed(0)
@@ -41,7 +46,9 @@ def authors_state(
         layer(f"{place}.norm1", width)
         layer(f"{place}.attn.{'kv' if skip else 'qkv'}", (2 if skip else 3) * width, width)
         layer(f"{place}.attn.proj", width, width)
-        state[f"{place}.attn.relative_position_bias_table"] = random((2 * windows[stage] - 1) ** 3, heads[stage])
+        state[f"{place}.attn.relative_position_bias_table"] = random(
+            (2 * windows[stage] - 1) ** 3, heads[stage]
+        )
         state[f"{place}.attn.relative_position_index"] = authors_index(windows[stage])
         layer(f"{place}.norm2", width)
         layer(f"{place}.mlp.fc1", 4 * width, width)
@@ -85,8 +92,12 @@ def authors_logits(s: State, image: Tensor, windows: Sequence[int], token: Seque
     for stage in reversed(range(len(windows) - 1)):
         at = f"decoder.layers.{stage}"
         up = _norm(s, f"{at}.Upsample.norm", x).movedim(-1, 1)
-        up = F.conv_transpose3d(up, s[f"{at}.Upsample.up.weight"], s[f"{at}.Upsample.up.bias"], 2).movedim(1, -1)
-        x = _block(s, f"{at}.blocks.0", up + skips[stage], windows[stage], shifted=False, skip=skips[stage], up=up)
+        up = F.conv_transpose3d(up, s[f"{at}.Upsample.up.weight"], s[f"{at}.Upsample.up.bias"], 2).movedim(
+            1, -1
+        )
+        x = _block(
+            s, f"{at}.blocks.0", up + skips[stage], windows[stage], shifted=False, skip=skips[stage], up=up
+        )
         x = _block(s, f"{at}.blocks.1", x, windows[stage], shifted=True)
     return F.conv_transpose3d(x.movedim(-1, 1), s["final.0.up.weight"], s["final.0.up.bias"], tuple(token))
 
@@ -153,6 +164,8 @@ def _block(
     mixed = (score.softmax(-1) @ value).transpose(1, 2).flatten(-2)
     mixed = _linear(s, f"{at}.attn.proj", mixed)
     n = grid // window
-    mixed = mixed.view(1, n, n, n, window, window, window, -1).permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(x.shape)
+    mixed = (
+        mixed.view(1, n, n, n, window, window, window, -1).permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(x.shape)
+    )
     x = x + mixed.roll((shift,) * 3, (1, 2, 3))
     return x + _linear(s, f"{at}.mlp.fc2", F.gelu(_linear(s, f"{at}.mlp.fc1", _norm(s, f"{at}.norm2", x))))
